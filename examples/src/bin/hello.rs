@@ -1,0 +1,2 @@
+//! Placeholder until the runtime can run a task.
+fn main() {}

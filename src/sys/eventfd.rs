@@ -1,0 +1,39 @@
+//! The doorbell of a shard: an eventfd that other threads write and the shard's driver waits for.
+//!
+//! It is never read. Both drivers wait for it edge-triggered, and each write is an edge.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// An owned eventfd, closed when the last holder drops it.
+#[derive(Debug)]
+pub(crate) struct EventFd {
+    fd: OwnedFd,
+}
+
+impl EventFd {
+    /// Opens an eventfd that neither blocks nor survives `exec`.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointer.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just opened and nothing else owns it.
+        Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Rings: whoever waits for the descriptor wakes. Never blocks; a counter that is full (after
+    /// 2^64 - 2 rings) would mean that the edge has been there all along.
+    pub(crate) fn ring(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: the pointer and the length describe `one`, which outlives the call.
+        unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

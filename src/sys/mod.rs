@@ -1,0 +1,8 @@
+//! Layer 0: ring memory and the system's calls. Nothing above this layer reaches the kernel, the
+//! clock or a simulated world past it.
+//!
+//! Read `ring.rs` first: it is the seam below which the kernel can be exchanged.
+
+pub(crate) mod clock;
+pub(crate) mod eventfd;
+pub(crate) mod ring;
