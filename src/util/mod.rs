@@ -1,1 +1,11 @@
-//! `util`
+//! Layer 0: plain data structures and the blocking pool. Nothing here knows of I/O, of tasks or of
+//! the kernel's rings, and no structure runs user code while it is being changed: what a caller
+//! stored is moved out, and the caller drops or calls it afterwards.
+//!
+//! Read `linked_slab.rs` first: the timer wheel and the waiting lines of `sync` stand on it.
+
+// The time module and the runtime's loop are the users.
+#[allow(dead_code)]
+pub(crate) mod linked_slab;
+#[allow(dead_code)]
+pub(crate) mod timer_wheel;
