@@ -9,3 +9,6 @@
 pub(crate) mod linked_slab;
 #[allow(dead_code)]
 pub(crate) mod timer_wheel;
+// The runtime (`spawn_blocking`) and the epoll driver are the users.
+#[allow(dead_code)]
+pub(crate) mod pool;

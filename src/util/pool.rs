@@ -1,0 +1,232 @@
+//! The blocking pool: threads for calls that would stop a shard, shared by all shards of a runtime.
+//!
+//! A thread is created when a job comes and none is free, up to a bound, and ends when it has been
+//! idle for a while. Jobs start in the order they came. The queue is unbounded, so that a shard is
+//! never stopped by it; whoever queues jobs bounds their number. The pool gives no results: a job
+//! reports its own. A panic in a job ends the job and nothing else.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sys::clock;
+use crate::sys::signal_mask::SignalsBlocked;
+
+/// What a pool runs. A driver queues a plain struct and so allocates nothing for it.
+pub(crate) trait Job: Send + 'static {
+    /// Does the work, on a thread of the pool.
+    fn run(self);
+}
+
+impl Job for Box<dyn FnOnce() + Send> {
+    fn run(self) {
+        self();
+    }
+}
+
+/// The bounds of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    /// How many threads there may be at once. Default 512: such threads wait in the kernel and cost
+    /// little more than a stack, and with a low bound closures that wait for each other, as users
+    /// write them, would wait forever. Zero counts as one.
+    pub(crate) threads_max: usize,
+    /// How long a thread stays without work. Default 10 s.
+    pub(crate) keep_alive: Duration,
+    /// Bytes of stack of a thread. Default: what the standard library gives its threads.
+    pub(crate) stack_size: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { threads_max: 512, keep_alive: Duration::from_secs(10), stack_size: None }
+    }
+}
+
+/// A blocking pool. Dropped, it takes no further part: jobs that run go on to their end, and jobs
+/// that have not started are dropped.
+#[derive(Debug)]
+pub(crate) struct Pool<J: Job> {
+    shared: Arc<Shared<J>>,
+    config: Config,
+}
+
+/// Why a job was not queued, with the job.
+pub(crate) struct Refused<J> {
+    pub(crate) error: io::Error,
+    pub(crate) job: J,
+}
+
+impl<J: Job> Pool<J> {
+    /// A pool without threads.
+    pub(crate) fn new(config: Config) -> Self {
+        let state = State { queue: VecDeque::new(), threads: 0, running: 0, closed: false };
+        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() };
+        Pool { shared: Arc::new(shared), config }
+    }
+
+    /// Queues a job. Fails if the pool was shut down, or if it has no thread and none can be created.
+    pub(crate) fn spawn(&self, job: J) -> Result<(), Refused<J>> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            drop(state);
+            return Err(Refused {
+                error: io::Error::other("the blocking pool was shut down"),
+                job,
+            });
+        }
+        state.queue.push_back(job);
+        // Every thread that runs no job looks at the queue before it sleeps or ends, so such
+        // threads are counted and not those that sleep: one that was woken but has not come to
+        // take its job yet is not promised to a second job.
+        if state.queue.len() <= state.threads - state.running {
+            drop(state);
+            self.shared.work.notify_one();
+            return Ok(());
+        }
+        if state.threads >= self.config.threads_max.max(1) {
+            return Ok(());
+        }
+        // The lock is held meanwhile, so that a failure takes back this job and no other.
+        match self.create_thread() {
+            Ok(()) => state.threads += 1,
+            Err(error) if state.threads == 0 => {
+                let job = state.queue.pop_back().expect("the job was queued under this lock");
+                drop(state);
+                return Err(Refused { error, job });
+            }
+            // One of the threads that exist will come to the job.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// How many threads there are, running or idle.
+    pub(crate) fn threads(&self) -> usize {
+        self.shared.lock().threads
+    }
+
+    /// How many jobs wait for a thread.
+    pub(crate) fn queued(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
+    /// Refuses further jobs, drops those that have not started, and waits until those that run have
+    /// ended or the deadline has passed. Gives the number of jobs that still run.
+    pub(crate) fn shutdown(&self, deadline: Instant) -> usize {
+        self.shared.close();
+        let mut state = self.shared.lock();
+        while state.threads > 0 {
+            let left = deadline.saturating_duration_since(clock::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.shared.end.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.running
+    }
+
+    fn create_thread(&self) -> io::Result<()> {
+        let mut builder = thread::Builder::new().name("corering-pool".into());
+        if let Some(bytes) = self.config.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        let (shared, keep_alive) = (Arc::clone(&self.shared), self.config.keep_alive);
+        // The thread inherits the mask: a signal that the program waits for never ends here.
+        let _blocked = SignalsBlocked::on_this_thread();
+        builder.spawn(move || shared.work(keep_alive)).map(drop)
+    }
+}
+
+impl<J: Job> Drop for Pool<J> {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl<J> fmt::Debug for Refused<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Shared<J> {
+    state: Mutex<State<J>>,
+    /// Signalled when a job was queued, and when the pool closes.
+    work: Condvar,
+    /// Signalled when a thread ends.
+    end: Condvar,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    /// Jobs that have not started. Not empty only while there are threads.
+    queue: VecDeque<J>,
+    threads: usize,
+    /// Threads that run a job; all others look at the queue before they sleep or end.
+    running: usize,
+    closed: bool,
+}
+
+impl<J: Job> Shared<J> {
+    /// The life of one thread.
+    fn work(&self, keep_alive: Duration) {
+        let mut state = self.lock();
+        loop {
+            while let Some(job) = state.queue.pop_front() {
+                state.running += 1;
+                drop(state);
+                contain(|| job.run());
+                state = self.lock();
+                state.running -= 1;
+            }
+            if state.closed {
+                break;
+            }
+            let waited = self.work.wait_timeout(state, keep_alive);
+            let (locked, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = locked;
+            if timeout.timed_out() && state.queue.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+        drop(state);
+        self.end.notify_all();
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let unstarted = std::mem::take(&mut state.queue);
+        drop(state);
+        self.work.notify_all();
+        for job in unstarted {
+            contain(|| drop(job));
+        }
+    }
+
+    /// No user code runs under the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs user code whose panic is nobody's business here: the panic hook has told of it.
+fn contain(user_code: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
+        // Dropping a payload is user code too. What panics even then is leaked.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

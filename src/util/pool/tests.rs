@@ -1,0 +1,248 @@
+use std::sync::Barrier;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use super::*;
+use crate::sys::signal_mask;
+
+type Closure = Box<dyn FnOnce() + Send>;
+
+fn pool(threads_max: usize, keep_alive: Duration) -> Pool<Closure> {
+    Pool::new(Config { threads_max, keep_alive, stack_size: None })
+}
+
+/// Keeps its thread until the sender goes.
+fn blocked_job(started: &Sender<()>) -> (Closure, Sender<()>) {
+    let (release, released) = mpsc::channel::<()>();
+    let started = started.clone();
+    let job = Box::new(move || {
+        started.send(()).expect("the test waits for the start");
+        assert!(released.recv().is_err(), "nothing is ever sent");
+    });
+    (job, release)
+}
+
+fn spawn(pool: &Pool<Closure>, job: impl FnOnce() + Send + 'static) {
+    pool.spawn(Box::new(job)).expect("the pool takes jobs");
+}
+
+fn wait_for_threads<J: Job>(pool: &Pool<J>, threads: usize) {
+    let mut state = pool.shared.lock();
+    while state.threads != threads {
+        state = pool.shared.end.wait(state).expect("no panic under the lock");
+    }
+}
+
+fn in_an_hour() -> Instant {
+    clock::now() + Duration::from_secs(3600)
+}
+
+#[test]
+fn jobs_start_in_the_order_they_came() {
+    let pool = pool(1, Duration::from_secs(10));
+    let (sender, results) = mpsc::channel();
+    for number in 0..1_000 {
+        let sender = sender.clone();
+        spawn(&pool, move || sender.send(number).expect("the test receives"));
+    }
+    drop(sender);
+    assert_eq!(results.iter().collect::<Vec<_>>(), (0..1_000).collect::<Vec<_>>());
+    assert_eq!(pool.threads(), 1);
+}
+
+#[test]
+fn jobs_that_wait_for_each_other_all_get_a_thread() {
+    let pool = pool(512, Duration::from_secs(10));
+    for _ in 0..20 {
+        let barrier = Arc::new(Barrier::new(9));
+        for _ in 0..8 {
+            let barrier = Arc::clone(&barrier);
+            spawn(&pool, move || {
+                barrier.wait();
+            });
+        }
+        // Stands still if any of the eight were promised a thread that another one took.
+        barrier.wait();
+    }
+    assert_eq!(pool.shutdown(in_an_hour()), 0);
+}
+
+#[test]
+fn threads_never_exceed_the_bound() {
+    let pool = pool(3, Duration::from_secs(10));
+    let (started, starts) = mpsc::channel();
+    let (jobs, releases): (Vec<_>, Vec<_>) = (0..10).map(|_| blocked_job(&started)).unzip();
+    for job in jobs {
+        pool.spawn(job).expect("the queue is unbounded");
+    }
+    for _ in 0..3 {
+        starts.recv().expect("three jobs start");
+    }
+    assert_eq!((pool.threads(), pool.queued()), (3, 7));
+    drop(releases);
+    for _ in 0..7 {
+        starts.recv().expect("the others follow");
+    }
+    assert_eq!(pool.threads(), 3);
+}
+
+#[test]
+fn idle_threads_end_and_new_ones_come_on_demand() {
+    let pool = pool(4, Duration::from_millis(1));
+    for _ in 0..3 {
+        let (sender, results) = mpsc::channel();
+        for _ in 0..4 {
+            let sender = sender.clone();
+            spawn(&pool, move || sender.send(()).expect("the test receives"));
+        }
+        drop(sender);
+        assert_eq!(results.iter().count(), 4);
+        wait_for_threads(&pool, 0);
+    }
+}
+
+#[test]
+fn job_queued_while_threads_end_is_never_lost() {
+    // A keep-alive of nothing makes every thread end as soon as the queue is empty.
+    let pool = pool(2, Duration::ZERO);
+    for number in 0..2_000 {
+        let (sender, result) = mpsc::channel();
+        spawn(&pool, move || sender.send(number).expect("the test receives"));
+        assert_eq!(result.recv(), Ok(number));
+    }
+    wait_for_threads(&pool, 0);
+}
+
+#[test]
+fn panic_in_a_job_keeps_the_thread_and_the_pool() {
+    struct PanicsWhenDropped;
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("again"));
+        }
+    }
+    let pool = pool(1, Duration::from_secs(10));
+    spawn(&pool, || std::panic::resume_unwind(Box::new("once")));
+    spawn(&pool, || std::panic::resume_unwind(Box::new(PanicsWhenDropped)));
+    let (sender, result) = mpsc::channel();
+    spawn(&pool, move || sender.send("alive").expect("the test receives"));
+    assert_eq!(result.recv(), Ok("alive"));
+    assert_eq!(pool.threads(), 1);
+    assert_eq!(pool.shutdown(in_an_hour()), 0);
+}
+
+#[test]
+fn threads_are_named_and_block_the_programs_signals() {
+    let pool = pool(1, Duration::from_secs(10));
+    let (sender, result) = mpsc::channel();
+    spawn(&pool, move || {
+        let blocked = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGSEGV];
+        let name = thread::current().name().map(str::to_owned);
+        sender.send((name, blocked.map(signal_mask::is_blocked))).expect("the test receives");
+    });
+    let expected = (Some("corering-pool".to_owned()), [true, true, true, false]);
+    assert_eq!(result.recv(), Ok(expected));
+    assert!(!signal_mask::is_blocked(libc::SIGTERM), "the spawning thread keeps its own mask");
+}
+
+#[test]
+fn plain_struct_jobs_run_without_a_box() {
+    struct Add(u64, u64, Sender<u64>);
+    impl Job for Add {
+        fn run(self) {
+            self.2.send(self.0 + self.1).expect("the test receives");
+        }
+    }
+    let pool = Pool::new(Config::default());
+    let (sender, result) = mpsc::channel();
+    pool.spawn(Add(2, 3, sender)).map_err(|refused| refused.error).expect("the pool takes jobs");
+    assert_eq!(result.recv(), Ok(5));
+}
+
+#[test]
+fn shutdown_waits_for_running_jobs_and_drops_the_others() {
+    let pool = Arc::new(pool(1, Duration::from_secs(10)));
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    let (never_sent, unstarted): (Sender<()>, Receiver<()>) = mpsc::channel();
+    spawn(&pool, move || never_sent.send(()).expect("this job never starts"));
+
+    let second = Arc::clone(&pool);
+    let shutdown = thread::spawn(move || second.shutdown(in_an_hour()));
+    assert!(unstarted.recv().is_err(), "the unstarted job was dropped");
+    let refused = pool.spawn(Box::new(|| {})).expect_err("no job is taken any more");
+    assert!(refused.error.to_string().contains("shut down"));
+    assert_eq!(pool.threads(), 1, "the running job is waited for");
+    drop(release);
+    assert_eq!(shutdown.join().expect("no panic"), 0);
+    assert_eq!(pool.threads(), 0);
+}
+
+#[test]
+fn shutdown_reports_jobs_that_outlast_the_deadline() {
+    let pool = pool(4, Duration::from_secs(10));
+    let (started, starts) = mpsc::channel();
+    let (jobs, releases): (Vec<_>, Vec<_>) = (0..2).map(|_| blocked_job(&started)).unzip();
+    for job in jobs {
+        pool.spawn(job).expect("the pool takes jobs");
+        starts.recv().expect("the job starts");
+    }
+    assert_eq!(pool.shutdown(clock::now()), 2);
+    drop(releases);
+    assert_eq!(pool.shutdown(in_an_hour()), 0);
+}
+
+#[test]
+fn drop_ends_idle_threads_and_drops_unstarted_jobs() {
+    let pool = pool(1, Duration::from_secs(3600));
+    let shared = Arc::clone(&pool.shared);
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    let (never_sent, unstarted): (Sender<()>, Receiver<()>) = mpsc::channel();
+    spawn(&pool, move || never_sent.send(()).expect("this job never starts"));
+    drop(pool);
+    assert!(unstarted.recv().is_err());
+    drop(release);
+    let mut state = shared.lock();
+    while state.threads > 0 {
+        state = shared.end.wait(state).expect("no panic under the lock");
+    }
+}
+
+#[test]
+fn unstarted_job_that_panics_when_dropped_does_not_stop_the_shutdown() {
+    struct PanicsWhenDropped;
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("dropped"));
+        }
+    }
+    let pool = pool(1, Duration::from_secs(10));
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    for _ in 0..2 {
+        let captured = PanicsWhenDropped;
+        spawn(&pool, move || drop(captured));
+    }
+    drop(release);
+    assert_eq!(pool.shutdown(in_an_hour()), 0);
+}
+
+#[test]
+fn without_any_thread_the_job_comes_back_with_the_error() {
+    // No address space is large enough for such a stack.
+    let stack_size = Some(1 << 60);
+    let pool = Pool::new(Config { stack_size, ..Config::default() });
+    let (sender, result) = mpsc::channel();
+    let job: Closure = Box::new(move || sender.send("run").expect("the test receives"));
+    let refused = pool.spawn(job).expect_err("no thread can be created");
+    assert!(refused.error.raw_os_error().is_some());
+    assert_eq!((pool.threads(), pool.queued()), (0, 0));
+    (refused.job)();
+    assert_eq!(result.recv(), Ok("run"));
+}
