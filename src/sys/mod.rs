@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod eventfd;
+pub(crate) mod log;
 pub(crate) mod ring;
 #[allow(dead_code)] // The blocking pool is the user.
 pub(crate) mod signal_mask;
