@@ -3,6 +3,7 @@
 //!
 //! Read `ring.rs` first: it is the seam below which the kernel can be exchanged.
 
+pub(crate) mod affinity;
 pub(crate) mod clock;
 pub(crate) mod eventfd;
 pub(crate) mod log;

@@ -1,0 +1,198 @@
+//! CPUs: which this thread may run on, pinning it to one, and how much of them the cgroup grants.
+
+use std::path::Path;
+use std::{fs, io, mem};
+
+/// One word of a CPU mask, as the kernel lays it out.
+type Word = libc::c_ulong;
+const WORD_BITS: usize = Word::BITS as usize;
+
+/// A mask of 1,024 CPUs, which is what the C library's own type has room for.
+const MASK_WORDS_FIRST: usize = 1024 / WORD_BITS;
+/// A mask of 2^20 CPUs. No kernel is built for that many.
+const MASK_WORDS_MAX: usize = (1 << 20) / WORD_BITS;
+
+/// The CPUs this thread may run on, in ascending order. Never empty.
+///
+/// # Errors
+/// What `sched_getaffinity(2)` reports, except that the mask is too small: that one grows.
+#[allow(dead_code)] // The shards are placed with it.
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let mut mask: Vec<Word> = vec![0; MASK_WORDS_FIRST];
+    loop {
+        let bytes = mem::size_of_val(mask.as_slice());
+        // SAFETY: the pointer and the length in bytes describe the mask, which outlives the call.
+        let failed = unsafe { libc::sched_getaffinity(0, bytes, mask.as_mut_ptr().cast()) } != 0;
+        if !failed {
+            return Ok(cpus_of(&mask));
+        }
+        let error = io::Error::last_os_error();
+        // EINVAL: the kernel has more CPUs than the mask has bits.
+        if error.raw_os_error() != Some(libc::EINVAL) || mask.len() >= MASK_WORDS_MAX {
+            return Err(error);
+        }
+        mask.resize(mask.len() * 2, 0);
+    }
+}
+
+/// Pins this thread to one CPU.
+///
+/// # Errors
+/// `EINVAL` where the CPU does not exist or the cpuset does not allow it.
+#[allow(dead_code)] // The shards are placed with it.
+pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
+    let mut mask: Vec<Word> = vec![0; (cpu / WORD_BITS + 1).max(MASK_WORDS_FIRST)];
+    mask[cpu / WORD_BITS] |= 1 << (cpu % WORD_BITS);
+    let bytes = mem::size_of_val(mask.as_slice());
+    // SAFETY: the pointer and the length in bytes describe the mask, which outlives the call.
+    if unsafe { libc::sched_setaffinity(0, bytes, mask.as_ptr().cast()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// How many CPUs' worth of time the cgroup of this process grants: the least of its own quota and its
+/// ancestors'. `None` means without a quota, or that none could be read.
+///
+/// It is for a warning only: threads are placed by [`allowed_cpus`].
+#[allow(dead_code)] // The builder of shards warns with it.
+pub(crate) fn cpu_quota() -> Option<f64> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    quota_of(&membership, Path::new("/sys/fs/cgroup"))
+}
+
+fn cpus_of(mask: &[Word]) -> Vec<usize> {
+    let bits = (0..mask.len() * WORD_BITS).filter(|&cpu| is_set(mask, cpu));
+    bits.collect()
+}
+
+fn is_set(mask: &[Word], cpu: usize) -> bool {
+    mask[cpu / WORD_BITS] & (1 << (cpu % WORD_BITS)) != 0
+}
+
+/// `membership` has lines `hierarchy:controllers:path`; version 2 is the one without controllers.
+fn quota_of(membership: &str, mount: &Path) -> Option<f64> {
+    let quotas = membership.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        if controllers.is_empty() {
+            return least(mount, path, quota_v2);
+        }
+        controllers.split(',').any(|controller| controller == "cpu").then_some(())?;
+        least(&mount.join("cpu"), path, quota_v1)
+    });
+    quotas.min_by(f64::total_cmp)
+}
+
+/// The least quota on the way from a group up to the root of its hierarchy. In a container the path is
+/// often the host's and does not exist below the mount; the way up leads to what does.
+fn least(mount: &Path, path: &str, quota: fn(&Path) -> Option<f64>) -> Option<f64> {
+    let group = Path::new(path.trim_start_matches('/'));
+    group.ancestors().filter_map(|group| quota(&mount.join(group))).min_by(f64::total_cmp)
+}
+
+fn quota_v2(group: &Path) -> Option<f64> {
+    let text = fs::read_to_string(group.join("cpu.max")).ok()?;
+    let (quota, period) = text.trim().split_once(' ')?;
+    // A group without a quota says `max`, which is no number.
+    ratio(quota, period)
+}
+
+fn quota_v1(group: &Path) -> Option<f64> {
+    let quota = fs::read_to_string(group.join("cpu.cfs_quota_us")).ok()?;
+    let period = fs::read_to_string(group.join("cpu.cfs_period_us")).ok()?;
+    // A group without a quota says -1.
+    ratio(&quota, &period)
+}
+
+fn ratio(quota: &str, period: &str) -> Option<f64> {
+    let quota: u64 = quota.trim().parse().ok()?;
+    let period: u64 = period.trim().parse().ok()?;
+    (period > 0).then(|| quota as f64 / period as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::thread;
+
+    #[test]
+    fn a_thread_pinned_to_a_cpu_may_run_only_there() {
+        let allowed = allowed_cpus().expect("the mask can be read");
+        let last = *allowed.last().expect("a running thread has a CPU");
+        // A thread of its own: the harness's threads stay where they are.
+        let pinned = thread::spawn(move || {
+            pin_to(last).expect("an allowed CPU may be chosen");
+            allowed_cpus().expect("the mask can be read")
+        });
+        assert_eq!(pinned.join().expect("the thread ends"), [last]);
+        assert_eq!(allowed_cpus().expect("the mask can be read"), allowed);
+    }
+
+    #[test]
+    fn a_cpu_that_does_not_exist_is_an_error_beyond_1024_too() {
+        for cpu in [1023, 5000] {
+            let error = pin_to(cpu).expect_err("no machine of the tests has that many");
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+
+    #[test]
+    fn every_bit_of_a_mask_is_a_cpu() {
+        let mut mask = vec![0; 40];
+        mask[0] = 0b101;
+        mask[39] = 1 << 63;
+        assert_eq!(cpus_of(&mask), [0, 2, 40 * 64 - 1]);
+    }
+
+    #[test]
+    fn the_least_quota_of_the_ancestors_holds() {
+        let root = Folder::new("v2");
+        root.write("cpu.max", "400000 100000\n");
+        root.write("a/cpu.max", "150000 100000\n");
+        root.write("a/b/cpu.max", "max 100000\n");
+        assert_eq!(quota_of("0::/a/b\n", &root.0), Some(1.5));
+        assert_eq!(quota_of("0::/elsewhere\n", &root.0), Some(4.0));
+    }
+
+    #[test]
+    fn version_1_has_its_quota_in_two_files() {
+        let root = Folder::new("v1");
+        root.write("cpu/a/cpu.cfs_quota_us", "50000\n");
+        root.write("cpu/a/cpu.cfs_period_us", "100000\n");
+        root.write("cpu/cpu.cfs_quota_us", "-1\n");
+        root.write("cpu/cpu.cfs_period_us", "100000\n");
+        assert_eq!(quota_of("4:memory:/a\n3:cpu,cpuacct:/a\n", &root.0), Some(0.5));
+        assert_eq!(quota_of("3:cpuset:/a\n", &root.0), None);
+    }
+
+    #[test]
+    fn no_quota_is_none() {
+        let root = Folder::new("none");
+        assert_eq!(quota_of("0::/\n", &root.0), None);
+        assert_eq!(quota_of("nonsense", &root.0), None);
+    }
+
+    /// A folder that goes away with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("corering-affinity-{name}-{}", std::process::id());
+            Folder(std::env::temp_dir().join(name))
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folder made");
+            fs::write(path, text).expect("file written");
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
