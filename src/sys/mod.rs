@@ -6,6 +6,7 @@
 pub(crate) mod affinity;
 pub(crate) mod clock;
 pub(crate) mod eventfd;
+pub(crate) mod fork;
 pub(crate) mod log;
 pub(crate) mod ring;
 #[allow(dead_code)] // The blocking pool is the user.

@@ -1,0 +1,51 @@
+//! Noticing a fork without a system call per operation: the child's handler of `pthread_atfork` counts.
+//!
+//! A ring must not be used on both sides of a fork, since both write the same shared memory. `clone`
+//! and `vfork` called past the C library go unnoticed; those who do so must `exec`.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// How many forks lie between the process that asked first and this one. A runtime keeps the number it
+/// was built with; where it differs now, this is a child and the runtime its parent's.
+#[allow(dead_code)] // The driver compares it before it enters the kernel.
+#[inline]
+pub(crate) fn fork_generation() -> u32 {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the handler is a function for the life of the program, and does nothing but an atomic
+        // addition, which is allowed between fork and exec. Failure (ENOMEM) leaves forks unnoticed.
+        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+    });
+    // Relaxed: a process's first instructions after the fork run on the thread that forked.
+    GENERATION.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn count_fork() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_sees_another_generation_and_the_parent_does_not() {
+        let before = fork_generation();
+        // SAFETY: the child does nothing that is not async-signal-safe: it loads an atomic and exits.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork failed");
+        if pid == 0 {
+            let noticed = fork_generation() == before + 1;
+            // SAFETY: _exit takes no pointer and runs no destructor.
+            unsafe { libc::_exit(if noticed { 0 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: the pointer leads to an integer that outlives the call.
+        assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+        assert_eq!(status, 0, "the child did not notice that it is one");
+        assert_eq!(fork_generation(), before);
+    }
+}
