@@ -13,3 +13,6 @@ mod sys;
 pub mod task;
 pub mod time;
 mod util;
+
+pub use sys::probe::{Capabilities, probe};
+pub use sys::refusal::Refusal;

@@ -7,7 +7,12 @@ pub(crate) mod affinity;
 pub(crate) mod clock;
 pub(crate) mod eventfd;
 pub(crate) mod fork;
+pub(crate) mod limits;
 pub(crate) mod log;
+pub(crate) mod probe;
+pub(crate) mod refusal;
 pub(crate) mod ring;
+pub(crate) mod setup;
 #[allow(dead_code)] // The blocking pool is the user.
 pub(crate) mod signal_mask;
+pub(crate) mod support;

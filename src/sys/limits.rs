@@ -1,0 +1,73 @@
+//! The limits of this process: open descriptors, locked memory, and the capability that lifts the
+//! second one.
+
+use std::{fs, io};
+
+/// The capability that exempts a process from `RLIMIT_MEMLOCK`.
+pub(crate) const CAP_IPC_LOCK: u32 = 14;
+/// The capability that passes `kernel.io_uring_disabled=1`.
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+
+/// Raises the soft limit of open descriptors to the hard one and returns the limit that now holds.
+///
+/// # Errors
+/// `EINVAL` where `fs.nr_open` was lowered below a hard limit that was given out before.
+#[allow(dead_code)] // The runtime's builder calls it.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = read(libc::RLIMIT_NOFILE)?;
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the pointer leads to an rlimit that outlives the call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// How many bytes a user without `CAP_IPC_LOCK` may have locked in memory, rings included. `None`
+/// means without limit.
+pub(crate) fn locked_memory_limit() -> Option<u64> {
+    let limit = read(libc::RLIMIT_MEMLOCK).ok()?;
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// Whether this process has a capability. False where `/proc` does not say.
+pub(crate) fn has_capability(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    effective_capabilities(&status).is_some_and(|set| set & (1 << number) != 0)
+}
+
+fn read(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer leads to an rlimit that outlives the call.
+    if unsafe { libc::getrlimit(resource, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit)
+}
+
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(field.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_descriptor_limit_becomes_the_hard_one() {
+        let raised = raise_descriptor_limit().expect("a process may raise its soft limit");
+        let limit = read(libc::RLIMIT_NOFILE).expect("the limit can be read");
+        assert_eq!(raised, limit.rlim_cur);
+        assert_eq!(limit.rlim_cur, limit.rlim_max);
+    }
+
+    #[test]
+    fn capabilities_are_read_from_the_status_file() {
+        let status = "Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t0000000000004000\n";
+        assert_eq!(effective_capabilities(status), Some(1 << CAP_IPC_LOCK));
+        assert_eq!(effective_capabilities("Name:\tx\n"), None);
+    }
+}
