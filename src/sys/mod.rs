@@ -13,6 +13,7 @@ pub(crate) mod probe;
 pub(crate) mod refusal;
 pub(crate) mod ring;
 pub(crate) mod setup;
+pub(crate) mod signal;
 #[allow(dead_code)] // The blocking pool is the user.
 pub(crate) mod signal_mask;
 pub(crate) mod support;

@@ -1,0 +1,123 @@
+//! Signals that ask a program to end, as futures.
+//!
+//! The first use of a signal takes its handler over for the rest of the process's life: from then on it
+//! no longer ends the process by itself. Any number of tasks on any number of shards may wait at once;
+//! each of them is told.
+
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::{fmt, io};
+
+use crate::sys::signal::Listener;
+
+/// Waits for Ctrl-C, which is `SIGINT`.
+///
+/// The future completes at the first signal that comes after `ctrl_c()` was called, whether or not it
+/// had been polled by then.
+///
+/// # Cancel safety
+/// Dropping the future takes nothing away from others that wait. A signal that comes while no future
+/// exists is swallowed, also a second Ctrl-C after the futures are gone: a program that wants to be
+/// ended by it waits for it again.
+///
+/// # Errors
+/// If no descriptor (`EMFILE`) or no thread could be had at first use. A later call tries again.
+///
+/// # Examples
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// corering::signal::ctrl_c().await?;
+/// println!("stopping");
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "SIGINT")]
+pub fn ctrl_c() -> Signal {
+    Signal::new(&[SIGINT])
+}
+
+/// Waits for `SIGTERM`, which service managers and container engines send.
+///
+/// The future completes at the first signal that comes after `terminate()` was called, whether or not it
+/// had been polled by then.
+///
+/// # Cancel safety
+/// As with [`ctrl_c`].
+///
+/// # Errors
+/// As with [`ctrl_c`].
+///
+/// # Examples
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// corering::signal::terminate().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "SIGTERM")]
+pub fn terminate() -> Signal {
+    Signal::new(&[SIGTERM])
+}
+
+/// Waits for whichever of `SIGINT` and `SIGTERM` comes first: what a server ends at.
+///
+/// # Cancel safety
+/// As with [`ctrl_c`].
+///
+/// # Errors
+/// As with [`ctrl_c`].
+///
+/// # Examples
+/// ```no_run
+/// # async fn serve() {}
+/// # async fn run() -> std::io::Result<()> {
+/// use futures_util::{FutureExt, select};
+///
+/// select! {
+///     () = Box::pin(serve()).fuse() => {}
+///     stopped = corering::signal::shutdown().fuse() => stopped?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn shutdown() -> Signal {
+    Signal::new(&[SIGINT, SIGTERM])
+}
+
+/// The future of [`ctrl_c`], [`terminate`] and [`shutdown`].
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Signal {
+    listener: Result<Listener, Option<io::Error>>,
+}
+
+impl Signal {
+    fn new(signals: &[i32]) -> Self {
+        Signal { listener: Listener::install(signals).map_err(Some) }
+    }
+}
+
+impl Future for Signal {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.listener {
+            Ok(listener) => listener.poll(context).map(Ok),
+            Err(error) => Poll::Ready(Err(error
+                .take()
+                .unwrap_or_else(|| io::Error::other("the error was taken by the poll before")))),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").finish_non_exhaustive()
+    }
+}
+
+// POSIX lets `kill -2` and `kill -15` stand for these two: the numbers are the same everywhere.
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
