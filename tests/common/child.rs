@@ -1,0 +1,155 @@
+//! Running one test again in a process of its own, with other limits, rights or system calls.
+//!
+//! A test that changes its process first asks [`is_child`]. In the child it does its work; in the harness
+//! it describes the child and lets it run:
+//!
+//! ```ignore
+//! #[test]
+//! fn probe_names_seccomp() {
+//!     if !child::is_child() {
+//!         return Child::of("probe_names_seccomp").deny_io_uring(libc::EPERM).passes();
+//!     }
+//!     assert!(corering::probe().refusal().is_some());
+//! }
+//! ```
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Set in the child, with the name of its test.
+const CHILD: &str = "CORERING_TEST_CHILD";
+
+/// Whether this process was started by [`Child`].
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// A process that runs one test of this executable.
+#[must_use = "a child runs when `output` or `passes` is called"]
+pub(crate) struct Child {
+    command: Command,
+    limits: Vec<(libc::__rlimit_resource_t, u64)>,
+    user: Option<u32>,
+    denied: Option<i32>,
+}
+
+impl Child {
+    /// Will run the test of this name (with the names of its modules).
+    pub(crate) fn of(test: &str) -> Self {
+        // By this name a user who may not enter the build's folder can execute it all the same.
+        let mut command = Command::new("/proc/self/exe");
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+        command.env(CHILD, test).env_remove("CORERING_DRIVER");
+        Child { command, limits: Vec::new(), user: None, denied: None }
+    }
+
+    /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
+    pub(crate) fn limit(mut self, resource: libc::__rlimit_resource_t, value: u64) -> Self {
+        self.limits.push((resource, value));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[allow(dead_code)] // The tests of the runtime choose a driver with it.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Gives up all capabilities, by becoming a user whom nobody else is: locked memory is counted for
+    /// each user, so two tests must not be the same one. Without root the user stays, and has none.
+    pub(crate) fn without_capabilities(mut self) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        self.user = Some(1_000_000 + number % 1_000_000_000);
+        self
+    }
+
+    /// Denies the three system calls of io_uring with an error number, by a seccomp filter.
+    pub(crate) fn deny_io_uring(mut self, errno: i32) -> Self {
+        self.denied = Some(errno);
+        self
+    }
+
+    /// Runs the child and returns what it printed, whether or not it succeeded.
+    pub(crate) fn output(mut self) -> Output {
+        let filter = self.denied.map(io_uring_filter);
+        let (limits, user) = (self.limits, self.user);
+        // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
+        // before the fork.
+        unsafe {
+            self.command.pre_exec(move || {
+                limits.iter().try_for_each(|&(resource, value)| set_limit(resource, value))?;
+                user.map_or(Ok(()), become_user)?;
+                filter.as_ref().map_or(Ok(()), install_filter)
+            });
+        }
+        self.command.output().expect("the test's own executable runs again")
+    }
+
+    /// Runs the child and fails unless it passed.
+    pub(crate) fn passes(self) {
+        let output = self.output();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        // A misspelt name would run no test and succeed.
+        let ran = out.contains("1 passed");
+        assert!(output.status.success() && ran, "{}\n{out}\n{err}", output.status);
+    }
+}
+
+/// What a child printed, as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the pointer leads to an rlimit that outlives the call.
+    checked(unsafe { libc::setrlimit(resource, &limit) })
+}
+
+fn become_user(user: u32) -> io::Result<()> {
+    // SAFETY: geteuid takes no pointer.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    // SAFETY: a count of 0 means that the pointer is not read.
+    checked(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    // SAFETY: setresgid takes no pointer.
+    checked(unsafe { libc::setresgid(user, user, user) })?;
+    // SAFETY: setresuid takes no pointer.
+    checked(unsafe { libc::setresuid(user, user, user) })
+}
+
+/// `io_uring_setup`, `io_uring_enter` and `io_uring_register` have the same numbers on all machines, next
+/// to each other.
+fn io_uring_filter(errno: i32) -> [libc::sock_filter; 5] {
+    const LOAD_NUMBER: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const IF_AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    let first = libc::SYS_io_uring_setup as u32;
+    let last = libc::SYS_io_uring_register as u32;
+    let statement =
+        |code: u32, k, jt, jf| libc::sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k };
+    [
+        statement(LOAD_NUMBER, 0, 0, 0),
+        statement(IF_AT_LEAST, first, 0, 2),
+        statement(IF_AT_LEAST, last + 1, 1, 0),
+        statement(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
+        statement(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ]
+}
+
+fn install_filter(filter: &[libc::sock_filter; 5]) -> io::Result<()> {
+    // SAFETY: this option takes numbers only. Without it the filter would need a capability.
+    checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program leads to a filter of that length; the kernel copies and checks it.
+    checked(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) })
+}
+
+fn checked(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
