@@ -23,6 +23,8 @@ use std::thread;
 
 use slab::Slab;
 
+use super::signal_mask::SignalsBlocked;
+
 /// Signals that have come and that the thread has not seen yet, one bit each.
 static PENDING: AtomicU64 = AtomicU64::new(0);
 /// The eventfd the handler writes to. Set before the first handler is installed, never closed.
@@ -121,6 +123,7 @@ fn start_thread() -> io::Result<()> {
     // SAFETY: the descriptor was just opened and nothing else owns it.
     let doorbell = unsafe { OwnedFd::from_raw_fd(fd) };
     let read = File::from(doorbell.try_clone()?);
+    let _blocked = SignalsBlocked::on_this_thread();
     thread::Builder::new().name("corering-signal".into()).spawn(move || watch(read))?;
     OWNER.store(process_id(), Ordering::Relaxed);
     // From here on the handler may write to it at any time, so it is never closed.

@@ -35,6 +35,7 @@ pub(crate) struct Child {
     denied: Option<i32>,
 }
 
+#[allow(dead_code)] // Each test file uses a part.
 impl Child {
     /// Will run the test of this name (with the names of its modules).
     pub(crate) fn of(test: &str) -> Self {
@@ -52,7 +53,6 @@ impl Child {
     }
 
     /// Sets an environment variable.
-    #[allow(dead_code)] // The tests of the runtime choose a driver with it.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
