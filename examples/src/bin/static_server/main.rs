@@ -4,8 +4,10 @@
 // Reading order: a connection cuts its input into heads, a head becomes a request, its target a
 // resource; the answer is decided from the request and the file, and written as a response.
 mod body;
+mod conditions;
 mod fields;
 mod input;
+mod range;
 mod status;
 
 fn main() {}
