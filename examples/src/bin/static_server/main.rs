@@ -8,6 +8,7 @@ mod conditions;
 mod fields;
 mod input;
 mod range;
+mod request;
 mod status;
 
 fn main() {}
