@@ -7,8 +7,10 @@ mod body;
 mod conditions;
 mod fields;
 mod input;
+mod listing;
 mod range;
 mod request;
+mod resource;
 mod status;
 
 fn main() {}
