@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 // Reading order: a connection cuts its input into heads, a head becomes a request, its target a
 // resource; the answer is decided from the request and the file, and written as a response.
+mod answer;
 mod body;
 mod conditions;
 mod fields;
@@ -11,6 +12,7 @@ mod listing;
 mod range;
 mod request;
 mod resource;
+mod response;
 mod status;
 
 fn main() {}

@@ -1,0 +1,193 @@
+//! What to answer when the file is there: the head, and which bytes of the file follow it.
+//!
+//! It decides from the request and the state of the file alone, and reads nothing.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::conditions::{Validators, Verdict};
+use crate::range::{Wanted, wanted};
+use crate::request::{Method, Request};
+use crate::response::{Context, Head, write_refusal};
+use crate::status::{Refusal, Status};
+
+/// Appends the head of the answer and returns the bytes of the file that must follow it.
+pub(crate) fn write_file_head(
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+    file: &Validators,
+    path: &Path,
+    context: &Context,
+) -> Range<u64> {
+    const NOTHING: Range<u64> = 0..0;
+    match request.conditions.verdict(file) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => {
+            let mut head = Head::begin(out, Status::NotModified, context);
+            validators(&mut head, file);
+            head.end();
+            return NOTHING;
+        }
+        Verdict::Failed => {
+            let reason = "The file is not the one that the request names.";
+            write_refusal(out, &Refusal::new(Status::PreconditionFailed, reason), context);
+            return NOTHING;
+        }
+    }
+    // A range means something for GET only (RFC 9110, section 14.2).
+    let range = request.range.filter(|_| request.method == Method::Get);
+    let wanted = match range {
+        Some(range) if request.conditions.allow_range(file) => wanted(range, file.bytes),
+        _ => Wanted::Whole,
+    };
+    let bytes = file.bytes;
+    let (status, part) = match wanted {
+        Wanted::Whole => (Status::Ok, 0..bytes),
+        Wanted::Part(part) => (Status::PartialContent, part),
+        Wanted::Nothing => {
+            let mut head = Head::begin(out, Status::RangeNotSatisfiable, context);
+            head.field("Content-Range", format_args!("bytes */{bytes}"));
+            head.field("Content-Length", 0);
+            head.end();
+            return NOTHING;
+        }
+    };
+    let mut head = Head::begin(out, status, context);
+    head.field("Content-Type", content_type(path));
+    head.field("Content-Length", part.end - part.start);
+    if status == Status::PartialContent {
+        let (first, last) = (part.start, part.end - 1);
+        head.field("Content-Range", format_args!("bytes {first}-{last}/{bytes}"));
+    }
+    head.field("Accept-Ranges", "bytes");
+    validators(&mut head, file);
+    head.end();
+    if request.method == Method::Head { NOTHING } else { part }
+}
+
+fn validators(head: &mut Head<'_>, file: &Validators) {
+    head.field("ETag", file);
+    head.field("Last-Modified", file.last_modified());
+}
+
+/// The media type that the name of a file suggests.
+fn content_type(path: &Path) -> ContentType {
+    ContentType(mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream"))
+}
+
+/// A media type. Text is announced as UTF-8, which nearly all text is; without it, browsers guess.
+struct ContentType(&'static str);
+
+impl std::fmt::Display for ContentType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.0)?;
+        if self.0.starts_with("text/") {
+            formatter.write_str("; charset=utf-8")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::response::DateClock;
+
+    const FILE: Validators = Validators { inode: 1, bytes: 1000, modified: UNIX_EPOCH };
+
+    /// The answer to GET or HEAD of a page of 1,000 bytes, with `fields` in the request.
+    fn answer(method: &str, fields: &str) -> (String, Range<u64>) {
+        let head = format!("{method} /page.html HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        let request = Request::parse(head.as_bytes()).expect("the request is valid");
+        let context = Context {
+            date: DateClock::new().text(UNIX_EPOCH + Duration::from_secs(1)),
+            keep_alive: true,
+            is_http_1_0: false,
+            is_head: method == "HEAD",
+        };
+        let mut out = Vec::new();
+        let range = write_file_head(&mut out, &request, &FILE, Path::new("page.html"), &context);
+        (String::from_utf8(out).expect("heads are text"), range)
+    }
+
+    #[test]
+    fn get_announces_the_file_and_its_validators() {
+        let (head, range) = answer("GET", "");
+        assert_eq!(
+            head,
+            "HTTP/1.1 200 OK\r\n\
+             Date: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
+             Content-Type: text/html; charset=utf-8\r\n\
+             Content-Length: 1000\r\n\
+             Accept-Ranges: bytes\r\n\
+             ETag: \"1-3e8-0\"\r\n\
+             Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
+        );
+        assert_eq!(range, 0..1000);
+    }
+
+    #[test]
+    fn head_is_get_without_content() {
+        let (get, _) = answer("GET", "");
+        assert_eq!(answer("HEAD", ""), (get.clone(), 0..0));
+        assert_eq!(answer("HEAD", "Range: bytes=0-1\r\n"), (get, 0..0));
+    }
+
+    #[test]
+    fn a_range_is_a_part_of_the_file() {
+        let (head, range) = answer("GET", "Range: bytes=100-199\r\n");
+        assert!(head.starts_with("HTTP/1.1 206 Partial Content\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Range: bytes 100-199/1000\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Length: 100\r\n"), "{head}");
+        assert_eq!(range, 100..200);
+    }
+
+    #[test]
+    fn a_range_of_an_older_file_gets_the_new_one_whole() {
+        let (head, range) = answer("GET", "Range: bytes=1-2\r\nIf-Range: \"old\"\r\n");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(range, 0..1000);
+    }
+
+    #[test]
+    fn a_range_beyond_the_file_names_its_length() {
+        let (head, range) = answer("GET", "Range: bytes=1000-\r\n");
+        assert!(head.starts_with("HTTP/1.1 416 Range Not Satisfiable\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Range: bytes */1000\r\n"), "{head}");
+        assert_eq!(range, 0..0);
+    }
+
+    #[test]
+    fn what_the_client_has_is_not_sent_again() {
+        let (head, range) = answer("GET", "If-None-Match: \"1-3e8-0\"\r\nRange: bytes=0-1\r\n");
+        assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{head}");
+        assert!(head.contains("\r\nETag: \"1-3e8-0\"\r\n"), "{head}");
+        assert!(!head.contains("Content-Length"), "{head}");
+        assert_eq!(range, 0..0);
+    }
+
+    #[test]
+    fn a_failed_precondition_is_412() {
+        let (head, range) = answer("GET", "If-Match: \"other\"\r\n");
+        assert!(head.starts_with("HTTP/1.1 412 Precondition Failed\r\n"), "{head}");
+        assert_eq!(range, 0..0);
+    }
+
+    #[test]
+    fn types_follow_names() {
+        for (name, expected) in [
+            ("a.html", "text/html; charset=utf-8"),
+            ("a.JS", "text/javascript; charset=utf-8"),
+            ("a.png", "image/png"),
+            ("a.tar.gz", "application/gzip"),
+            ("a.svg", "image/svg+xml"),
+            ("a.wasm", "application/wasm"),
+            ("README", "application/octet-stream"),
+            ("a.unheard-of", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(name)).to_string(), expected, "{name}");
+        }
+    }
+}
