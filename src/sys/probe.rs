@@ -175,11 +175,8 @@ impl Granted {
         } else {
             self.fall_back("one-shot receive: the kernel has no multishot receive (6.0)");
         }
-        if support.multishot_poll() {
-            self.multishot.push("poll");
-        } else {
-            self.fall_back("one-shot poll: the kernel has no multishot poll (5.13)");
-        }
+        // No kernel without it is accepted.
+        self.multishot.push("poll");
     }
 
     /// What of the setup costs time or shows wrong figures where it is missing.

@@ -91,7 +91,7 @@ impl Refusal {
                     .into()
             }
             Refusal::NotBuiltIn => {
-                "use Linux 5.11 or later with CONFIG_IO_URING, outside of a sandbox \
+                "use Linux 5.13 or later with CONFIG_IO_URING, outside of a sandbox \
                  that hides it, or choose the epoll driver"
                     .into()
             }
@@ -106,9 +106,8 @@ impl Refusal {
             Refusal::DescriptorLimit { .. } => {
                 "raise the limit of open files (ulimit -n, LimitNOFILE=), or close some".into()
             }
-            Refusal::TooOld { since, .. } => {
-                format!("use Linux {since} or later, or choose the epoll driver")
-            }
+            // Not the release that brought what is missing: others may have brought more.
+            Refusal::TooOld { .. } => "use Linux 5.13 or later, or choose the epoll driver".into(),
             Refusal::Other { errno } if *errno == libc::ENOMEM => {
                 "free memory, use fewer ring entries, or choose the epoll driver".into()
             }

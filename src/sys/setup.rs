@@ -1,10 +1,13 @@
 //! Opening a ring: flags the kernel does not know are given up one by one, and a lack of locked memory
 //! is waited out, then met with fewer entries.
 //!
-//! The floor is Linux 5.11: a wait with a timeout (EXT_ARG), completions that are never dropped
-//! (NODROP), and sockets that need no thread to wait (FAST_POLL), with the operations that `support.rs`
-//! requires. Everything newer has a fallback. SQPOLL is never asked for: it burns a core and keeps the
-//! credentials of the thread that opened the ring (CVE-2024-22017).
+//! The floor is Linux 5.13: a wait with a timeout (EXT_ARG, 5.11), completions that are never dropped
+//! (NODROP), sockets that need no thread to wait (FAST_POLL), and a poll that reports more than once,
+//! which the doorbell of a shard stands on. No feature bit says the last; RSRC_TAGS is of the same
+//! release. With them come the operations that `support.rs` requires. All that is newer has a fallback.
+//!
+//! SQPOLL is never asked for: it burns a core and keeps the credentials of the thread that opened the
+//! ring (CVE-2024-22017).
 
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
@@ -126,6 +129,7 @@ pub(crate) fn open_ring(entries: u32) -> Result<(IoUring, SetupReport), Refusal>
     require(params.is_feature_nodrop(), "lossless completion queue (NODROP)", "5.5")?;
     require(params.is_feature_fast_poll(), "waiting without a thread (FAST_POLL)", "5.7")?;
     require(params.is_feature_ext_arg(), "wait with a timeout (EXT_ARG)", "5.11")?;
+    require(params.is_feature_resource_tagging(), "multishot poll (RSRC_TAGS)", "5.13")?;
     let report = SetupReport {
         flags,
         entries: params.sq_entries(),

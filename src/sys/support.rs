@@ -69,7 +69,6 @@ pub(crate) struct Support {
     operations: u128,
     /// Major and minor number of the kernel's name; (0, 0) where it has another form.
     release: (u32, u32),
-    multishot_poll: bool,
 }
 
 impl Support {
@@ -82,12 +81,7 @@ impl Support {
         let operations = (0..128)
             .filter(|&code| probe.is_supported(code))
             .fold(0, |set, code| set | (1_u128 << code));
-        let support = Support {
-            operations,
-            release: parse_release(&kernel_release()),
-            // Multishot poll and this feature are both of Linux 5.13.
-            multishot_poll: ring.params().is_feature_resource_tagging(),
-        };
+        let support = Support { operations, release: parse_release(&kernel_release()) };
         match OPERATIONS.iter().find(|o| o.fallback.is_none() && !support.has(o.code)) {
             Some(missing) => Err(Refusal::TooOld { missing: missing.name, since: missing.since }),
             None => Ok(support),
@@ -118,12 +112,6 @@ impl Support {
     #[inline]
     pub(crate) fn multishot_receive(self) -> bool {
         self.has(opcode::SendZc::CODE)
-    }
-
-    /// Whether one poll may report readiness many times (Linux 5.13).
-    #[inline]
-    pub(crate) fn multishot_poll(self) -> bool {
-        self.multishot_poll
     }
 }
 
@@ -156,7 +144,7 @@ mod tests {
 
     fn support(release: &str, codes: &[u8]) -> Support {
         let operations = codes.iter().fold(0, |set, &code| set | (1_u128 << code));
-        Support { operations, release: parse_release(release), multishot_poll: true }
+        Support { operations, release: parse_release(release) }
     }
 
     #[test]
