@@ -12,3 +12,6 @@ pub(crate) mod timer_wheel;
 // The runtime (`spawn_blocking`) and the epoll driver are the users.
 #[allow(dead_code)]
 pub(crate) mod pool;
+
+#[cfg(test)]
+pub(crate) mod test_waker;
