@@ -1,0 +1,140 @@
+//! A notification without a value.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::line::{self, Line, Place, Service};
+
+/// Tells tasks of the shard that something has changed. What, they see for themselves.
+///
+/// [`notify_one`](Notify::notify_one) wakes one task; if none waits it is stored, once, for the next
+/// that comes. So a task that looks, finds nothing, and then waits misses no notification.
+/// [`notify_waiters`](Notify::notify_waiters) wakes all that wait at that moment and stores nothing.
+#[derive(Debug)]
+pub struct Notify {
+    state: RefCell<State>,
+}
+
+/// The future of [`Notify::notified`].
+#[must_use = "a future does nothing unless it is awaited"]
+#[derive(Debug)]
+pub struct Notified<'a> {
+    notify: &'a Notify,
+    /// The round in which the future was made: a later one has notified it.
+    round: u64,
+    place: Place,
+    done: bool,
+}
+
+impl Notify {
+    /// A `Notify` without a stored notification.
+    pub const fn new() -> Self {
+        Notify { state: RefCell::new(State { line: Line::new(), stored: false, round: 0 }) }
+    }
+
+    /// Waits for a notification, or takes the stored one.
+    ///
+    /// The future counts as waiting for [`notify_waiters`](Notify::notify_waiters) from the moment
+    /// it is made, and for [`notify_one`](Notify::notify_one) from its first poll.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the line; if `notify_one` had chosen it, the notification goes to the
+    /// next in line, or is stored.
+    pub fn notified(&self) -> Notified<'_> {
+        let round = self.state.borrow().round;
+        Notified { notify: self, round, place: None, done: false }
+    }
+
+    /// Wakes the task that has waited longest, or stores the notification if none waits.
+    ///
+    /// At most one is stored, however often this is called.
+    pub fn notify_one(&self) {
+        let mut state = self.state.borrow_mut();
+        let first = state.line.serve_first(Notification::One);
+        if first.is_none() {
+            state.stored = true;
+        }
+        drop(state);
+        if let Some(waker) = first {
+            waker.wake();
+        }
+    }
+
+    /// Wakes all that wait now. Stores nothing for those that come later.
+    pub fn notify_waiters(&self) {
+        self.state.borrow_mut().round += 1;
+        line::serve(&self.state);
+    }
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Notify::new()
+    }
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let notified = &mut *self;
+        if notified.done {
+            return Poll::Ready(());
+        }
+        let polled = line::poll(&notified.notify.state, &mut notified.place, notified.round, cx);
+        notified.done = polled.is_ready();
+        polled.map(|_| ())
+    }
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if let Some(Notification::One) = line::leave(&self.notify.state, &mut self.place) {
+            self.notify.notify_one();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Each waiter with the round in which it came.
+    line: Line<u64, Notification>,
+    stored: bool,
+    /// Counts `notify_waiters`. Those that wait came in this round, or are about to be woken.
+    round: u64,
+}
+
+#[derive(Debug)]
+enum Notification {
+    One,
+    All,
+}
+
+impl Service for State {
+    type Wants = u64;
+    type Given = Notification;
+
+    fn line(&mut self) -> &mut Line<u64, Notification> {
+        &mut self.line
+    }
+
+    fn serve_newcomer(&mut self, round: u64) -> Option<Notification> {
+        if round != self.round {
+            return Some(Notification::All);
+        }
+        std::mem::take(&mut self.stored).then_some(Notification::One)
+    }
+
+    fn serve_first(&mut self) -> Option<Waker> {
+        if *self.line.first()? == self.round {
+            return None;
+        }
+        self.line.serve_first(Notification::All)
+    }
+}
+
+#[cfg(test)]
+mod tests;
