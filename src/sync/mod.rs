@@ -4,7 +4,9 @@
 mod line;
 mod mutex;
 mod notify;
+pub mod oneshot;
 mod semaphore;
+mod waker_cell;
 
 pub use mutex::{Mutex, MutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
