@@ -1,6 +1,28 @@
 //! Synchronisation between tasks of one shard.
+//!
+//! Everything here is `!Send` and costs no atomic operation: tasks of a shard run one after the
+//! other on one thread, so what they share needs no lock, only a way to wait. Nothing here works
+//! between shards or threads.
+//!
+//! | to do this | use |
+//! |---|---|
+//! | pass values from many tasks to one, with back-pressure | [`channel::bounded`] |
+//! | the same without a bound, from code that cannot wait | [`channel::unbounded`] |
+//! | pass a single value, such as the answer to a request | [`oneshot::channel`] |
+//! | say that something has changed, without a value | [`Notify`] |
+//! | limit how many tasks do something at once | [`Semaphore`] |
+//! | keep others out of a value while a task *awaits* | [`Mutex`] |
+//!
+//! A value that no task holds across an `.await` needs none of these: `Rc<Cell<T>>` or
+//! `Rc<RefCell<T>>` is enough.
+//!
+//! All lines are first come, first served, and all waiting is cancel safe: a future that is dropped
+//! leaves its line, and what it had been given but had not yet returned goes to the next in line.
+//! (A future that is forgotten with [`std::mem::forget`] cannot leave its line, and holds what it
+//! was given for good.) In steady state waiting allocates nothing.
 #![forbid(unsafe_code)]
 
+pub mod channel;
 mod line;
 mod mutex;
 mod notify;

@@ -1,0 +1,239 @@
+use std::cell::RefCell;
+
+use futures_util::{FutureExt, StreamExt};
+
+use super::*;
+use crate::util::test_waker::{Poller, hook_waker};
+
+#[test]
+fn values_come_out_in_the_order_they_went_in() {
+    for (sender, mut receiver) in [bounded(100), unbounded()] {
+        let second = sender.clone();
+        for value in 0..100 {
+            let end = if value % 2 == 0 { &sender } else { &second };
+            assert_eq!(end.send(value).now_or_never(), Some(Ok(())));
+        }
+        assert_eq!((sender.len(), receiver.len()), (100, 100));
+        for value in 0..100 {
+            assert_eq!(receiver.recv().now_or_never(), Some(Some(value)));
+        }
+        assert!(receiver.is_empty() && sender.is_empty());
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    }
+}
+
+#[test]
+fn receiver_is_woken_by_a_value_and_by_the_last_sender() {
+    let (sender, mut receiver) = bounded(1);
+    let poller = Poller::new();
+    let mut recv = Box::pin(receiver.recv());
+    assert!(poller.poll(&mut recv).is_pending());
+    sender.try_send(1).expect("there is room");
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(poller.poll(&mut recv), Poll::Ready(Some(1)));
+    drop(recv);
+
+    let second = sender.clone();
+    let mut recv = Box::pin(receiver.recv());
+    assert!(poller.poll(&mut recv).is_pending());
+    drop(sender);
+    assert_eq!(poller.wakes(), 0);
+    drop(second);
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(poller.poll(&mut recv), Poll::Ready(None));
+}
+
+#[test]
+fn sender_waits_for_room_in_a_full_channel() {
+    let (sender, mut receiver) = bounded(2);
+    assert_eq!(sender.capacity(), Some(2));
+    sender.try_send(1).expect("there is room");
+    sender.try_send(2).expect("there is room");
+    assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+    let poller = Poller::new();
+    let mut send = Box::pin(sender.send(3));
+    assert!(poller.poll(&mut send).is_pending());
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(sender.try_send(4), Err(TrySendError::Full(4)), "the room is promised");
+    assert_eq!(poller.poll(&mut send), Poll::Ready(Ok(())));
+    assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(2), Ok(3)));
+}
+
+#[test]
+fn unbounded_channel_is_never_full() {
+    let (sender, receiver) = unbounded();
+    assert_eq!(sender.capacity(), None);
+    for value in 0..10_000 {
+        sender.try_send(value).expect("there is always room");
+    }
+    assert_eq!(receiver.len(), 10_000);
+}
+
+#[test]
+fn room_given_to_a_dropped_sender_goes_to_the_next() {
+    let (sender, mut receiver) = bounded(1);
+    sender.try_send(1).expect("there is room");
+    let poller = Poller::new();
+    let mut dropped = Box::pin(sender.send(2));
+    let mut next = Box::pin(sender.send(3));
+    assert!(Poller::new().poll(&mut dropped).is_pending());
+    assert!(poller.poll(&mut next).is_pending());
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(poller.wakes(), 0);
+    drop(dropped);
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(poller.poll(&mut next), Poll::Ready(Ok(())));
+    assert_eq!(receiver.try_recv(), Ok(3));
+}
+
+#[test]
+fn sender_that_is_dropped_leaves_the_line() {
+    let (sender, mut receiver) = bounded(1);
+    sender.try_send(1).expect("there is room");
+    let poller = Poller::new();
+    let mut dropped = Box::pin(sender.send(2));
+    assert!(poller.poll(&mut dropped).is_pending());
+    drop(dropped);
+    assert_eq!(poller.kept(), 0);
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(sender.try_send(3), Ok(()));
+}
+
+#[test]
+fn dropped_recv_takes_no_value_and_leaves_no_waker() {
+    let (sender, mut receiver) = unbounded();
+    let poller = Poller::new();
+    let mut recv = Box::pin(receiver.recv());
+    assert!(poller.poll(&mut recv).is_pending());
+    sender.try_send(1).expect("there is always room");
+    assert_eq!(poller.wakes(), 1);
+    drop(recv);
+    assert_eq!(poller.kept(), 0);
+    assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
+}
+
+#[test]
+fn reserved_room_is_sent_into_without_waiting_or_given_back() {
+    let (sender, mut receiver) = bounded(1);
+    let reserved = sender.reserve().now_or_never().expect("there is room").expect("open");
+    assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+    drop(reserved);
+    let reserved = sender.reserve().now_or_never().expect("there is room").expect("open");
+    assert_eq!(reserved.send(2), Ok(()));
+    assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+    assert_eq!(receiver.try_recv(), Ok(2));
+}
+
+#[test]
+fn close_fails_senders_and_keeps_what_was_sent() {
+    let (sender, mut receiver) = bounded(1);
+    sender.try_send(1).expect("there is room");
+    let poller = Poller::new();
+    let mut waiting = Box::pin(sender.send(2));
+    let mut closed = Box::pin(sender.closed());
+    assert!(poller.poll(&mut waiting).is_pending());
+    assert!(poller.poll(&mut closed).is_pending());
+    receiver.close();
+    assert!(receiver.is_closed() && sender.is_closed());
+    assert_eq!(poller.wakes(), 2);
+    assert_eq!(poller.poll(&mut waiting), Poll::Ready(Err(SendError(2))));
+    assert!(poller.poll(&mut closed).is_ready());
+    assert_eq!(sender.closed().now_or_never(), Some(()));
+    assert_eq!(sender.try_send(3), Err(TrySendError::Closed(3)));
+    assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
+    assert_eq!(receiver.recv().now_or_never(), Some(None));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+}
+
+#[test]
+fn room_reserved_before_the_close_cannot_be_sent_into() {
+    let (sender, mut receiver) = bounded(1);
+    let reserved = sender.reserve().now_or_never().expect("there is room").expect("open");
+    receiver.close();
+    assert_eq!(reserved.send(1), Err(SendError(1)));
+    assert_eq!(receiver.recv().now_or_never(), Some(None));
+}
+
+#[test]
+fn dropped_receiver_drops_the_values_at_once() {
+    let value = Rc::new(());
+    let (sender, receiver) = unbounded();
+    for _ in 0..3 {
+        sender.try_send(Rc::clone(&value)).expect("there is always room");
+    }
+    drop(receiver);
+    assert_eq!(Rc::strong_count(&value), 1);
+    assert_eq!(sender.send(Rc::clone(&value)).now_or_never(), Some(Err(SendError(value))));
+}
+
+#[test]
+fn receiver_is_a_stream_that_ends_once_the_end_was_told() {
+    let (sender, mut receiver) = bounded(3);
+    sender.try_send(1).expect("there is room");
+    sender.try_send(2).expect("there is room");
+    assert_eq!(receiver.size_hint(), (2, None));
+    drop(sender);
+    assert_eq!(receiver.size_hint(), (2, Some(2)));
+    assert_eq!(receiver.next().now_or_never(), Some(Some(1)));
+    assert_eq!(receiver.next().now_or_never(), Some(Some(2)));
+    assert!(!receiver.is_terminated());
+    assert_eq!(receiver.next().now_or_never(), Some(None));
+    assert!(receiver.is_terminated());
+}
+
+#[test]
+fn value_may_use_the_channel_when_it_is_dropped() {
+    struct SendsWhenDropped(Sender<SendsWhenDropped>, Rc<Cell<usize>>);
+    impl Drop for SendsWhenDropped {
+        fn drop(&mut self) {
+            self.1.set(self.1.get() + 1);
+            assert!(self.0.is_closed());
+            let again = SendsWhenDropped(self.0.clone(), Rc::clone(&self.1));
+            let Err(refused) = self.0.try_send(again) else { panic!("the channel is closed") };
+            // Its own drop would go on forever.
+            std::mem::forget(refused);
+        }
+    }
+    let (sender, receiver) = bounded(2);
+    let drops = Rc::new(Cell::new(0));
+    for _ in 0..2 {
+        let sent = sender.try_send(SendsWhenDropped(sender.clone(), Rc::clone(&drops)));
+        assert!(sent.is_ok());
+    }
+    drop(receiver);
+    assert_eq!(drops.get(), 2);
+}
+
+#[test]
+fn waker_may_use_the_channel_when_cloned_woken_or_dropped() {
+    let (sender, receiver) = bounded(1);
+    let receiver = Rc::new(RefCell::new(receiver));
+    let runs = Rc::new(Cell::new(0));
+    let waker = {
+        let (sender, runs) = (sender.clone(), Rc::clone(&runs));
+        hook_waker(move || {
+            runs.set(runs.get() + 1);
+            let full = sender.try_send(runs.get()).is_err();
+
+            assert!(sender.len() == 1 || full, "full only with a value or with room promised");
+        })
+    };
+    let cx = &mut Context::from_waker(&waker);
+    let polled = receiver.borrow_mut().poll_next_unpin(cx);
+    assert_eq!(polled, Poll::Ready(Some(1)), "sent by the clone, received in the same poll");
+    sender.try_send(9).expect("there is room");
+    let mut waiting = Box::pin(sender.send(10));
+    assert!(waiting.as_mut().poll(cx).is_pending());
+    assert_eq!(receiver.borrow_mut().try_recv(), Ok(9));
+    assert_eq!(waiting.as_mut().poll(cx), Poll::Ready(Ok(())));
+    drop(waiting);
+    drop(waker);
+    assert!(runs.get() >= 4, "clones, wakes and drops ran the hook");
+}
+
+#[test]
+#[should_panic(expected = "at least one value")]
+fn capacity_of_zero_panics() {
+    drop(bounded::<()>(0));
+}
