@@ -179,3 +179,61 @@ fn permit_released_while_the_waker_is_cloned_is_taken_in_the_same_poll() {
 fn too_many_permits_panic() {
     Semaphore::new(Semaphore::MAX_PERMITS).add_permits(1);
 }
+
+/// Random waiters that come, are polled, dropped and served in any order. No permit is lost or made
+/// up, the first in line is served as soon as it can be, and a woken waiter has what it asked for.
+#[test]
+fn permits_are_conserved_in_any_order_of_events() {
+    for seed in 1..=60_u64 {
+        conserve(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+}
+
+fn conserve(mut seed: u64) {
+    let mut below = move |bound: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % bound as u64) as usize
+    };
+    let semaphore = Rc::new(Semaphore::new(4));
+    let mut waiting = std::collections::VecDeque::new();
+    let mut held = Vec::new();
+    for _ in 0..500 {
+        match below(5) {
+            0 | 1 if waiting.len() < 16 => {
+                let wants = 1 + below(4);
+                let mut waiter = Box::pin(Rc::clone(&semaphore).acquire_many_owned(wants));
+                let poller = Poller::new();
+                match poller.poll(&mut waiter) {
+                    Poll::Ready(permit) => held.push(permit.expect("open")),
+                    Poll::Pending => waiting.push_back((wants, poller, waiter)),
+                }
+            }
+            2 if !held.is_empty() => drop(held.swap_remove(below(held.len()))),
+            3 if !waiting.is_empty() => drop(waiting.remove(below(waiting.len()))),
+            _ if !waiting.is_empty() => {
+                let nth = below(waiting.len());
+                let (_, poller, waiter) = &mut waiting[nth];
+                let woken = poller.wakes() > 0;
+                let polled = poller.poll(waiter);
+                assert_eq!(polled.is_ready(), woken, "woken exactly when served");
+                if let Poll::Ready(permit) = polled {
+                    held.push(permit.expect("open"));
+                    drop(waiting.remove(nth));
+                }
+            }
+            _ => {}
+        }
+        // A served waiter keeps no waker, so those that stand in line are known by theirs.
+        let (in_line, served): (Vec<_>, Vec<_>) =
+            waiting.iter().partition(|(_, poller, _)| poller.kept() == 1);
+        let given: usize = served.iter().map(|(wants, ..)| wants).sum();
+        let used: usize = held.iter().map(OwnedPermit::permits).sum();
+        assert_eq!(semaphore.available_permits() + given + used, 4);
+        let first = in_line.first().map(|(wants, ..)| *wants);
+        assert!(first.is_none_or(|wants| wants > semaphore.available_permits()));
+    }
+    drop((waiting, held));
+    assert_eq!(semaphore.available_permits(), 4);
+}
