@@ -32,6 +32,22 @@ impl EventFd {
     }
 }
 
+#[cfg(test)]
+impl EventFd {
+    /// Waits for a ring, and takes it. False: none came, which a test reports as a lost wake.
+    pub(crate) fn wait(&self, at_most: std::time::Duration) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let timeout_ms = i32::try_from(at_most.as_millis()).expect("a test waits for seconds");
+        // SAFETY: the pointer and the count describe `poll`, which outlives the call.
+        unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
+        let mut count = [0_u8; 8];
+        // SAFETY: the pointer and the length describe `count`, which outlives the call.
+        let read =
+            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        read == 8
+    }
+}
+
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

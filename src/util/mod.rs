@@ -13,5 +13,10 @@ pub(crate) mod timer_wheel;
 #[allow(dead_code)]
 pub(crate) mod pool;
 
+// The runtime's loop, which parks, and `submit_to` are the users.
+#[allow(dead_code)]
+pub(crate) mod mailbox;
+pub(crate) mod sync_types;
+
 #[cfg(test)]
 pub(crate) mod test_waker;

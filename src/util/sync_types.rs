@@ -1,0 +1,51 @@
+//! The atomics, lock and cell of everything that more than one thread touches: the standard
+//! library's, or loom's where a model is checked (`RUSTFLAGS="--cfg loom"`).
+//!
+//! Only the mailbox and the task header use these. Loom runs its threads as coroutines of one
+//! thread, so that a standard atomic would hide every interleaving from it.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+};
+
+/// An `UnsafeCell` whose accesses loom checks: two at once, or one that no synchronisation orders
+/// after the last, fail the model.
+pub(crate) struct CheckedCell<T> {
+    #[cfg(not(loom))]
+    cell: std::cell::UnsafeCell<T>,
+    #[cfg(loom)]
+    cell: loom::cell::UnsafeCell<T>,
+}
+
+impl<T> CheckedCell<T> {
+    #[cfg(not(loom))]
+    pub(crate) fn new(value: T) -> Self {
+        CheckedCell { cell: std::cell::UnsafeCell::new(value) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(value: T) -> Self {
+        CheckedCell { cell: loom::cell::UnsafeCell::new(value) }
+    }
+
+    /// Hands the pointer to `access`. Whether it may be dereferenced is the caller's to know.
+    #[inline]
+    #[cfg(not(loom))]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.cell.get())
+    }
+
+    /// Hands the pointer to `access`. Whether it may be dereferenced is the caller's to know.
+    #[cfg(loom)]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        self.cell.with_mut(access)
+    }
+}
