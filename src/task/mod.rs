@@ -1,1 +1,56 @@
-//! `task`
+//! Tasks of one shard: spawn, wake, join, abort.
+//!
+//! A task is one allocation that holds a header, a vtable's address and the future, and later, in
+//! the future's place, its output. This layer knows nothing of I/O: it uses `sys` and `util` only.
+//! It never drops a future or an output on another thread, and holds no borrow while code of the
+//! user runs (polls, wakers, and every `Drop`): its lists and flags are `Cell`s.
+//!
+//! ```text
+//!                spawn
+//!                  │              wake (own thread: a queue push)
+//!                  ▼         ┌────────────────────────────────────────┐
+//!   live list ─► queued ◄────┤                                        │
+//!   (one          │          └── posted to the mailbox ◄── wake from  │
+//!   reference)    │ run           (one reference,          another   │
+//!                 ▼               at most once)            thread    │
+//!              running ── pending ─────────────────────────────────► idle
+//!                 │   └── woken meanwhile, yield_now ─► queued, at the back
+//!                 │
+//!                 ├── ready ──► output kept ──┐
+//!                 ├── panic ──► payload kept ─┤         handle: taken by `.await`
+//!                 └── abort ──► cancelled ────┴► complete    or dropped with the handle
+//!                     (also from queued, idle)  │       no handle: dropped at once
+//!                                               ▼
+//!                                   the last reference frees the memory, on any thread:
+//!                                   future and output are gone by then
+//! ```
+//!
+//! Who touches what: `state` (the count of references, and whether the task is posted) belongs to
+//! all threads; everything else of a task to the shard's thread alone, without atomics. Wakers are
+//! the only thing that leaves the shard, and they use `state` and the mailbox.
+//!
+//! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`.
+
+mod cell;
+mod header;
+mod join_error;
+mod join_handle;
+mod join_set;
+mod lists;
+#[allow(dead_code)] // The runtime, which lands later, drives the scheduler.
+mod scheduler;
+#[allow(dead_code)] // The scheduler's root waker is the runtime's to use.
+mod waker;
+mod yield_now;
+
+pub use join_error::JoinError;
+pub use join_handle::{AbortHandle, JoinHandle};
+pub use join_set::JoinSet;
+pub use scheduler::spawn;
+pub use yield_now::{YieldNow, yield_now};
+
+#[allow(unused_imports)] // The runtime, which lands later, uses them.
+pub(crate) use scheduler::{Entered, Scheduler};
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,326 @@
+//! The scheduler of a shard: it spawns tasks, runs the ready ones, and drops them all at the end.
+//!
+//! It never waits and never touches the kernel; the runtime's loop does, between two runs.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use super::cell::{allocate, discard};
+use super::header::{
+    CANCELLED, COMPLETE, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release, release_ended,
+};
+use super::join_handle::JoinHandle;
+use super::lists::{LiveList, RunQueue};
+use super::waker::RootWaker;
+use crate::util::mailbox::Mailbox;
+use crate::util::sync_types::Ordering;
+
+/// Spawns a task onto the shard of this thread. It runs until it is complete or aborted, also when
+/// the handle is dropped.
+///
+/// The future need not be `Send`: a task never leaves its shard.
+///
+/// # Panics
+/// Outside a corering runtime.
+#[track_caller]
+pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    match Scheduler::current() {
+        Some(scheduler) => scheduler.spawn(future),
+        None => panic!(
+            "spawn needs a corering runtime on this thread: call it inside corering::block_on or \
+             under #[corering::main]"
+        ),
+    }
+}
+
+/// The tasks of one shard. It belongs to the thread that made it.
+pub(crate) struct Scheduler {
+    mailbox: Arc<Mailbox>,
+    ready: RunQueue,
+    live: LiveList,
+    root_waker: Waker,
+    root_woken: Cell<bool>,
+}
+
+impl Scheduler {
+    /// A scheduler whose tasks other threads wake through `mailbox`.
+    ///
+    /// # Panics
+    /// The mailbox belongs to another scheduler: the two would take each other's thread for theirs.
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Rc<Scheduler> {
+        assert!(mailbox.claim(), "a mailbox belongs to one scheduler");
+        Rc::new(Scheduler {
+            ready: RunQueue::default(),
+            live: LiveList::default(),
+            root_waker: RootWaker::waker(Arc::clone(&mailbox)),
+            root_woken: Cell::new(false),
+            mailbox,
+        })
+    }
+
+    /// The scheduler that this thread has entered.
+    pub(crate) fn current() -> Option<Rc<Scheduler>> {
+        let current = CURRENT.with(Cell::get);
+        if current.is_null() {
+            return None;
+        }
+        // SAFETY: the pointer came from `Rc::into_raw`'s equal, `Rc::as_ptr`, and the guard of
+        // `enter` holds a count while it stands here.
+        unsafe { Rc::increment_strong_count(current) };
+        // SAFETY: the count that was just added becomes this `Rc`'s.
+        Some(unsafe { Rc::from_raw(current) })
+    }
+
+    /// Makes this the thread's current scheduler until the guard is dropped. Guards are dropped in
+    /// the reverse order of their making.
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        let previous = CURRENT.with(|current| current.replace(Rc::as_ptr(self)));
+        Entered { scheduler: Rc::clone(self), previous }
+    }
+
+    /// Makes a task of `future`, at the back of the run queue.
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        let task = allocate(future, Arc::clone(&self.mailbox));
+        // SAFETY: the task is new, so in no list; the scheduler's reference lasts until it is out.
+        unsafe { self.live.push(task) };
+        // SAFETY: this is the task's thread, and the task is allocated.
+        unsafe { self.schedule(task) };
+        // SAFETY: the second of the new task's references is the handle's, and the type is F's.
+        unsafe { JoinHandle::new(task) }
+    }
+
+    /// Polls ready tasks, in the order in which they became ready, until `budget` polls are made or
+    /// none is ready. A task that is woken meanwhile goes to the back. Returns the number of polls.
+    pub(crate) fn run(&self, budget: usize) -> usize {
+        let mut polled = 0;
+        while polled < budget
+            && let Some(task) = self.ready.pop()
+        {
+            // SAFETY: a queued task is allocated.
+            let header = unsafe { task.as_ref() };
+            header.remove(QUEUED);
+            if header.has(COMPLETE) {
+                // SAFETY: it was cancelled in the queue, which got a reference of its own then.
+                unsafe { release(task) };
+                continue;
+            }
+            polled += 1;
+            // SAFETY: not complete, so live; a running task is never queued, so not running.
+            unsafe { self.run_task(task) };
+        }
+        polled
+    }
+
+    /// Whether [`run`](Self::run) would find a task, or the root future was woken on this thread.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || self.root_woken.get()
+    }
+
+    /// Queues the tasks that other threads have woken.
+    pub(crate) fn receive_foreign_wakes(&self) {
+        for node in self.mailbox.take_posted() {
+            let task: TaskPtr = node.cast();
+            // SAFETY: the mailbox's reference, ours now, keeps the task allocated.
+            let header = unsafe { task.as_ref() };
+            // Before the task is queued: a wake after this posts it again. Acquire: the poll sees
+            // what all who woke it wrote before.
+            header.state.fetch_and(!POSTED, Ordering::AcqRel);
+            // SAFETY: tasks in this mailbox belong to this scheduler and thread.
+            unsafe { self.schedule(task) };
+            // SAFETY: the mailbox's reference is given up once. A queued task has another.
+            unsafe { release(task) };
+        }
+    }
+
+    /// The waker of the future that `block_on` polls itself. Any thread may use it.
+    pub(crate) fn root_waker(&self) -> Waker {
+        self.root_waker.clone()
+    }
+
+    /// Whether the root waker was used since the last call.
+    pub(crate) fn take_root_wake(&self) -> bool {
+        // Both are looked at: a wake from each side is one wake.
+        self.root_woken.replace(false) | self.mailbox.take_notified()
+    }
+
+    /// Marks the root future as woken, from this thread.
+    pub(super) fn wake_root(&self) {
+        self.root_woken.set(true);
+    }
+
+    /// The number of tasks whose future is not dropped yet.
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Drops the future of every task, oldest first, and of every task that is spawned meanwhile.
+    /// Their handles report "cancelled". A task that calls this from its own poll ends after it.
+    pub(crate) fn cancel_all(&self) {
+        while let Some(task) = self.live.first_without(RUNNING) {
+            // SAFETY: a live task is allocated, and this is its thread.
+            unsafe { task.as_ref() }.insert(RUNNING);
+            // SAFETY: not complete, so the future is there; not running, so not entered.
+            unsafe { self.cancel(task) };
+        }
+        self.live.for_each(|task| {
+            // SAFETY: a live task is allocated.
+            unsafe { task.as_ref() }.insert(CANCELLED);
+        });
+        // What is left in the queue was cancelled there: running tasks are not queued.
+        while let Some(task) = self.ready.pop() {
+            // SAFETY: a queued task is allocated.
+            unsafe { task.as_ref() }.remove(QUEUED);
+            // SAFETY: the task is complete, so the queue has a reference of its own.
+            unsafe { release(task) };
+        }
+    }
+
+    /// Queues a task of this scheduler, unless it is queued, running or complete.
+    ///
+    /// # Safety
+    /// The task is this scheduler's and allocated.
+    #[inline]
+    pub(super) unsafe fn schedule(&self, task: TaskPtr) {
+        // SAFETY: the caller's word.
+        let header = unsafe { task.as_ref() };
+        let flags = header.flags.get();
+        if flags & (QUEUED | COMPLETE) != 0 {
+            return;
+        }
+        if flags & RUNNING != 0 {
+            header.flags.set(flags | WOKEN);
+            return;
+        }
+        header.flags.set(flags | QUEUED);
+        // SAFETY: it was not queued, and a task that is not complete has the scheduler's reference,
+        // which lasts until the task is out of the queue.
+        unsafe { self.ready.push(task) };
+    }
+
+    /// Calls `then` with this thread's scheduler if it is the one that drains `mailbox`. False:
+    /// this is another thread, or the scheduler is not entered, and the mailbox is the way.
+    #[inline]
+    pub(super) fn if_owner(mailbox: &Arc<Mailbox>, then: impl FnOnce(&Scheduler)) -> bool {
+        // Compared is the mailbox, which the caller keeps alive, so that its address is not that
+        // of a later one; and a mailbox has one scheduler.
+        // SAFETY: the guard of `enter` keeps the scheduler alive while its pointer stands here, and
+        // `then` does not leave the runtime.
+        match unsafe { CURRENT.with(Cell::get).as_ref() } {
+            Some(current) if Arc::ptr_eq(&current.mailbox, mailbox) => {
+                then(current);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Polls a task once, or cancels it if it was aborted.
+    ///
+    /// # Safety
+    /// The task is live, not queued, and not running.
+    unsafe fn run_task(&self, task: TaskPtr) {
+        // SAFETY: a live task is allocated, until `finish`.
+        let header = unsafe { task.as_ref() };
+        header.insert(RUNNING);
+        if !header.has(CANCELLED) {
+            // SAFETY: not complete, so the future is there; not running until now, so not entered.
+            if let Poll::Ready(()) = unsafe { (header.vtable.poll)(task) } {
+                // SAFETY: its output is stored.
+                return unsafe { self.finish(task) };
+            }
+        }
+        // Aborted before the poll, or by the poll.
+        let flags = header.flags.get();
+        if flags & CANCELLED != 0 {
+            // SAFETY: the future is still there, and its poll has returned.
+            return unsafe { self.cancel(task) };
+        }
+        header.flags.set(flags & !(RUNNING | WOKEN));
+        if flags & WOKEN != 0 {
+            // SAFETY: the task is ours and live.
+            unsafe { self.schedule(task) };
+        }
+    }
+
+    /// Drops the future of a task, and ends it.
+    ///
+    /// # Safety
+    /// The task is live, marked as running, and its future is not entered.
+    unsafe fn cancel(&self, task: TaskPtr) {
+        // SAFETY: a live task is allocated.
+        let cancel = unsafe { task.as_ref() }.vtable.cancel;
+        // SAFETY: the caller's word.
+        unsafe { cancel(task) };
+        // SAFETY: an output ("cancelled") is stored.
+        unsafe { self.finish(task) };
+    }
+
+    /// Ends a task: off the list, its awaiter woken, its output dropped if nobody can ask for it.
+    ///
+    /// # Safety
+    /// The task is live; its future is gone and its output stored.
+    unsafe fn finish(&self, task: TaskPtr) {
+        // SAFETY: the scheduler's reference is given up last.
+        let header = unsafe { task.as_ref() };
+        let flags = header.flags.get() & !(RUNNING | WOKEN) | COMPLETE;
+        header.flags.set(flags);
+        // SAFETY: a live task is in the list.
+        unsafe { self.live.remove(task) };
+        if flags & QUEUED != 0 {
+            // Cancelled where it stood. The queue's link outlives the scheduler's reference now.
+            header.add_reference();
+        }
+        // From here on user code may drop the handle, spawn, wake and abort.
+        if flags & JOINABLE == 0 {
+            // SAFETY: complete, and the handle, who alone could take the output, is gone.
+            unsafe { (header.vtable.drop_output)(task) };
+        } else if let Some(waker) = header.join_waker.take()
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
+        {
+            discard(payload);
+        }
+        // SAFETY: complete, off the live list, and the scheduler's reference is not used again.
+        unsafe { release_ended(task) };
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.cancel_all();
+        // Nothing is posted after this, and what was posted before holds only a count.
+        self.mailbox.close();
+        self.receive_foreign_wakes();
+    }
+}
+
+/// While it lives, its scheduler is the thread's current one.
+#[must_use = "the scheduler is current only as long as the guard lives"]
+pub(crate) struct Entered {
+    scheduler: Rc<Scheduler>,
+    previous: *const Scheduler,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let left = CURRENT.with(|current| current.replace(self.previous));
+        debug_assert!(ptr::eq(left, Rc::as_ptr(&self.scheduler)), "guards left out of order");
+    }
+}
+
+// Without a destructor, so that it can be read as long as the thread runs.
+#[cfg(not(loom))]
+thread_local! {
+    /// The scheduler that this thread has entered, or null.
+    static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+}
+
+// Loom's threads are coroutines of one thread and need its own kind.
+#[cfg(loom)]
+loom::thread_local! {
+    static CURRENT: Cell<*const Scheduler> = Cell::new(ptr::null());
+}

@@ -1,0 +1,44 @@
+//! Letting the other tasks run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Goes to the back of the run queue: every task that is ready now runs before this one goes on.
+///
+/// # Cancel safety
+/// Nothing to lose.
+///
+/// # Examples
+/// ```
+/// # async fn step() {}
+/// async fn long_computation() {
+///     for _ in 0..1000 {
+///         step().await;
+///         corering::task::yield_now().await;
+///     }
+/// }
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
