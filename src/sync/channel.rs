@@ -153,6 +153,10 @@ impl<T> Sender<T> {
     /// # Cancel safety
     ///
     /// May be dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// None; waiting cannot fail.
     pub async fn closed(&self) {
         // Made before the look, so that a close between the two is not missed.
         let close = self.shared.close.notified();
@@ -225,6 +229,10 @@ impl<T> Receiver<T> {
     /// # Cancel safety
     ///
     /// A dropped future has taken no value.
+    ///
+    /// # Errors
+    ///
+    /// None; a closed channel is an end and not a failure.
     pub async fn recv(&mut self) -> Option<T> {
         let shared = &*self.shared;
         let _unregister = shared.receiver.clear_on_drop();

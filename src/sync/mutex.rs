@@ -44,6 +44,10 @@ impl<T: ?Sized> Mutex<T> {
     /// # Cancel safety
     ///
     /// A dropped future leaves the line; if it was already its turn, the next in line gets the lock.
+    ///
+    /// # Errors
+    ///
+    /// None; waiting cannot fail.
     pub async fn lock(&self) -> MutexGuard<'_, T> {
         let permit = self.lock.acquire().await.expect("the semaphore of a mutex is never closed");
         self.guard(permit)

@@ -43,6 +43,10 @@ impl Notify {
     ///
     /// A dropped future leaves the line; if `notify_one` had chosen it, the notification goes to the
     /// next in line, or is stored.
+    ///
+    /// # Errors
+    ///
+    /// None; waiting cannot fail.
     pub fn notified(&self) -> Notified<'_> {
         let round = self.state.borrow().round;
         Notified { notify: self, round, place: None, done: false }

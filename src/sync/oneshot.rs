@@ -85,6 +85,10 @@ impl<T> Sender<T> {
     /// # Cancel safety
     ///
     /// May be dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// None; waiting cannot fail.
     pub async fn closed(&mut self) {
         let shared = &*self.shared;
         let _unregister = shared.sender.clear_on_drop();

@@ -1,3 +1,6 @@
+//! Channels: order, room, close, dropped ends and futures, and user code that comes back.
+#![forbid(unsafe_code)]
+
 use std::cell::RefCell;
 
 use futures_util::{FutureExt, StreamExt};

@@ -1,3 +1,6 @@
+//! The mutex: order, dropped waiters, panics, and what a waker finds at the unlock.
+#![forbid(unsafe_code)]
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};

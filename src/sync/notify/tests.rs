@@ -1,3 +1,6 @@
+//! Notify: what is stored, whom a notification reaches, and where it goes from a dropped waiter.
+#![forbid(unsafe_code)]
+
 use std::cell::Cell;
 use std::rc::Rc;
 

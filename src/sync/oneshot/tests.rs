@@ -1,3 +1,6 @@
+//! The channel for one value: every order of send, receive, close and drop.
+#![forbid(unsafe_code)]
+
 use std::cell::RefCell;
 
 use futures_util::FutureExt;

@@ -1,3 +1,6 @@
+//! The semaphore: order, dropped waiters, and wakers that come back to it.
+#![forbid(unsafe_code)]
+
 use std::pin::pin;
 
 use futures_util::FutureExt;

@@ -1,3 +1,5 @@
+//! The blocking pool: how threads come and go, what a panic does, and how it shuts down.
+
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Receiver, Sender};
 

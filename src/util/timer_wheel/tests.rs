@@ -1,3 +1,5 @@
+//! The timer wheel: named cases first, then random ones against a sorted map.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
