@@ -49,7 +49,6 @@ impl Default for Config {
 
 /// A blocking pool. Dropped, it takes no further part: jobs that run go on to their end, and jobs
 /// that have not started are dropped.
-#[derive(Debug)]
 pub(crate) struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     config: Config,
@@ -149,13 +148,20 @@ impl<J: Job> Drop for Pool<J> {
     }
 }
 
+impl<J: Job> fmt::Debug for Pool<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (threads, queued) = (self.threads(), self.queued());
+        let mut output = f.debug_struct("Pool");
+        output.field("threads", &threads).field("queued", &queued).finish_non_exhaustive()
+    }
+}
+
 impl<J> fmt::Debug for Refused<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused").field("error", &self.error).finish_non_exhaustive()
     }
 }
 
-#[derive(Debug)]
 struct Shared<J> {
     state: Mutex<State<J>>,
     /// Signalled when a job was queued, and when the pool closes.
@@ -164,7 +170,6 @@ struct Shared<J> {
     end: Condvar,
 }
 
-#[derive(Debug)]
 struct State<J> {
     /// Jobs that have not started. Not empty only while there are threads.
     queue: VecDeque<J>,
