@@ -16,4 +16,7 @@ pub(crate) mod setup;
 pub(crate) mod signal;
 #[allow(dead_code)] // The blocking pool is the user.
 pub(crate) mod signal_mask;
+#[cfg(feature = "sim")]
+#[allow(dead_code)] // The ring's second kind and `socket` are the users.
+pub(crate) mod sim;
 pub(crate) mod support;
