@@ -13,8 +13,27 @@
 //! Read `ring.rs` first (what an `enter` does), then `operations.rs` (what each opcode does), then
 //! `tcp.rs`.
 
+mod buffers;
+mod calls;
+mod cancel;
+mod connect;
 mod entry_view;
 mod faults;
 mod name;
+mod operations;
 mod random;
+mod ring;
+mod socket;
+mod state;
+mod tcp;
 mod trace;
+mod world;
+
+// Without the tests, the users are the ring's second kind, `socket` and the runtime's test support.
+#[cfg_attr(not(test), allow(unused_imports))]
+pub(crate) use faults::Fault;
+#[cfg_attr(not(test), allow(unused_imports))]
+pub(crate) use ring::SimRing;
+#[allow(unused_imports)]
+pub(crate) use world::{Installed, World};
+

@@ -1,0 +1,126 @@
+//! A simulated world: what a test makes, installs on its thread, and asks afterwards.
+
+use super::faults::Fault;
+use super::state::State;
+use crate::sys::clock;
+use std::cell::{RefCell, RefMut};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+/// One simulated kernel with its sockets, its clock and its luck, all drawn from one seed.
+pub(crate) struct World {
+    seed: u64,
+    state: RefCell<State>,
+}
+
+impl World {
+    /// Makes a world. Two worlds of one seed that are asked the same do the same.
+    pub(crate) fn new(seed: u64) -> Rc<Self> {
+        Rc::new(World { seed, state: RefCell::new(State::new(seed)) })
+    }
+
+    /// Makes this the world of the thread: calls on descriptors go to it, and the clock is its.
+    /// It lasts until the guard is dropped; the world before, if any, is back then.
+    pub(crate) fn install(self: &Rc<Self>) -> Installed {
+        let before = CURRENT.replace(Some(self.clone()));
+        if let Some(before) = &before {
+            before.state().rules_clock = false;
+        }
+        self.rule_clock();
+        Installed { before, not_send: PhantomData }
+    }
+
+    /// The world that is installed on this thread. None also while the thread ends.
+    pub(crate) fn current() -> Option<Rc<World>> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The present moment of this world.
+    pub(crate) fn now(&self) -> Instant {
+        let state = self.state();
+        state.base + state.now
+    }
+
+    /// Virtual time since the world was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.state().now
+    }
+
+    /// Makes an operation fail.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.state().faults.add(fault);
+    }
+
+    /// Of 1,000 enters, how many fail with EINTR, EAGAIN, EBUSY or ENOMEM. At most 900, so that
+    /// who tries again gets through.
+    pub(crate) fn set_enter_failure_rate(&self, per_mille: u32) {
+        self.state().faults.enters_per_mille = per_mille.min(900) as usize;
+    }
+
+    /// What happened so far: the last ten thousand lines.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.state().trace.lines()
+    }
+
+    /// A number that stands for all that happened so far.
+    pub(crate) fn trace_hash(&self) -> u64 {
+        self.state().trace.hash()
+    }
+
+    /// Simulated descriptors that are open. A connection nobody accepted has none.
+    pub(crate) fn open_descriptors(&self) -> usize {
+        self.state().descriptors.len()
+    }
+
+    /// Operations that were consumed and whose last completion is not posted.
+    pub(crate) fn operations_in_flight(&self) -> usize {
+        self.state().operations.len()
+    }
+
+    pub(super) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    pub(super) fn try_state(&self) -> Option<RefMut<'_, State>> {
+        self.state.try_borrow_mut().ok()
+    }
+
+    fn rule_clock(&self) {
+        let mut state = self.state();
+        state.rules_clock = true;
+        clock::set_virtual(Some(state.base + state.now));
+    }
+}
+
+/// Keeps a world installed on this thread.
+#[must_use = "the world is installed until this is dropped"]
+pub(crate) struct Installed {
+    before: Option<Rc<World>>,
+    /// It belongs to the thread that it was made on.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        clock::set_virtual(None);
+        let before = self.before.take();
+        if let Some(before) = &before {
+            before.rule_clock();
+        }
+        let Ok(ended) = CURRENT.try_with(|current| current.replace(before)) else { return };
+        if let Some(ended) = ended
+            && let Some(mut state) = ended.try_state()
+        {
+            state.rules_clock = false;
+        }
+    }
+}
