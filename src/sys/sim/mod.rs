@@ -37,3 +37,5 @@ pub(crate) use ring::SimRing;
 #[allow(unused_imports)]
 pub(crate) use world::{Installed, World};
 
+#[cfg(test)]
+mod tests;

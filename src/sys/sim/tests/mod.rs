@@ -1,0 +1,9 @@
+//! What the simulated kernel promises, shown by raw entries.
+
+mod cancelling;
+mod completions;
+mod connections;
+mod machine;
+mod repeating;
+mod streams;
+mod waiting;
