@@ -1,9 +1,10 @@
 //! Calls on descriptors that do not go through a ring. None of them waits, and none of them lets
-//! time pass.
+//! time pass. Told faults strike them as they strike the operation of the same name.
 
 use super::name::Name;
 use super::socket::{Phase, Socket};
 use super::world::World;
+use io_uring::opcode;
 use socket2::SockAddr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -16,18 +17,26 @@ impl World {
 
     /// socket(2), streams only.
     pub(crate) fn socket(&self, domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-        let opened = self.state().open_socket(domain, kind, protocol);
+        let mut state = self.state();
+        let struck = state.faults.strike(opcode::Socket::CODE);
+        let opened = struck.and_then(|()| state.open_socket(domain, kind, protocol));
         opened.map_err(io::Error::from_raw_os_error)
     }
 
     /// bind(2). Port 0 picks a free one.
     pub(crate) fn bind(&self, fd: RawFd, address: &SockAddr) -> io::Result<()> {
-        self.call(fd, |state, id| state.bind(id, Name::of(address)?))
+        self.call(fd, |state, id| {
+            state.faults.strike(opcode::Bind::CODE)?;
+            state.bind(id, Name::of(address)?)
+        })
     }
 
     /// listen(2).
     pub(crate) fn listen(&self, fd: RawFd, backlog: i32) -> io::Result<()> {
-        self.call(fd, |state, id| state.listen(id, backlog))
+        self.call(fd, |state, id| {
+            state.faults.strike(opcode::Listen::CODE)?;
+            state.listen(id, backlog)
+        })
     }
 
     /// getsockname(2).
@@ -102,6 +111,7 @@ impl World {
     pub(crate) unsafe fn recv_now(&self, fd: RawFd, to: *mut u8, len: usize) -> io::Result<usize> {
         self.call(fd, |state, id| {
             state.receivable(id)?;
+            state.faults.strike(opcode::Recv::CODE)?;
             // SAFETY: passed on to the caller.
             unsafe { state.receive(id, to, len) }
         })
@@ -109,12 +119,19 @@ impl World {
 
     /// send(2) with MSG_DONTWAIT and MSG_NOSIGNAL.
     pub(crate) fn send_now(&self, fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
-        self.call(fd, |state, id| state.send(id, bytes))
+        self.call(fd, |state, id| {
+            state.sendable(id)?;
+            state.faults.strike(opcode::Send::CODE)?;
+            state.send(id, bytes)
+        })
     }
 
     /// shutdown(2).
     pub(crate) fn shutdown(&self, fd: RawFd, how: i32) -> io::Result<()> {
-        self.call(fd, |state, id| state.shut(id, how).map(drop))
+        self.call(fd, |state, id| {
+            state.faults.strike(opcode::Shutdown::CODE)?;
+            state.shut(id, how).map(drop)
+        })
     }
 
     /// close(2), of any descriptor: one that is not simulated is only closed.

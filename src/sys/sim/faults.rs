@@ -6,7 +6,7 @@ pub(crate) struct Fault {
     /// The opcode, for instance `io_uring::opcode::Accept::CODE`.
     pub(crate) operation: u8,
     /// Which one: 1 is the next operation of this opcode that would give a result. Each result of
-    /// a multishot counts.
+    /// a multishot counts, and so does each direct call of the same name.
     pub(crate) nth: u64,
     /// The error, positive, for instance `libc::EMFILE`.
     pub(crate) errno: i32,

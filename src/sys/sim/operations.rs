@@ -315,7 +315,7 @@ impl State {
     }
 
     fn nonempty(&mut self, socket: SocketId, result: i32) -> u32 {
-        let more = result > 0 && self.stream(socket).is_some_and(|stream| stream.has_bytes());
+        let more = result >= 0 && self.stream(socket).is_some_and(|stream| stream.has_more());
         if more { CQE_F_SOCK_NONEMPTY } else { 0 }
     }
 }

@@ -173,15 +173,14 @@ impl State {
         while let Some(entry) = staged.pop_front() {
             self.submit(ring, entry);
         }
-        if wait == Wait::No {
+        if matches!(wait, Wait::No | Wait::For(Duration::ZERO)) {
             self.move_clock(self.now + VISIT);
         }
         self.fire_due();
         self.ring(ring).flush_overflow();
-        // Now and then a piece of task work gets ready a little later than this visit.
-        let mut budget = TASK_WORK_MAX;
-        while budget > 0 && !self.random.chance(1, 16) && self.do_task_work(ring) {
-            budget -= 1;
+        // Now and then all that is there gets ready a little later than this visit.
+        if !self.random.chance(1, 16) {
+            self.do_task_work(ring);
         }
         match wait {
             Wait::No => Ok(()),
@@ -249,15 +248,18 @@ impl State {
         self.move_clock((self.now + late).min(until.unwrap_or(Duration::MAX)));
     }
 
-    /// Does one piece of task work, whichever comes up. False if there is none.
+    /// Makes one pass through the task work, in any order. Some of it may get ready a little later
+    /// than the pass, but not the first piece. False if there is none.
     fn do_task_work(&mut self, ring: RingId) -> bool {
-        let count = self.ring(ring).ready.len();
-        if count == 0 {
-            return false;
+        for piece in 0..TASK_WORK_MAX {
+            let count = self.ring(ring).ready.len();
+            if count == 0 || (piece > 0 && self.random.chance(1, 16)) {
+                return piece > 0;
+            }
+            let chosen = self.random.below(count);
+            let id = self.ring(ring).ready.swap_remove(chosen);
+            self.run(id);
         }
-        let chosen = self.random.below(count);
-        let id = self.ring(ring).ready.swap_remove(chosen);
-        self.run(id);
         true
     }
 

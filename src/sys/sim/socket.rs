@@ -74,7 +74,7 @@ impl Socket {
         match &self.phase {
             Phase::Idle => ready |= OUT | HUP,
             Phase::Connecting { .. } => {}
-            Phase::Listening(listener) if listener.shut => ready |= IN | HUP,
+            Phase::Listening(listener) if listener.shut => ready |= OUT | HUP,
             Phase::Listening(listener) if listener.queue.is_empty() => {}
             Phase::Listening(_) => ready |= IN | RDNORM,
             Phase::Connected(stream) => {

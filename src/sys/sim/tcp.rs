@@ -45,6 +45,11 @@ impl Stream {
         !self.incoming.is_empty()
     }
 
+    /// Whether a receive would find more: Linux counts the peer's end of stream too.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_bytes() || self.finished
+    }
+
     /// Moves bytes to `to`.
     ///
     /// # Safety
@@ -253,6 +258,11 @@ impl State {
     fn deliver_to_nobody(&mut self, id: SocketId) {
         let stream = self.stream(id).expect("it was there above");
         if !stream.outgoing.is_empty() {
+            let peer = stream.peer;
+            // An end that was closed and still had something to say is over with its reset.
+            if self.stream(peer).is_some_and(|peer| peer.released) {
+                self.sockets.remove(&peer);
+            }
             return self.reset(id);
         }
         stream.finish_sent = true;
@@ -294,7 +304,8 @@ impl State {
         }
         self.trace.line(self.now, format_args!("socket {id} shut down {how}"));
         self.schedule_delivery(id);
-        self.wake(id, if read { IN | RDHUP | HUP } else { 0 } | if write { OUT } else { 0 });
+        // As in Linux, every waiter looks again, whichever direction was shut down.
+        self.wake(id, IN | OUT | RDHUP | HUP);
         Ok(0)
     }
 

@@ -81,6 +81,11 @@ impl World {
         self.state().descriptors.len()
     }
 
+    /// Sockets that exist, open or not: one that was closed lives until its last bytes are gone.
+    pub(crate) fn sockets(&self) -> usize {
+        self.state().sockets.len()
+    }
+
     /// Operations that were consumed and whose last completion is not posted.
     pub(crate) fn operations_in_flight(&self) -> usize {
         self.state().operations.len()

@@ -124,6 +124,17 @@ fn closing_a_listener_resets_who_was_not_accepted() {
 }
 
 #[test]
+fn shutting_a_listener_down_ends_its_accepts() {
+    let mut machine = Machine::new(9);
+    let (listener, _) = machine.listener("127.0.0.1:0");
+    let accepting = machine.push(opcode::AcceptMulti::new(fd(&listener)).build());
+    machine.settle();
+    machine.world.shutdown(listener.as_raw_fd(), libc::SHUT_RD).unwrap();
+    let ended = machine.wait(accepting);
+    assert_eq!((ended.result, ended.flags), (-libc::EINVAL, 0));
+}
+
+#[test]
 fn a_full_backlog_delays_and_then_refuses() {
     let mut machine = Machine::new(5);
     let (listener, address) = machine.listener("127.0.0.1:0");
@@ -183,6 +194,10 @@ fn polls_report_readiness_once_or_at_every_event() {
         let ended = machine.wait(always);
         assert_ne!(ended.result & i32::from(libc::POLLRDHUP), 0, "{ended:?}");
         assert_eq!(ended.flags, F_MORE);
+        let shut = opcode::Shutdown::new(fd(&server), libc::SHUT_WR).build();
+        assert_eq!(machine.run(shut), 0);
+        let hung_up = machine.wait(always);
+        assert_ne!(hung_up.result & i32::from(libc::POLLHUP), 0, "{hung_up:?}");
         let removed = machine.push(opcode::PollRemove::new(always).build());
         while machine.wait(always).flags & F_MORE != 0 {}
         assert!([0, -libc::EALREADY].contains(&machine.wait(removed).result));

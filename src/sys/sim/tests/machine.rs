@@ -122,8 +122,10 @@ impl Machine {
         }
     }
 
-    /// Nothing is left of what the test did.
-    pub(super) fn assert_clean(&self) {
+    /// Nothing is left of what the test did, once the last bytes have arrived.
+    pub(super) fn assert_clean(&mut self) {
+        self.settle();
+        assert_eq!(self.world.sockets(), 0, "sockets left");
         assert_eq!(self.world.open_descriptors(), 0, "descriptors left open");
         assert_eq!(self.world.operations_in_flight(), 0, "operations left in flight");
     }

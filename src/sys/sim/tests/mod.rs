@@ -1,5 +1,6 @@
 //! What the simulated kernel promises, shown by raw entries.
 
+mod anything;
 mod cancelling;
 mod completions;
 mod connections;

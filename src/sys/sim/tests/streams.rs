@@ -2,6 +2,7 @@
 
 use super::machine::*;
 use crate::sys::ring::Wait;
+use crate::sys::sim::Fault;
 use io_uring::{opcode, types};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -88,6 +89,8 @@ fn close_with_unread_bytes_resets_the_peer() {
         assert_eq!(machine.run(recv(&client, &mut piece)), -libc::ECONNRESET);
         assert_eq!(machine.run(recv(&client, &mut piece)), 0, "the error is told once");
         assert_eq!(machine.run(send(&client, b"x")), -libc::EPIPE);
+        machine.world.close(client);
+        machine.assert_clean();
     }
 }
 
@@ -178,6 +181,17 @@ fn gathered_messages_keep_the_order_of_their_pieces() {
         }
         assert_eq!(got, whole, "seed {seed}");
     }
+}
+
+#[test]
+fn faults_strike_direct_calls_too() {
+    let mut machine = Machine::new(7);
+    let (client, _server) = machine.pair();
+    let operation = opcode::Send::CODE;
+    machine.world.fail(Fault { operation, nth: 2, errno: libc::ENOBUFS });
+    assert!(machine.run(send(&client, b"x")) > 0);
+    let error = machine.world.send_now(client.as_raw_fd(), b"x").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
 }
 
 #[test]
