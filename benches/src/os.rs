@@ -1,0 +1,152 @@
+//! The system's calls that the measurements need, each wrapped once: the only unsafe code of this
+//! package outside the hand-written ring loop.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Lets the calling thread run on `cpu` only.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no CPU {cpu}")));
+    }
+    // SAFETY: `cpu` is within the set, which was just compared.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is initialised and its size is that of its type.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
+    Ok(())
+}
+
+/// Ends this process when its parent ends, however that happens.
+pub fn die_with_parent() -> io::Result<()> {
+    // SAFETY: the call takes two numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+    Ok(())
+}
+
+/// Raises the limit of open descriptors to what this user may have, and says how many that is.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a `rlimit` of this function.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to an initialised `rlimit` of this function.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// The clock that counts the CPU time of a process, its ended threads and io-wq workers included.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuClock(libc::clockid_t);
+
+impl CpuClock {
+    /// The clock of the process `pid`.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let mut clock = 0;
+        // SAFETY: the pointer is to a clock id of this function.
+        let error = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
+        if error == 0 { Ok(CpuClock(clock)) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+
+    /// The CPU time used so far.
+    pub fn now(self) -> io::Result<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is to a `timespec` of this function.
+        check(unsafe { libc::clock_gettime(self.0, &raw mut time) })?;
+        Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
+    }
+}
+
+/// Sends `signal` to the process `pid`.
+pub fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes two numbers.
+    check(unsafe { libc::kill(pid.cast_signed(), signal) })?;
+    Ok(())
+}
+
+/// The size of a memory page in bytes.
+pub fn page_size() -> u64 {
+    // SAFETY: the call takes a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).expect("every Linux system has a page size")
+}
+
+/// Receives what is there, at most a full `buffer`. Zero bytes are the end of the stream.
+pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the pointer and the length describe `buffer`, which is borrowed for the call.
+    let received = unsafe { libc::recv(fd.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends as much of `bytes` as the socket takes at once.
+pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length describe `bytes`, which is borrowed for the call.
+    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Accepts one connection of a listener that does not block.
+pub fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let nowhere = std::ptr::null_mut();
+    // SAFETY: null pointers say that the peer's address is not wanted.
+    let accepted =
+        check(unsafe { libc::accept4(fd.as_raw_fd(), nowhere, std::ptr::null_mut(), flags) })?;
+    // SAFETY: the descriptor was just opened and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
+}
+
+/// An epoll instance whose registrations are edge-triggered and made once per descriptor.
+#[derive(Debug)]
+pub struct Epoll(OwnedFd);
+
+/// A descriptor about which something is known: what, in `events`, and which, in `u64`.
+pub type Event = libc::epoll_event;
+
+impl Epoll {
+    /// Opens an instance.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: the call takes a flag.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the descriptor was just opened and nothing else owns it.
+        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Reports every change of `fd`, readable or writable, under `token`.
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let mut event = Event { events: events.cast_unsigned(), u64: token };
+        let add = libc::EPOLL_CTL_ADD;
+        // SAFETY: the pointer is to an event of this function, which the call copies.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), add, fd.as_raw_fd(), &raw mut event) })?;
+        Ok(())
+    }
+
+    /// Fills `events` with what has changed, after waiting for the first change. Without one
+    /// before `timeout_ms` is over (-1: never), it stays empty.
+    pub fn wait(&self, events: &mut Vec<Event>, timeout_ms: i32) -> io::Result<()> {
+        events.clear();
+        let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+        // SAFETY: the pointer and the length describe the spare room of `events`.
+        let count =
+            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) };
+        match check(count) {
+            Ok(count) => {
+                // SAFETY: the kernel has written this many events, which fit.
+                unsafe { events.set_len(count as usize) };
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

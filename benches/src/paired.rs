@@ -1,0 +1,184 @@
+//! Comparing servers on a machine that is noisy.
+//!
+//! All servers are alive at once, each a process of its own on one CPU. One client on another CPU
+//! gives short slices of time to one server at a time, in random order within each round. What is
+//! compared is the ratio of the CPU time per request within one round, so that what slows the
+//! machine down for a second slows both sides. A second process of the first server stands in the
+//! same table: the distance of its ratio from 1 is the noise.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::process::ServerProcess;
+use crate::server::Server;
+use crate::stats::{Estimate, Random, median};
+
+/// What to compare, and how long.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The servers, the first of them twice.
+    pub servers: Vec<Server>,
+    /// Those that the others are compared with.
+    pub against: Vec<Server>,
+    /// Connections to each server.
+    pub connections: usize,
+    /// Bytes of one message.
+    pub message_size: usize,
+    /// Slices that each server gets.
+    pub rounds: usize,
+    /// The length of one slice.
+    pub slice: Duration,
+    /// Decides the order of the slices.
+    pub seed: u64,
+    /// Over a Unix socket, where the kernel's share is a quarter of that of loopback TCP.
+    pub is_unix: bool,
+    /// Where the servers run.
+    pub server_cpu: usize,
+}
+
+/// A server and what its slices gave.
+#[derive(Debug)]
+struct Candidate {
+    name: String,
+    server: Server,
+    process: ServerProcess,
+    client: Client,
+    /// One per round, in nanoseconds.
+    cpu_per_request: Vec<f64>,
+    requests_per_second: Vec<f64>,
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+pub struct Report {
+    /// One per server, and the second process of the first one.
+    pub rows: Vec<Row>,
+    /// The titles of the ratios.
+    pub against: Vec<String>,
+}
+
+/// One line of a report.
+#[derive(Debug)]
+pub struct Row {
+    /// The server; `again` is the second process of the first one.
+    pub name: String,
+    /// The median over the rounds.
+    pub cpu_ns_per_request: f64,
+    /// The median over the rounds.
+    pub requests_per_second: f64,
+    /// CPU time per request, divided by that of each server compared with, round by round.
+    pub ratios: Vec<Estimate>,
+}
+
+/// Compares. `progress` hears after each round how many are done.
+pub fn compare(plan: &Plan, mut progress: impl FnMut(usize)) -> io::Result<Report> {
+    let mut candidates = start_all(plan)?;
+    let mut random = Random::new(plan.seed);
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    // The first round warms caches and branch predictors, and is not counted.
+    for round in 0..=plan.rounds {
+        random.shuffle(&mut order);
+        for index in &order {
+            let candidate = &mut candidates[*index];
+            let before = candidate.process.cpu_time()?;
+            let work = candidate.client.run_for(plan.slice).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", candidate.name))
+            })?;
+            let used = candidate.process.cpu_time()? - before;
+            if round > 0 {
+                let requests = work.requests as f64;
+                candidate.cpu_per_request.push(used.as_nanos() as f64 / requests);
+                candidate.requests_per_second.push(requests / work.elapsed.as_secs_f64());
+            }
+        }
+        progress(round);
+    }
+    Ok(report(plan, &candidates))
+}
+
+fn start_all(plan: &Plan) -> io::Result<Vec<Candidate>> {
+    let first = *plan.servers.first().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "there is nothing to compare")
+    })?;
+    let again = (format!("{} again", first.name()), first);
+    let mut named: Vec<(String, Server)> =
+        plan.servers.iter().map(|server| (server.name(), *server)).collect();
+    named.insert(1, again);
+    named.into_iter().enumerate().map(|(index, named)| start(plan, index, named)).collect()
+}
+
+fn start(plan: &Plan, index: usize, (name, server): (String, Server)) -> io::Result<Candidate> {
+    let mut arguments = vec![
+        "serve".to_owned(),
+        server.name(),
+        format!("--size={}", plan.message_size),
+        format!("--cpu={}", plan.server_cpu),
+    ];
+    if plan.is_unix {
+        let id = std::process::id();
+        let path = std::env::temp_dir().join(format!("corering-bench-{id}-{index}"));
+        arguments.push(format!("--listen=unix:{}", path.display()));
+    }
+    let process = ServerProcess::start_self(&arguments)
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let client = Client::connect(process.address(), plan.connections, plan.message_size)?;
+    Ok(Candidate {
+        name,
+        server,
+        process,
+        client,
+        cpu_per_request: Vec::new(),
+        requests_per_second: Vec::new(),
+    })
+}
+
+fn report(plan: &Plan, candidates: &[Candidate]) -> Report {
+    // The second process of the first server is never a reference: it comes after the first.
+    let references: Vec<&Candidate> = plan
+        .against
+        .iter()
+        .filter_map(|server| candidates.iter().find(|candidate| candidate.server == *server))
+        .collect();
+    let row = |candidate: &Candidate| Row {
+        name: candidate.name.clone(),
+        cpu_ns_per_request: median(&candidate.cpu_per_request),
+        requests_per_second: median(&candidate.requests_per_second),
+        ratios: references.iter().map(|reference| ratio(candidate, reference)).collect(),
+    };
+    Report {
+        rows: candidates.iter().map(row).collect(),
+        against: references.iter().map(|reference| reference.name.clone()).collect(),
+    }
+}
+
+fn ratio(candidate: &Candidate, reference: &Candidate) -> Estimate {
+    let pairs = candidate.cpu_per_request.iter().zip(&reference.cpu_per_request);
+    Estimate::of(&pairs.map(|(own, other)| own / other).collect::<Vec<_>>())
+}
+
+impl Report {
+    /// The report as a table for a terminal.
+    pub fn table(&self) -> String {
+        let mut table = format!("{:<16}{:>14}{:>14}", "server", "CPU ns/req", "req/s");
+        for name in &self.against {
+            let title = format!("CPU per request / {name}");
+            write!(table, "  {title:<34}").expect("a string takes everything");
+        }
+        for row in &self.rows {
+            write!(
+                table,
+                "\n{:<16}{:>14.0}{:>14.0}",
+                row.name, row.cpu_ns_per_request, row.requests_per_second
+            )
+            .expect("a string takes everything");
+            for estimate in &row.ratios {
+                let text = format!("{estimate} {}", estimate.verdict());
+                write!(table, "  {text:<34}").expect("a string takes everything");
+            }
+        }
+        table.push('\n');
+        table
+    }
+}

@@ -1,0 +1,111 @@
+//! A server in a process of its own, whose CPU time can be read at any moment.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::os::{self, CpuClock};
+
+/// What a server prints before its address, once it listens.
+pub const LISTENING: &str = "listening on ";
+
+/// A running server, ended when this is dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    address: Address,
+    clock: CpuClock,
+}
+
+impl ServerProcess {
+    /// Starts this very program again with `arguments` and waits until it listens.
+    pub fn start_self<S: AsRef<OsStr>>(arguments: &[S]) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(arguments);
+        Self::start(command)
+    }
+
+    /// Starts a server that prints `listening on ADDRESS`.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().expect("the output was asked for as a pipe");
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.trim_end().strip_prefix(LISTENING).map(str::parse);
+        match (address, CpuClock::of(child.id())) {
+            (Some(Ok(address)), Ok(clock)) => Ok(ServerProcess { child, address, clock }),
+            _ => {
+                // It may have ended already; it is to be gone either way.
+                let _ = child.kill();
+                let status = child.wait()?;
+                Err(io::Error::other(format!("the server did not start to listen ({status})")))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The CPU time it has used so far, in the kernel and outside.
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        self.clock.now()
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // A server that ended before has nothing left to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Address::Unix(path) = &self.address {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The bytes of the process `pid` that are in memory.
+pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let path = format!("/proc/{pid}/statm");
+    let text = fs::read_to_string(&path)?;
+    let pages: Option<u64> = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+    let pages = pages.ok_or_else(|| io::Error::other(format!("{path} reads `{text}`")))?;
+    Ok(pages * os::page_size())
+}
+
+/// Stops the process `pid` and waits until none of its threads can run.
+pub fn stop(pid: u32) -> io::Result<()> {
+    os::send_signal(pid, libc::SIGSTOP)?;
+    while !is_stopped(pid)? {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Lets a stopped process go on.
+pub fn resume(pid: u32) -> io::Result<()> {
+    os::send_signal(pid, libc::SIGCONT)
+}
+
+fn is_stopped(pid: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        // The state follows the name, which is in parentheses and may hold any character. `t` is
+        // a thread stopped under a tracer.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if !matches!(state, Some('T' | 't')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
