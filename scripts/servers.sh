@@ -1,0 +1,52 @@
+# Starts echo servers for the scripts that count what they cost. Sourced, not run.
+#
+# `uring` and `epoll` are the example `echo` on that driver; every other name is a server of
+# `echo_cpu serve`, to compare with.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+scratch=$(mktemp -d)
+server=
+job=
+
+build_servers() {
+    cargo build --quiet --release --manifest-path "$root/Cargo.toml" \
+        -p corering-examples --bin echo -p corering-bench --bin echo_cpu --bin echo_load
+}
+
+end_server() {
+    [[ -n $server ]] || return 0
+    kill -CONT "$server" 2>/dev/null || true
+    kill -TERM "$server" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+    server=
+}
+
+trap 'end_server; rm -rf "$scratch"' EXIT
+
+# start_server NAME [TRACER..]: sets `server`, its process id, and `address`. The tracer, if any,
+# gets the server's own command line as its last arguments, and runs it as its only child.
+start_server() {
+    local name=$1 command
+    shift
+    case $name in
+        uring | epoll) command=("$target/release/echo" --addr 127.0.0.1:0 --driver "$name" --shards 1) ;;
+        *) command=("$target/release/echo_cpu" serve "$name") ;;
+    esac
+    : >"$scratch/output"
+    "$@" "${command[@]}" >"$scratch/output" 2>"$scratch/errors" &
+    job=$!
+    server=$job
+    until address=$(sed -n 's/^listening on //p' "$scratch/output") && [[ -n $address ]]; do
+        if ! kill -0 "$job" 2>/dev/null; then
+            cat "$scratch/errors" >&2
+            echo "the server $name ended before it listened" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+    if (($#)); then
+        server=$(<"/proc/$job/task/$job/children")
+        server=${server// /}
+    fi
+}
