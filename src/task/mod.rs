@@ -52,5 +52,7 @@ pub use yield_now::{YieldNow, yield_now};
 #[allow(unused_imports)] // The runtime, which lands later, uses them.
 pub(crate) use scheduler::{Entered, Scheduler};
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

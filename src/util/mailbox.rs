@@ -339,5 +339,7 @@ fn without_mark(head: *mut Node) -> *mut Node {
     head.map_addr(|address| address & !CLOSED)
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

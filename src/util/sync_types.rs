@@ -49,3 +49,13 @@ impl<T> CheckedCell<T> {
         self.cell.with_mut(access)
     }
 }
+
+/// Runs `model` in every interleaving with at most `preemptions` switches away from a thread that
+/// could have gone on. Two threads are checked with 4, three with 2: almost every known bug of this
+/// kind needs no more, and without a bound the number of runs explodes.
+#[cfg(all(test, loom))]
+pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
