@@ -14,6 +14,7 @@ use super::header::{Header, TaskPtr, Vtable};
 use super::waker;
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::CheckedCell;
+use crate::util::unwind::discard;
 
 #[repr(C)] // The header stays first: the task's address is the header's.
 struct TaskCell<F: Future> {
@@ -173,19 +174,5 @@ impl<F: Future + 'static> TaskCell<F> {
         unsafe { task.drop_in_place() };
         // SAFETY: the pointer came from a box of this layout, and `MaybeUninit` drops nothing.
         drop(unsafe { Box::from_raw(task.cast::<MaybeUninit<Self>>().as_ptr()) });
-    }
-}
-
-/// Drops a value of the user's; a panic of its `Drop` ends here.
-pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        discard(payload);
-    }
-}
-
-/// Drops a panic's payload; if that panics too, the second payload is leaked.
-pub(super) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
     }
 }

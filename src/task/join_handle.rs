@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::JoinError;
-use super::cell::drop_quietly;
 use super::header::{CANCELLED, COMPLETE, Header, JOINABLE, TaskPtr, release};
 use super::waker;
+use crate::util::unwind::drop_quietly;
 
 /// A spawned task's handle: a future of its output.
 ///

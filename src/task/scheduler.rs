@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use super::cell::{allocate, discard};
+use super::cell::allocate;
 use super::header::{
     CANCELLED, COMPLETE, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release, release_ended,
 };
@@ -19,6 +19,7 @@ use super::lists::{LiveList, RunQueue};
 use super::waker::RootWaker;
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::Ordering;
+use crate::util::unwind::discard;
 
 /// Spawns a task onto the shard of this thread. It runs until it is complete or aborted, also when
 /// the handle is dropped.

@@ -16,12 +16,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::sys::eventfd::EventFd;
 use crate::util::sync_types::{AtomicBool, AtomicPtr, Mutex, Ordering, fence};
+use crate::util::unwind::drop_quietly;
 
 /// Work that another thread hands to a shard.
 pub(crate) type Message = Box<dyn FnOnce() + Send>;
@@ -230,9 +230,7 @@ impl Mailbox {
         };
         self.parked.store(false, Ordering::Relaxed);
         // What a closure holds is the user's, and its Drop runs with the lock released.
-        for message in unread {
-            drop_quietly(message);
-        }
+        unread.into_iter().for_each(drop_quietly);
     }
 
     /// Waits until the bell rings. False: it did not within half a minute, which is a lost wake.
@@ -315,14 +313,6 @@ fn reverse(newest: *mut Node) -> *mut Node {
         oldest_first = node.as_ptr();
     }
     oldest_first
-}
-
-/// Drops what may be the user's; a panic of its `Drop` ends here.
-fn drop_quietly(message: Message) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
-        // A payload may panic in its turn when it is dropped; it is not worth a second try.
-        std::mem::forget(payload);
-    }
 }
 
 const CLOSED: usize = 1;

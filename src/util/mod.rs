@@ -17,6 +17,7 @@ pub(crate) mod pool;
 #[allow(dead_code)]
 pub(crate) mod mailbox;
 pub(crate) mod sync_types;
+pub(crate) mod unwind;
 
 #[cfg(test)]
 pub(crate) mod test_waker;

@@ -162,16 +162,15 @@ fn a_wake_from_a_thread_after_the_scheduler_is_gone_does_nothing() {
     let shard = Shard::new();
     let drops = Rc::new(Cell::new(0));
     let never = Arc::new(AtomicBool::new(false));
+    let mut kept = Vec::new();
     for detached in [true, false] {
         let (held, waits) = (Tracked::new(&drops), until(&never, to_thread.clone()));
         let handle = shard.scheduler.spawn(async move {
             let _held = held;
             waits.await
         });
-        if detached {
-            drop(handle);
-        } else {
-            std::mem::forget(handle);
+        if !detached {
+            kept.push(handle);
         }
     }
     shard.run_all();
