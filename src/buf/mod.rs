@@ -1,1 +1,210 @@
-//! `buf`
+//! Layer 1: owned buffers, and the buffers that the runtime lends.
+//!
+//! An operation takes a buffer by value and gives it back with the result, since the kernel may
+//! write to it at any time in between. A type is a buffer only if its bytes stay where they are
+//! when the value itself moves: `Vec<u8>` is one, `[u8; N]` is not.
+//!
+//! Read this file first, then `slice.rs`; `group.rs` and `recv_buf.rs` are the runtime's side.
+
+mod aligned;
+mod error;
+mod group;
+mod lent;
+mod recv_buf;
+mod slice;
+
+pub use aligned::AlignedBuf;
+pub use error::{BufError, BufResult};
+pub use recv_buf::RecvBuf;
+pub use slice::Slice;
+
+pub(crate) use group::BufferGroup;
+pub(crate) use lent::LentBuffers;
+
+use std::ops::RangeBounds;
+
+/// Memory that an operation may read from while it is in flight.
+///
+/// # Safety
+///
+/// From the moment the value is handed to an operation until it comes back:
+/// - `bytes_ptr` points at `bytes_len` initialised bytes, and both calls answer the same each time;
+/// - those bytes stay at that address when the value is moved, and are written by nobody else;
+/// - leaking the value leaks the memory: it is not freed or used again while the value lives on.
+pub unsafe trait IoBuf: Unpin + 'static {
+    /// Where the bytes begin.
+    fn bytes_ptr(&self) -> *const u8;
+
+    /// How many bytes are initialised, and so can be sent or written.
+    fn bytes_len(&self) -> usize;
+
+    /// The part of the buffer in `range`, still owning all of it. An upper end beyond the
+    /// initialised bytes (up to the capacity) is for receiving: `buf.slice(len..)` appends.
+    ///
+    /// # Panics
+    ///
+    /// If the range begins after its end.
+    fn slice(self, range: impl RangeBounds<usize>) -> Slice<Self>
+    where
+        Self: Sized,
+    {
+        Slice::new(self, range)
+    }
+}
+
+/// Memory that an operation may write to while it is in flight.
+///
+/// # Safety
+///
+/// As for [`IoBuf`], and: `bytes_mut_ptr` points at `capacity` bytes, of which the first
+/// `bytes_len` are the ones of `bytes_ptr`; nobody else reads or writes them meanwhile.
+pub unsafe trait IoBufMut: IoBuf {
+    /// Where the bytes begin.
+    fn bytes_mut_ptr(&mut self) -> *mut u8;
+
+    /// How many bytes there is room for, from the beginning.
+    fn capacity(&self) -> usize;
+
+    /// Declares the first `len` bytes initialised, and the buffer that long.
+    ///
+    /// # Safety
+    ///
+    /// The first `len` bytes must be initialised, and `len` at most the capacity.
+    unsafe fn set_len(&mut self, len: usize);
+}
+
+// SAFETY: a vector's bytes are on the heap and do not move with it.
+unsafe impl IoBuf for Vec<u8> {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: as above; the capacity is what the vector has allocated.
+unsafe impl IoBufMut for Vec<u8> {
+    fn bytes_mut_ptr(&mut self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        Vec::capacity(self)
+    }
+
+    unsafe fn set_len(&mut self, len: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { Vec::set_len(self, len) }
+    }
+}
+
+// SAFETY: a boxed slice's bytes are on the heap and do not move with it.
+unsafe impl IoBuf for Box<[u8]> {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: as above. All bytes are initialised, so the length never changes: the count that the
+// operation returns says how many are new.
+unsafe impl IoBufMut for Box<[u8]> {
+    fn bytes_mut_ptr(&mut self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        self.len()
+    }
+
+    unsafe fn set_len(&mut self, _len: usize) {}
+}
+
+// SAFETY: static memory never moves and is never written.
+unsafe impl IoBuf for &'static [u8] {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: static memory never moves and is never written.
+unsafe impl IoBuf for &'static str {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+#[cfg(feature = "bytes")]
+// SAFETY: the bytes are shared, immutable, on the heap or static, and kept alive by the handle.
+unsafe impl IoBuf for bytes::Bytes {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+#[cfg(feature = "bytes")]
+// SAFETY: the handle is the only one to its part of the heap memory.
+unsafe impl IoBuf for bytes::BytesMut {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.len()
+    }
+}
+
+#[cfg(feature = "bytes")]
+// SAFETY: as above; the capacity is this handle's own.
+unsafe impl IoBufMut for bytes::BytesMut {
+    fn bytes_mut_ptr(&mut self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        bytes::BytesMut::capacity(self)
+    }
+
+    unsafe fn set_len(&mut self, len: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { bytes::BytesMut::set_len(self, len) }
+    }
+}
+
+/// The initialised bytes of a buffer that no operation has.
+pub(crate) fn as_slice<B: IoBuf>(buf: &B) -> &[u8] {
+    // SAFETY: `IoBuf` promises so many initialised bytes there, and the borrow keeps the owner
+    // from changing them.
+    unsafe { std::slice::from_raw_parts(buf.bytes_ptr(), buf.bytes_len()) }
+}
+
+/// Copies as much of `bytes` as there is room for to the beginning of `buf`, which becomes that
+/// long. Returns the count.
+pub(crate) fn fill<B: IoBufMut>(buf: &mut B, bytes: &[u8]) -> usize {
+    let count = bytes.len().min(buf.capacity());
+    // SAFETY: `IoBufMut` promises room for `count` bytes, apart from `bytes`, which is borrowed.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.bytes_mut_ptr(), count) };
+    // SAFETY: the first `count` bytes were just written.
+    unsafe { buf.set_len(count) };
+    count
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The buffer group: memory from which the kernel picks a buffer at the moment data is there.
+//!
+//! An idle connection holds no buffer. The group is bounded; a connection that finds it empty
+//! waits in line, first come, first served. See `io_uring_register_buf_ring(3)`, kernel 5.19.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::Waker;
+
+use io_uring::types::BufRingEntry;
+
+/// The buffers of a shard, and the ring through which the kernel gets them.
+pub(crate) struct BufferGroup {
+    entries: NonNull<BufRingEntry>,
+    buffers: NonNull<u8>,
+    count: u16,
+    buffer_size: u32,
+    /// Our side of the ring: how many buffers were ever handed to the kernel, wrapping.
+    tail: Cell<u16>,
+    /// Buffers that the kernel does not have: in completions that wait, or with users.
+    out: Cell<u16>,
+    line: RefCell<Line>,
+}
+
+/// The connections that found the group empty, in the order of their coming.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<(u64, Waker)>,
+    next_ticket: u64,
+    /// The first in line and the round it became so: after a whole round it is served otherwise.
+    first_seen: Option<u64>,
+}
+
+/// Page alignment, as the kernel asks for the ring of buffers.
+const PAGE: usize = 4096;
+
+impl BufferGroup {
+    /// A group of `count` buffers (a power of two, at most 32,768) of `buffer_size` bytes, all of
+    /// them in the ring but not yet known to a kernel.
+    pub(crate) fn new(count: u16, buffer_size: u32) -> Self {
+        assert!(count.is_power_of_two() && count <= 1 << 15, "a power of two up to 32768");
+        assert!(buffer_size > 0, "buffers hold at least one byte");
+        let entries = allocate(Self::entries_layout(count)).cast();
+        let buffers = allocate(Self::buffers_layout(count, buffer_size));
+        let group = BufferGroup {
+            entries,
+            buffers,
+            count,
+            buffer_size,
+            tail: Cell::new(0),
+            out: Cell::new(count),
+            line: RefCell::default(),
+        };
+        for id in 0..count {
+            group.hand_over(id);
+        }
+        group
+    }
+
+    fn entries_layout(count: u16) -> Layout {
+        Layout::from_size_align(usize::from(count) * size_of::<BufRingEntry>(), PAGE)
+            .expect("at most 32768 entries of 16 bytes")
+    }
+
+    fn buffers_layout(count: u16, buffer_size: u32) -> Layout {
+        Layout::from_size_align(usize::from(count) * buffer_size as usize, PAGE)
+            .expect("the group is smaller than the address space")
+    }
+
+    /// Where the ring of entries is, for registering it.
+    pub(crate) fn entries(&self) -> *mut BufRingEntry {
+        self.entries.as_ptr()
+    }
+
+    /// How many buffers there are.
+    pub(crate) fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Bytes in each.
+    pub(crate) fn buffer_size(&self) -> usize {
+        self.buffer_size as usize
+    }
+
+    /// Buffers in completions that wait, or with users.
+    pub(crate) fn out(&self) -> usize {
+        usize::from(self.out.get())
+    }
+
+    pub(super) fn buffer_ptr(&self, id: u16) -> *const u8 {
+        debug_assert!(id < self.count);
+        // SAFETY: the memory holds `count` buffers, and the kernel names only ids it was given.
+        unsafe { self.buffers.as_ptr().add(usize::from(id) * self.buffer_size as usize) }
+    }
+
+    /// Notes that a completion carried a buffer away from the kernel.
+    #[inline]
+    pub(crate) fn taken(&self) {
+        self.out.set(self.out.get() + 1);
+    }
+
+    /// Takes a buffer back, and lets the first in line try again.
+    #[inline]
+    pub(crate) fn give_back(&self, id: u16) {
+        self.hand_over(id);
+        if self.line.borrow().waiting.is_empty() {
+            return;
+        }
+        let first = self.line.borrow_mut().pop();
+        if let Some((_, waker)) = first {
+            waker.wake();
+        }
+    }
+
+    /// Writes the buffer's entry and makes it visible to the kernel.
+    #[inline]
+    fn hand_over(&self, id: u16) {
+        let tail = self.tail.get();
+        let index = usize::from(tail & (self.count - 1));
+        // SAFETY: the index is within the ring. The kernel reads this entry only after the store
+        // of the tail below; before, the entry is ours alone. The tail itself overlays the
+        // reserved bytes of entry 0, which the three setters do not touch.
+        let entry = unsafe { &mut *self.entries.as_ptr().add(index) };
+        entry.set_addr(self.buffer_ptr(id) as u64);
+        entry.set_len(self.buffer_size);
+        entry.set_bid(id);
+        let tail = tail.wrapping_add(1);
+        self.tail.set(tail);
+        // SAFETY: the memory of the tail belongs to the ring and lives as long as the group; it is
+        // accessed atomically by both sides.
+        let shared =
+            unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
+        shared.store(tail, Ordering::Release);
+        self.out.set(self.out.get() - 1);
+    }
+
+    /// Joins the line, or stays in it with another waker. Returns the ticket.
+    pub(crate) fn wait(&self, ticket: Option<u64>, waker: Waker) -> u64 {
+        let mut line = self.line.borrow_mut();
+        let place = line.waiting.iter().position(|(held, _)| Some(*held) == ticket);
+        let old = match place {
+            Some(place) => Some(std::mem::replace(&mut line.waiting[place].1, waker)),
+            None => {
+                line.next_ticket += 1;
+                let ticket = line.next_ticket;
+                line.waiting.push_back((ticket, waker));
+                None
+            }
+        };
+        let ticket = place.map_or(line.next_ticket, |place| line.waiting[place].0);
+        drop(line);
+        drop(old);
+        ticket
+    }
+
+    /// Whether the holder of `ticket` is still in line.
+    pub(crate) fn waits(&self, ticket: u64) -> bool {
+        self.line.borrow().waiting.iter().any(|(held, _)| *held == ticket)
+    }
+
+    /// Leaves the line; passes the turn on if the holder had already been called.
+    pub(crate) fn leave(&self, ticket: u64) {
+        let mut line = self.line.borrow_mut();
+        let place = line.waiting.iter().position(|(held, _)| *held == ticket);
+        let waker = match place {
+            Some(place) => line.waiting.remove(place).map(|(_, waker)| waker),
+            None => None,
+        };
+        drop(line);
+        drop(waker);
+    }
+
+    /// Called once a round: the first in line that has waited a whole round for a buffer is let
+    /// go, to receive into memory of its own. Returns whether anybody waits.
+    pub(crate) fn round(&self) -> bool {
+        if self.line.borrow().waiting.is_empty() {
+            return false;
+        }
+        let mut line = self.line.borrow_mut();
+        let first = line.waiting.front().map(|(ticket, _)| *ticket);
+        let called = if line.first_seen == first {
+            line.pop()
+        } else {
+            line.first_seen = first;
+            None
+        };
+        let waiting = !line.waiting.is_empty();
+        drop(line);
+        if let Some((_, waker)) = called {
+            waker.wake();
+        }
+        waiting
+    }
+}
+
+impl Line {
+    fn pop(&mut self) -> Option<(u64, Waker)> {
+        self.first_seen = None;
+        self.waiting.pop_front()
+    }
+}
+
+impl Drop for BufferGroup {
+    fn drop(&mut self) {
+        // SAFETY: both were allocated in `new` with these layouts. The driver keeps the group
+        // alive for as long as the kernel may use it (a group that cannot be drained is leaked).
+        unsafe {
+            dealloc(self.entries.as_ptr().cast(), Self::entries_layout(self.count));
+            dealloc(self.buffers.as_ptr(), Self::buffers_layout(self.count, self.buffer_size));
+        }
+    }
+}
+
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: every caller's layout has a size above zero.
+    let ptr = unsafe { alloc_zeroed(layout) };
+    NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(layout))
+}

@@ -1,0 +1,115 @@
+//! What a receive returns: bytes in memory that the runtime lends.
+
+use std::ops::Deref;
+use std::rc::Rc;
+use std::{fmt, mem};
+
+use super::{BufferGroup, IoBuf, LentBuffers};
+
+/// Received bytes, in memory lent by the shard. It goes back when the value is dropped.
+///
+/// Derefs to `[u8]` and can be sent as it is. An empty one means that the peer has ended its side
+/// of the connection. Holding many keeps memory from other connections; copy what is to be kept.
+pub struct RecvBuf {
+    memory: Memory,
+    /// Bytes already taken from the front.
+    begin: u32,
+    end: u32,
+}
+
+enum Memory {
+    /// A buffer of the group that the kernel picks from.
+    Group { group: Rc<BufferGroup>, id: u16 },
+    /// A buffer lent for one receive by notification.
+    Lent { buffer: Vec<u8>, home: Rc<LentBuffers> },
+    /// Memory of its own.
+    Own(Vec<u8>),
+}
+
+impl RecvBuf {
+    /// The first `len` bytes of buffer `id`, which the kernel has just filled.
+    pub(crate) fn from_group(group: Rc<BufferGroup>, id: u16, len: u32) -> Self {
+        debug_assert!(len as usize <= group.buffer_size());
+        RecvBuf { memory: Memory::Group { group, id }, begin: 0, end: len }
+    }
+
+    pub(super) fn lent(buffer: Vec<u8>, home: Rc<LentBuffers>) -> Self {
+        let end = buffer.len() as u32;
+        RecvBuf { memory: Memory::Lent { buffer, home }, begin: 0, end }
+    }
+
+    /// Bytes in memory of their own, for instance what a dropped `read` had received.
+    pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
+        let end = u32::try_from(bytes.len()).expect("one receive is shorter than 4 GiB");
+        RecvBuf { memory: Memory::Own(bytes), begin: 0, end }
+    }
+
+    /// No bytes: the end of the stream.
+    pub(crate) fn empty() -> Self {
+        RecvBuf::from_vec(Vec::new())
+    }
+
+    /// Drops the first `count` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "advance by {count} in a buffer of {}", self.len());
+        self.begin += count as u32;
+    }
+
+    fn start(&self) -> *const u8 {
+        match &self.memory {
+            Memory::Group { group, id } => group.buffer_ptr(*id),
+            Memory::Lent { buffer, .. } | Memory::Own(buffer) => buffer.as_ptr(),
+        }
+    }
+}
+
+impl Deref for RecvBuf {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        super::as_slice(self)
+    }
+}
+
+// SAFETY: the memory is the group's or a vector's, on the heap; this value is its only user until
+// it is dropped, and `begin <= end <= initialised bytes` holds throughout.
+unsafe impl IoBuf for RecvBuf {
+    #[inline]
+    fn bytes_ptr(&self) -> *const u8 {
+        // SAFETY: `begin` is within the memory.
+        unsafe { self.start().add(self.begin as usize) }
+    }
+
+    #[inline]
+    fn bytes_len(&self) -> usize {
+        (self.end - self.begin) as usize
+    }
+}
+
+impl Drop for RecvBuf {
+    #[inline]
+    fn drop(&mut self) {
+        match &mut self.memory {
+            Memory::Group { group, id } => group.give_back(*id),
+            Memory::Lent { buffer, home } => home.returned(mem::take(buffer)),
+            Memory::Own(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for RecvBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvBuf").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<[u8]> for RecvBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
