@@ -16,7 +16,6 @@ const MASK_WORDS_MAX: usize = (1 << 20) / WORD_BITS;
 ///
 /// # Errors
 /// What `sched_getaffinity(2)` reports, except that the mask is too small: that one grows.
-#[allow(dead_code)] // The shards are placed with it.
 pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
     let mut mask: Vec<Word> = vec![0; MASK_WORDS_FIRST];
     loop {
@@ -39,7 +38,6 @@ pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
 ///
 /// # Errors
 /// `EINVAL` where the CPU does not exist or the cpuset does not allow it.
-#[allow(dead_code)] // The shards are placed with it.
 pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
     let mut mask: Vec<Word> = vec![0; (cpu / WORD_BITS + 1).max(MASK_WORDS_FIRST)];
     mask[cpu / WORD_BITS] |= 1 << (cpu % WORD_BITS);
@@ -55,7 +53,6 @@ pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
 /// ancestors'. `None` means without a quota, or that none could be read.
 ///
 /// It is for a warning only: threads are placed by [`allowed_cpus`].
-#[allow(dead_code)] // The builder of shards warns with it.
 pub(crate) fn cpu_quota() -> Option<f64> {
     let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
     quota_of(&membership, Path::new("/sys/fs/cgroup"))

@@ -1,6 +1,6 @@
 //! The clock of this thread: the kernel's monotonic one, or a simulated world's virtual one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "sim")]
 thread_local! {
@@ -21,4 +21,14 @@ pub(crate) fn now() -> Instant {
 #[cfg(feature = "sim")]
 pub(crate) fn set_virtual(now: Option<Instant>) {
     VIRTUAL.set(now);
+}
+
+/// Gives way for a while, when asking again at once would be of no use. No time passes for a
+/// simulated world.
+pub(crate) fn pause(duration: Duration) {
+    #[cfg(feature = "sim")]
+    if VIRTUAL.get().is_some() {
+        return;
+    }
+    std::thread::sleep(duration);
 }

@@ -10,7 +10,6 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// How many forks lie between the process that asked first and this one. A runtime keeps the number it
 /// was built with; where it differs now, this is a child and the runtime its parent's.
-#[allow(dead_code)] // The driver compares it before it enters the kernel.
 #[inline]
 pub(crate) fn fork_generation() -> u32 {
     static REGISTERED: Once = Once::new();

@@ -12,7 +12,6 @@ pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 ///
 /// # Errors
 /// `EINVAL` where `fs.nr_open` was lowered below a hard limit that was given out before.
-#[allow(dead_code)] // The runtime's builder calls it.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = read(libc::RLIMIT_NOFILE)?;
     if limit.rlim_cur < limit.rlim_max {

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 
 /// Says one line. With feature `tracing` and a subscriber it is an event of level WARN, else a line on
 /// standard error that starts with `corering:`. A closed standard error is no reason to fail.
-#[allow(dead_code)] // The runtime's builder says with it why it fell back.
 pub(crate) fn warn(message: fmt::Arguments<'_>) {
     #[cfg(feature = "tracing")]
     if tracing::dispatcher::has_been_set() {

@@ -4,7 +4,9 @@
 //! Read `ring.rs` first: it is the seam below which the kernel can be exchanged.
 
 pub(crate) mod affinity;
+pub(crate) mod call;
 pub(crate) mod clock;
+pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fork;
 pub(crate) mod limits;
@@ -14,9 +16,8 @@ pub(crate) mod refusal;
 pub(crate) mod ring;
 pub(crate) mod setup;
 pub(crate) mod signal;
-#[allow(dead_code)] // The blocking pool is the user.
 pub(crate) mod signal_mask;
 #[cfg(feature = "sim")]
-#[allow(dead_code)] // The ring's second kind and `socket` are the users.
 pub(crate) mod sim;
+pub(crate) mod socket;
 pub(crate) mod support;

@@ -88,6 +88,12 @@ impl Support {
         }
     }
 
+    /// All that a current kernel has, for a simulated one.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated() -> Self {
+        Support { operations: u128::MAX, release: (6, 18) }
+    }
+
     /// Whether the kernel knows an operation (`io_uring::opcode::X::CODE`).
     #[inline]
     pub(crate) fn has(self, code: u8) -> bool {

@@ -145,9 +145,27 @@ impl<T> LinkedSlab<T> {
         }
     }
 
+    /// The keys of all values, in the order of their places.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let occupied = self.nodes.iter().zip(0..).filter(|(node, _)| node.value.is_some());
+        occupied.map(|(node, index)| Key { index, generation: node.generation })
+    }
+
     fn node_mut(&mut self, key: Key) -> Option<&mut Node<T>> {
         let node = self.nodes.get_mut(key.index as usize)?;
         (node.generation == key.generation && node.value.is_some()).then_some(node)
+    }
+}
+
+impl Key {
+    /// The key as one number. No key's is `u64::MAX` or close to it: index 2^32 - 1 is never used.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) | u64::from(self.index) << 32
+    }
+
+    /// The key of a number that [`to_bits`](Self::to_bits) gave. Any other number makes a stale key.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Key { index: (bits >> 32) as u32, generation: bits as u32 }
     }
 }
 

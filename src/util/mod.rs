@@ -4,19 +4,11 @@
 //!
 //! Read `linked_slab.rs` first: the timer wheel and the waiting lines of `sync` stand on it.
 
-// The time module and the runtime's loop are the users.
-#[allow(dead_code)]
 pub(crate) mod linked_slab;
-#[allow(dead_code)]
-pub(crate) mod timer_wheel;
-// The runtime (`spawn_blocking`) and the epoll driver are the users.
-#[allow(dead_code)]
-pub(crate) mod pool;
-
-// The runtime's loop, which parks, and `submit_to` are the users.
-#[allow(dead_code)]
 pub(crate) mod mailbox;
+pub(crate) mod pool;
 pub(crate) mod sync_types;
+pub(crate) mod timer_wheel;
 pub(crate) mod unwind;
 
 #[cfg(test)]

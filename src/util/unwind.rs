@@ -1,13 +1,18 @@
-//! Dropping what is the user's where a panic of its `Drop` must not go on.
+//! Running and dropping what is the user's where a panic must not go on.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Drops a value of the user's; a panic of its `Drop` ends here.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+/// Runs code of the user's; a panic, which its hook has reported by then, ends here.
+pub(crate) fn shield(code: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         discard(payload);
     }
+}
+
+/// Drops a value of the user's; a panic of its `Drop` ends here.
+pub(crate) fn drop_quietly<T>(value: T) {
+    shield(|| drop(value));
 }
 
 /// Drops a panic's payload; if that panics too, the second payload is leaked.

@@ -60,6 +60,7 @@ impl World {
         })
     }
 
+    #[cfg(test)]
     /// setsockopt(2): remembered. SO_REUSEADDR, SO_REUSEPORT and SO_LINGER also do something.
     pub(crate) fn set_option(
         &self,
@@ -74,6 +75,7 @@ impl World {
         })
     }
 
+    #[cfg(test)]
     /// getsockopt(2): what was set, or zero. Returns how many bytes of `value` were written.
     pub(crate) fn option(
         &self,
@@ -103,7 +105,8 @@ impl World {
         Ok(len)
     }
 
-    /// recv(2) with MSG_DONTWAIT.
+    /// recv(2) with MSG_DONTWAIT. It is never short of what is there: epoll(7) promises that a count
+    /// below the room means that the stream is drained, and edge-triggered readers rely on it.
     ///
     /// # Safety
     ///
@@ -112,8 +115,11 @@ impl World {
         self.call(fd, |state, id| {
             state.receivable(id)?;
             state.faults.strike(opcode::Recv::CODE)?;
+            let usual = std::mem::take(&mut state.weather.short_transfers);
             // SAFETY: passed on to the caller.
-            unsafe { state.receive(id, to, len) }
+            let received = unsafe { state.receive(id, to, len) };
+            state.weather.short_transfers = usual;
+            received
         })
     }
 

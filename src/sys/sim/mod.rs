@@ -30,12 +30,9 @@ mod trace;
 mod world;
 
 // Without the tests, the users are the ring's second kind, `socket` and the runtime's test support.
-#[cfg_attr(not(test), allow(unused_imports))]
 pub(crate) use faults::Fault;
-#[cfg_attr(not(test), allow(unused_imports))]
 pub(crate) use ring::SimRing;
-#[allow(unused_imports)]
-pub(crate) use world::{Installed, World};
+pub(crate) use world::World;
 
 #[cfg(test)]
 mod tests;

@@ -110,6 +110,7 @@ impl SimRing {
         Ok(())
     }
 
+    #[cfg(test)]
     /// Takes no more buffers from this group.
     pub(crate) fn unregister_buffer_ring(&mut self, group: u16) -> io::Result<()> {
         match self.world.state().ring(self.id).groups.remove(&group) {

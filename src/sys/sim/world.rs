@@ -6,7 +6,9 @@ use crate::sys::clock;
 use std::cell::{RefCell, RefMut};
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(test)]
+use std::time::Instant;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
@@ -44,6 +46,7 @@ impl World {
         self.seed
     }
 
+    #[cfg(test)]
     /// The present moment of this world.
     pub(crate) fn now(&self) -> Instant {
         let state = self.state();
@@ -81,6 +84,7 @@ impl World {
         self.state().descriptors.len()
     }
 
+    #[cfg(test)]
     /// Sockets that exist, open or not: one that was closed lives until its last bytes are gone.
     pub(crate) fn sockets(&self) -> usize {
         self.state().sockets.len()

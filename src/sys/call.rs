@@ -1,0 +1,83 @@
+//! One system call as plain data: a number and its arguments.
+//!
+//! An operation describes its call once; the epoll driver then makes it here and now, or hands it
+//! to a thread of the pool, which gets the numbers and pointers and nothing that belongs to the
+//! shard.
+
+use std::io;
+
+/// A system call that has not been made yet.
+///
+/// Whoever builds one promises that its pointers stay valid until it has run; see
+/// [`Operation`](crate::driver::Operation).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SysCall {
+    number: libc::c_long,
+    arguments: [usize; 6],
+}
+
+impl SysCall {
+    /// Describes the call `number` with up to six arguments, as `syscall(2)` takes them.
+    #[inline]
+    pub(crate) fn new<const N: usize>(number: libc::c_long, given: [usize; N]) -> Self {
+        const { assert!(N <= 6, "a system call has at most six arguments") };
+        let mut arguments = [0; 6];
+        arguments[..N].copy_from_slice(&given);
+        SysCall { number, arguments }
+    }
+
+    /// Makes the call. The result is as a completion carries it: a count, or a negated errno.
+    ///
+    /// # Safety
+    ///
+    /// The pointers among the arguments must be valid for what the call does with them.
+    #[inline]
+    pub(crate) unsafe fn run(&self) -> i32 {
+        #[cfg(feature = "sim")]
+        // SAFETY: the caller vouches for the arguments.
+        if let Some(result) = unsafe { self.simulated() } {
+            return result;
+        }
+        let [a, b, c, d, e, f] = self.arguments;
+        // SAFETY: the caller vouches for the arguments.
+        let result = unsafe { libc::syscall(self.number, a, b, c, d, e, f) };
+        if result >= 0 {
+            // Counts are below 2^31: the kernel caps one read or write at 0x7ffff000 bytes.
+            i32::try_from(result).unwrap_or(i32::MAX)
+        } else {
+            -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+        }
+    }
+
+    /// The answer of the simulated world of this thread, if there is one and the call is its own.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    #[cfg(feature = "sim")]
+    unsafe fn simulated(&self) -> Option<i32> {
+        let world = super::sim::World::current()?;
+        let [fd, pointer, len, ..] = self.arguments;
+        let fd = fd as i32;
+        let result = match self.number {
+            libc::SYS_socket => {
+                let [domain, kind, protocol, ..] = self.arguments.map(|argument| argument as i32);
+                let fd = world.socket(domain, kind, protocol);
+                fd.map(|fd| std::os::fd::IntoRawFd::into_raw_fd(fd) as usize)
+            }
+            _ if !world.has(fd) => return None,
+            // SAFETY: the caller vouches for the buffer.
+            libc::SYS_recvfrom => unsafe { world.recv_now(fd, pointer as *mut u8, len) },
+            libc::SYS_sendto => {
+                // SAFETY: the caller vouches for the buffer.
+                world.send_now(fd, unsafe { std::slice::from_raw_parts(pointer as *const u8, len) })
+            }
+            libc::SYS_shutdown => world.shutdown(fd, pointer as i32).map(|()| 0),
+            _ => return None,
+        };
+        Some(match result {
+            Ok(count) => count as i32,
+            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! epoll(7): readiness of descriptors, edge-triggered.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::ring::Wait;
+
+/// An epoll instance and room for what it reports.
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+/// One report: what the descriptor was added with, and `EPOLL*` bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) data: u64,
+    pub(crate) events: u32,
+}
+
+/// So many events come with one call.
+const EVENTS_MAX: usize = 256;
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: epoll_create1 takes no pointer.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just opened and nothing else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Epoll { fd, events: Vec::with_capacity(EVENTS_MAX) })
+    }
+
+    /// Watches both directions of a descriptor from now on; `data` comes with each event.
+    pub(crate) fn add(&self, fd: RawFd, data: u64) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let mut event = libc::epoll_event { events: events as u32, u64: data };
+        // SAFETY: the event is read during the call only.
+        let result =
+            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Watches a descriptor no longer. Without this, events of an open file that lives on in a
+    /// duplicate would come under a number that may belong to another file by then.
+    pub(crate) fn remove(&self, fd: RawFd) {
+        // SAFETY: EPOLL_CTL_DEL reads no event. It can fail only if the descriptor was not added.
+        unsafe {
+            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut())
+        };
+    }
+
+    /// Waits as told and appends what is reported. EINTR is an error that the caller handles.
+    pub(crate) fn wait(&mut self, wait: Wait, into: &mut Vec<Event>) -> io::Result<()> {
+        let count = self.call(wait)?;
+        // SAFETY: the kernel has written so many events, at most the capacity.
+        unsafe { self.events.set_len(count) };
+        into.extend(
+            self.events.iter().map(|event| Event { data: event.u64, events: event.events }),
+        );
+        self.events.clear();
+        Ok(())
+    }
+
+    fn call(&mut self, wait: Wait) -> io::Result<usize> {
+        let room: &mut [MaybeUninit<libc::epoll_event>] = self.events.spare_capacity_mut();
+        let (events, room) = (room.as_mut_ptr().cast(), room.len() as i32);
+        let fd = self.fd.as_raw_fd();
+        let count = match wait {
+            // SAFETY: `events` has room for so many.
+            Wait::No => unsafe { libc::epoll_wait(fd, events, room, 0) },
+            // SAFETY: as above.
+            Wait::Forever => unsafe { libc::epoll_wait(fd, events, room, -1) },
+            Wait::For(duration) => {
+                let timespec = libc::timespec {
+                    tv_sec: duration.as_secs().min(SECONDS_MAX) as i64,
+                    tv_nsec: duration.subsec_nanos().into(),
+                };
+                // SAFETY: as above; the timespec outlives the call, no signal mask is given.
+                let count =
+                    unsafe { libc::epoll_pwait2(fd, events, room, &timespec, std::ptr::null()) };
+                if count < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+                    // Before 5.11 the wait is in whole milliseconds, rounded up.
+                    let ms = duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
+                    // SAFETY: as above.
+                    unsafe { libc::epoll_wait(fd, events, room, ms) }
+                } else {
+                    count
+                }
+            }
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Longer waits end early and are taken up again.
+const SECONDS_MAX: u64 = 365 * 24 * 3600;
