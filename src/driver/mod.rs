@@ -1,1 +1,405 @@
-//! `driver`
+//! Layer 2: what carries operations to the kernel and their completions back: a ring, or epoll with
+//! a pool of threads.
+//!
+//! It knows nothing of tasks (a waker is all it sees) and nothing of what an operation does. It
+//! never runs code of the user's, a waker's or a buffer's, while its state is borrowed.
+//!
+//! Read `operation.rs` first, then `submit.rs` (the one I/O future) and `slots.rs`; `start.rs` is
+//! where the two drivers part, `turn.rs` where they meet again.
+
+mod deadline;
+mod jobs;
+mod metrics;
+mod multi;
+mod notify;
+mod operand;
+mod operation;
+mod readiness;
+mod shared_fd;
+mod slots;
+mod start;
+mod submit;
+mod turn;
+mod uring;
+
+pub use deadline::{IoFuture, Timeout};
+pub(crate) use deadline::{deadline_after, timed_out};
+pub use metrics::Metrics;
+
+pub(crate) use jobs::Job;
+pub(crate) use metrics::count;
+pub(crate) use multi::Multi;
+pub(crate) use notify::ReadableWait;
+pub(crate) use operand::Operand;
+pub(crate) use operation::{Multishot, Operation, Readiness};
+pub(crate) use shared_fd::SharedFd;
+pub(crate) use submit::{Submit, submit, was_cancelled};
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use self::jobs::Finished;
+use self::metrics::Counters;
+use self::readiness::Registrations;
+use self::slots::{Effects, Slots};
+use self::uring::Uring;
+use crate::buf::{BufferGroup, LentBuffers};
+use crate::sys::epoll::{self, Epoll};
+use crate::sys::ring::{Cqe, Ring};
+use crate::sys::support::Support;
+use crate::sys::{clock, fork};
+use crate::util::linked_slab::Key;
+use crate::util::mailbox::Mailbox;
+use crate::util::pool::Pool;
+use crate::util::timer_wheel::{TimerKey, TimerWheel};
+
+/// What a driver is made from.
+pub(crate) struct Parts {
+    pub(crate) backend: Backend,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) pool: Arc<Pool<Job>>,
+    pub(crate) limits: Limits,
+}
+
+/// The kernel's interface that a driver stands on.
+#[expect(clippy::large_enum_variant, reason = "made once per shard and moved at once")]
+pub(crate) enum Backend {
+    /// io_uring, or a simulated one.
+    Uring { ring: Ring, support: Support },
+    /// epoll(7) and the pool.
+    Epoll,
+}
+
+/// The sizes that the builder sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) group_buffers: u16,
+    pub(crate) group_buffer_size: u32,
+    pub(crate) queued_buffers_max: u32,
+    pub(crate) queued_accepts_max: u32,
+    pub(crate) receive_policy: ReceivePolicy,
+}
+
+/// How streams of the ring driver receive (and, with it, how they send).
+///
+/// The epoll driver always receives by notification; there the policy is without effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceivePolicy {
+    /// Each stream begins by completion and changes to notification, and back, as its messages
+    /// grow and shrink. The default.
+    #[default]
+    Adaptive,
+    /// A multishot receive fills buffers of the shard's group; sends leave with the round's one
+    /// `enter`. Best for small messages.
+    Completion,
+    /// The ring reports readiness, and the task receives and sends by plain system calls. Best for
+    /// messages from 8 KiB on.
+    Notification,
+}
+
+/// The driver of one shard.
+pub(crate) struct Driver {
+    state: RefCell<State>,
+    timers: RefCell<TimerWheel<Waker>>,
+    group: RefCell<GroupState>,
+    lent: Rc<LentBuffers>,
+    pool: Arc<Pool<Job>>,
+    finished: Arc<Finished>,
+    mailbox: Arc<Mailbox>,
+    pub(crate) counters: Counters,
+    limits: Limits,
+    is_uring: bool,
+    support: Option<Support>,
+    fork_generation: u32,
+    /// No operation starts any more.
+    ended: Cell<bool>,
+    /// Kept between rounds for its capacity.
+    effects: RefCell<Effects>,
+    cqes: RefCell<Vec<Cqe>>,
+    events: RefCell<Vec<epoll::Event>>,
+}
+
+struct State {
+    slots: Slots,
+    registrations: Registrations,
+    /// `None` after the shutdown.
+    system: Option<System>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "one per shard, and the ring's is the hot one")]
+enum System {
+    Uring(Uring),
+    Epoll(Epoll),
+}
+
+/// The buffer group, made when the first stream asks for it.
+enum GroupState {
+    NotYet,
+    Made(Rc<BufferGroup>),
+    /// The kernel has no buffer rings, or no memory for one.
+    Refused,
+}
+
+/// The number under which the kernel knows the buffer group.
+const GROUP: u16 = 0;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+}
+
+/// The driver of this thread's runtime.
+#[inline]
+pub(crate) fn current() -> io::Result<Rc<Driver>> {
+    // During the end of a thread there is no runtime either.
+    let driver = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+    driver.ok_or_else(|| {
+        io::Error::other(
+            "there is no corering runtime on this thread; run this inside corering::block_on, \
+             Runtime::block_on or a task",
+        )
+    })
+}
+
+/// Makes a driver the thread's current one until dropped.
+pub(crate) struct Entered {
+    previous: Option<Rc<Driver>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let previous = self.previous.take();
+        let entered = CURRENT.try_with(|current| current.replace(previous));
+        drop(entered);
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> io::Result<Rc<Self>> {
+        let counters = Counters::default();
+        let (system, support) = match parts.backend {
+            Backend::Uring { ring, support } => {
+                let mut uring = Uring::new(ring, support);
+                uring.watch_doorbell(parts.mailbox.doorbell(), &counters);
+                (System::Uring(uring), Some(support))
+            }
+            Backend::Epoll => {
+                let epoll = Epoll::new()?;
+                epoll.add(
+                    std::os::fd::AsRawFd::as_raw_fd(&parts.mailbox.doorbell()),
+                    uring::DOORBELL,
+                )?;
+                (System::Epoll(epoll), None)
+            }
+        };
+        let state = State {
+            slots: Slots::new(),
+            registrations: Registrations::new(),
+            system: Some(system),
+        };
+        Ok(Rc::new(Driver {
+            state: RefCell::new(state),
+            timers: RefCell::new(TimerWheel::new(clock::now())),
+            group: RefCell::new(GroupState::NotYet),
+            lent: LentBuffers::new(),
+            pool: parts.pool,
+            finished: Finished::new(parts.mailbox.clone()),
+            mailbox: parts.mailbox,
+            counters,
+            limits: parts.limits,
+            is_uring: support.is_some(),
+            support,
+            fork_generation: fork::fork_generation(),
+            ended: Cell::new(false),
+            effects: RefCell::default(),
+            cqes: RefCell::default(),
+            events: RefCell::default(),
+        }))
+    }
+
+    /// Makes this the thread's driver.
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        Entered { previous: CURRENT.with(|current| current.replace(Some(self.clone()))) }
+    }
+
+    pub(crate) fn is_uring(&self) -> bool {
+        self.is_uring
+    }
+
+    /// Whether the kernel below is a simulated one: nothing may run on another thread.
+    pub(crate) fn is_simulated(&self) -> bool {
+        match &self.state.borrow().system {
+            Some(System::Uring(uring)) => uring.is_simulated(),
+            _ => false,
+        }
+    }
+
+    /// What the kernel's ring can do; `None` on epoll.
+    pub(crate) fn support(&self) -> Option<Support> {
+        self.support
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool<Job>> {
+        &self.pool
+    }
+
+    /// An error if this process is not the one that started the runtime, or the runtime has ended.
+    #[inline]
+    fn check_usable(&self) -> io::Result<()> {
+        if fork::fork_generation() != self.fork_generation {
+            return Err(io::Error::other(
+                "this runtime belongs to the parent process; start one of its own after fork",
+            ));
+        }
+        if self.ended.get() {
+            return Err(io::Error::other("the runtime of this operation has ended"));
+        }
+        Ok(())
+    }
+
+    /// The group that receives by completion are filled from; `None` if the kernel has none, then
+    /// streams receive by notification.
+    pub(crate) fn group(&self) -> Option<Rc<BufferGroup>> {
+        match &*self.group.borrow() {
+            GroupState::Made(group) => return Some(group.clone()),
+            GroupState::Refused => return None,
+            GroupState::NotYet => {}
+        }
+        let made = self.make_group();
+        let (state, group) = match made {
+            Some(group) => (GroupState::Made(group.clone()), Some(group)),
+            None => (GroupState::Refused, None),
+        };
+        *self.group.borrow_mut() = state;
+        group
+    }
+
+    /// Whether streams may receive by completion at all.
+    pub(crate) fn group_is_possible(&self) -> bool {
+        self.is_uring && !matches!(&*self.group.borrow(), GroupState::Refused)
+    }
+
+    fn make_group(&self) -> Option<Rc<BufferGroup>> {
+        if !self.support?.multishot_receive() {
+            return None;
+        }
+        let group =
+            Rc::new(BufferGroup::new(self.limits.group_buffers, self.limits.group_buffer_size));
+        let mut state = self.state.borrow_mut();
+        let Some(System::Uring(uring)) = &mut state.system else { return None };
+        // SAFETY: the memory is page-aligned and holds so many entries. The driver keeps the group
+        // until the ring is closed and drained, and leaks it if the ring cannot be drained.
+        let registered =
+            unsafe { uring.ring().register_buffer_ring(group.entries(), group.count(), GROUP) };
+        registered.is_ok().then_some(group)
+    }
+
+    /// What has been counted, and what is held now.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut metrics = self.counters.snapshot();
+        let state = self.state.borrow();
+        metrics.slots_in_use = state.slots.in_use() as u64;
+        metrics.operations_in_flight = state.slots.in_flight() as u64;
+        metrics.registrations = state.registrations.len() as u64;
+        metrics.timers = self.timers.borrow().len() as u64;
+        metrics.lent_buffers_out = self.lent.out() as u64;
+        if let GroupState::Made(group) = &*self.group.borrow() {
+            metrics.group_buffers_out = group.out() as u64;
+        }
+        metrics
+    }
+
+    /// Arms a timer. The waker is woken once the deadline has passed.
+    pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
+        self.timers.borrow_mut().insert(deadline, waker)
+    }
+
+    /// Whether a timer is armed still; if so, it will wake this waker.
+    pub(crate) fn update_timer(&self, key: TimerKey, waker: &Waker) -> bool {
+        let same = match self.timers.borrow_mut().get_mut(key) {
+            None => return false,
+            Some(armed) => armed.will_wake(waker),
+        };
+        if !same {
+            let waker = waker.clone();
+            let old =
+                self.timers.borrow_mut().get_mut(key).map(|armed| std::mem::replace(armed, waker));
+            drop(old);
+        }
+        true
+    }
+
+    /// Takes a timer away, fired or not.
+    pub(crate) fn remove_timer(&self, key: TimerKey) {
+        let waker = self.timers.borrow_mut().remove(key);
+        drop(waker);
+    }
+
+    /// Forgets the readiness of a descriptor that is about to be closed or handed away.
+    fn deregister(&self, key: Key, fd: i32, shared: bool) {
+        let mut effects = Effects::default();
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, system } = &mut *state;
+        let poll = registrations.remove(key, slots, &mut effects);
+        match system {
+            Some(System::Uring(uring)) => {
+                if let Some(poll) = poll {
+                    uring.cancel(poll.to_bits(), &self.counters);
+                }
+            }
+            // The close takes the descriptor out of the set, unless its file lives on elsewhere.
+            Some(System::Epoll(epoll)) if shared => epoll.remove(fd),
+            Some(System::Epoll(_)) | None => {}
+        }
+        drop(state);
+        self.run(&mut effects);
+    }
+
+    /// Ends the driver: cancels what is in flight and waits for the final completions, at most
+    /// until the deadline. Returns how many operations the kernel or the pool still holds; their
+    /// memory is leaked, since it may yet be written to.
+    pub(crate) fn shut_down(self: &Rc<Self>, patience: Duration) -> usize {
+        if fork::fork_generation() != self.fork_generation {
+            // The ring's memory is shared with the parent: leave everything as it is.
+            self.ended.set(true);
+            std::mem::forget(self.state.borrow_mut().system.take());
+            return 0;
+        }
+        let deadline = clock::now().checked_add(patience);
+        self.ended.set(true);
+        loop {
+            let state = self.state.borrow();
+            let left = state.slots.in_flight();
+            let now = clock::now();
+            if left == 0 || deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            let keys = state.slots.keys();
+            drop(state);
+            keys.into_iter().for_each(|key| self.cancel(key));
+            let step = Duration::from_millis(20);
+            self.turn_for(deadline.map_or(step, |deadline| step.min(deadline - now)));
+        }
+        let left = self.state.borrow().slots.in_flight();
+        if left > 0 {
+            // The kernel may write to these buffers at any time.
+            if let GroupState::Made(group) = &*self.group.borrow() {
+                std::mem::forget(group.clone());
+            }
+        }
+        let system = self.state.borrow_mut().system.take();
+        drop(system);
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests;

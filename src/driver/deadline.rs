@@ -1,0 +1,111 @@
+//! A limit in time for an I/O future: cancel, wait for the end, and lose nothing.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::{Driver, current};
+use crate::sys::clock;
+use crate::util::timer_wheel::TimerKey;
+
+/// A future of corering's that does I/O, and can be given a limit in time.
+///
+/// Import it to call [`timeout`](Self::timeout).
+pub trait IoFuture: Future + Unpin + Sized {
+    /// Limits the operation to `duration` from the first poll on.
+    ///
+    /// When the time is over the operation is cancelled, and its end awaited: the result is that of
+    /// the operation if it won the race, else an error of kind [`TimedOut`](io::ErrorKind::TimedOut).
+    /// A buffer comes back either way. File operations that the kernel cannot cancel may outlast
+    /// the limit.
+    ///
+    /// Differs from [`time::timeout`](crate::time::timeout), which drops any future and so loses
+    /// the buffer.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of the future itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, and [`TimedOut`](io::ErrorKind::TimedOut).
+    fn timeout(self, duration: Duration) -> Timeout<Self> {
+        Timeout { future: self, limit: Limit::Unarmed(duration) }
+    }
+
+    /// The time is over: from now on the future resolves to an error of kind `TimedOut`, or to
+    /// its result if that comes first.
+    #[doc(hidden)]
+    fn expire(&mut self);
+}
+
+/// The future of [`IoFuture::timeout`].
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct Timeout<F> {
+    future: F,
+    limit: Limit,
+}
+
+enum Limit {
+    Unarmed(Duration),
+    Armed { driver: Rc<Driver>, key: TimerKey },
+    Over,
+}
+
+impl<F: IoFuture> Future for Timeout<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(output) = Pin::new(&mut this.future).poll(cx) {
+            this.disarm();
+            return Poll::Ready(output);
+        }
+        match &this.limit {
+            Limit::Unarmed(duration) => {
+                let deadline = deadline_after(*duration);
+                if let (Some(deadline), Ok(driver)) = (deadline, current()) {
+                    let key = driver.insert_timer(deadline, cx.waker().clone());
+                    this.limit = Limit::Armed { driver, key };
+                }
+                return Poll::Pending;
+            }
+            Limit::Armed { driver, key } => {
+                if driver.update_timer(*key, cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+            Limit::Over => return Poll::Pending,
+        }
+        this.limit = Limit::Over;
+        this.future.expire();
+        Pin::new(&mut this.future).poll(cx)
+    }
+}
+
+impl<F> Timeout<F> {
+    fn disarm(&mut self) {
+        if let Limit::Armed { driver, key } = std::mem::replace(&mut self.limit, Limit::Over) {
+            driver.remove_timer(key);
+        }
+    }
+}
+
+impl<F> Drop for Timeout<F> {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+/// The moment `duration` from now, or `None` if it lies beyond what the clock can say: never.
+pub(crate) fn deadline_after(duration: Duration) -> Option<Instant> {
+    clock::now().checked_add(duration)
+}
+
+/// What an operation that was cancelled for its time limit fails with.
+pub(crate) fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the operation did not end within its time limit")
+}

@@ -1,0 +1,97 @@
+//! Work for the blocking pool, and how its results come back to the shard.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::sys::call::SysCall;
+use crate::sys::ring::Cqe;
+use crate::util::mailbox::Mailbox;
+use crate::util::pool;
+
+/// What a thread of the pool runs.
+pub(crate) enum Job {
+    /// The system call of an operation: plain numbers, nothing that belongs to the shard.
+    Call(Call),
+    /// A closure of the user's.
+    Closure(Box<dyn FnOnce() + Send>),
+}
+
+/// A system call of an operation whose future, or slot, keeps everything alive that it points at.
+pub(crate) struct Call {
+    call: SysCall,
+    user_data: u64,
+    finished: Arc<Finished>,
+    ran: bool,
+}
+
+/// Results that wait for their shard.
+pub(crate) struct Finished {
+    results: Mutex<Vec<Cqe>>,
+    /// There may be results.
+    waiting: AtomicBool,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Call {
+    /// # Safety
+    ///
+    /// What the call points at must stay valid until the result has been taken from `finished`.
+    pub(crate) unsafe fn new(call: SysCall, user_data: u64, finished: Arc<Finished>) -> Self {
+        Call { call, user_data, finished, ran: false }
+    }
+
+    fn finish(&mut self, result: i32) {
+        self.ran = true;
+        self.finished.push(Cqe { user_data: self.user_data, result, flags: 0 });
+    }
+}
+
+impl pool::Job for Job {
+    fn run(self) {
+        match self {
+            Job::Call(mut call) => {
+                // SAFETY: `Call::new` was promised that the pointers are valid until the result.
+                let result = unsafe { call.call.run() };
+                call.finish(result);
+            }
+            Job::Closure(closure) => closure(),
+        }
+    }
+}
+
+impl Drop for Call {
+    /// A job that is dropped before it ran has a result too, or its slot would never retire.
+    fn drop(&mut self) {
+        if !self.ran {
+            self.finish(-libc::ECANCELED);
+        }
+    }
+}
+
+impl Finished {
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Arc<Self> {
+        Arc::new(Finished {
+            results: Mutex::new(Vec::new()),
+            waiting: AtomicBool::new(false),
+            mailbox,
+        })
+    }
+
+    fn push(&self, cqe: Cqe) {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).push(cqe);
+        self.waiting.store(true, Ordering::Release);
+        self.mailbox.notify();
+    }
+
+    /// Moves all results to `into`, which is empty; the two vectors swap, so neither grows for long.
+    pub(crate) fn take(&self, into: &mut Vec<Cqe>) {
+        debug_assert!(into.is_empty());
+        if !self.waiting.load(Ordering::Acquire) {
+            return;
+        }
+        // Cleared before the results are taken: one that comes in between sets it again.
+        self.waiting.store(false, Ordering::Relaxed);
+        mem::swap(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+}

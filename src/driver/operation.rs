@@ -1,0 +1,98 @@
+//! What an operation is: one file of `op/` implements one of these traits, for all drivers.
+
+use std::io;
+
+use io_uring::squeue;
+
+use super::SharedFd;
+use crate::sys::call::SysCall;
+use crate::sys::ring::Cqe;
+
+/// One system call that may take its time, with the buffer and the descriptor that it uses.
+///
+/// The life of one: built by a method of `net` or `fs`; `encode` and a submission queue entry on a
+/// ring, or `attempt` and a plain system call elsewhere; `decode` exactly once, also when the
+/// future was dropped in flight, so that a descriptor that was opened, or an accepted connection,
+/// is closed and not lost.
+///
+/// # Safety
+///
+/// The kernel trusts the pointers of `encode` and of `attempt`. They must stay valid, and what
+/// they point at must not be touched, from the call of either until `decode` is called or the
+/// operation is leaked, wherever the value itself is moved meanwhile: they point at the heap or at
+/// static memory, never into the operation. The descriptor stays open as long as the operation
+/// lives, since it holds a [`SharedFd`] (or none is needed).
+pub(crate) unsafe trait Operation: Unpin + 'static {
+    /// What the future resolves to.
+    type Output: 'static;
+
+    /// The entry for a ring. Its `user_data` is set by the driver.
+    fn encode(&mut self) -> squeue::Entry;
+
+    /// What the call waits for where there is no ring.
+    fn waits_for(&self) -> Readiness<'_>;
+
+    /// The same operation as a plain system call, which does not block if `waits_for` names a
+    /// descriptor (`MSG_DONTWAIT`, or `O_NONBLOCK`). Called again after each readiness.
+    fn attempt(&mut self) -> SysCall;
+
+    /// The output, from the count or descriptor that the call returned, or from its error.
+    fn decode(self, outcome: io::Result<u32>) -> Self::Output;
+
+    /// How many bytes would satisfy the call entirely: a smaller count says that the descriptor is
+    /// drained (or full) for now. 0 where a count says nothing.
+    fn wanted(&self) -> usize {
+        0
+    }
+
+    /// Whether a count of 0 says that the descriptor is not ready, as `poll(2)` does.
+    fn zero_would_block(&self) -> bool {
+        false
+    }
+
+    /// Whether a ring tries the plain call first and takes the operation only if it would block.
+    fn tries_first(&self) -> bool {
+        false
+    }
+}
+
+/// An operation of a ring that posts completion after completion until it ends.
+///
+/// # Safety
+///
+/// As for [`Operation`].
+pub(crate) unsafe trait Multishot: Unpin + 'static {
+    /// What each completion brings.
+    type Item: 'static;
+
+    /// The entry; encoded anew each time the operation is armed.
+    fn encode(&mut self) -> squeue::Entry;
+
+    /// The item of one completion. Called for every completion, also after the handle was dropped.
+    fn decode(&mut self, cqe: Cqe) -> Self::Item;
+
+    /// With so many items not yet taken the operation is cancelled, and armed again when half of
+    /// them have been.
+    fn queued_max(&self) -> u32;
+}
+
+/// What an operation waits for where there is no ring.
+pub(crate) enum Readiness<'a> {
+    /// Nothing: the call never blocks.
+    Nothing,
+    /// The descriptor to become readable.
+    Readable(&'a SharedFd),
+    /// The descriptor to become writable.
+    Writable(&'a SharedFd),
+    /// A disk or a name server: the call blocks, on a thread of the pool.
+    Blocking,
+}
+
+/// A direction of readiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Data, a connection or the end of the stream is there.
+    Read,
+    /// There is room to send.
+    Write,
+}

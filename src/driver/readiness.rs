@@ -1,0 +1,131 @@
+//! What is known of the readiness of descriptors: one registration for each that ever had to wait.
+//!
+//! epoll fills it on its driver; on a ring a multishot poll does, for streams that receive by
+//! notification. Either is edge-triggered: "ready" holds until a call was refused, or came back
+//! short.
+
+use super::operation::Direction;
+use super::slots::{Effects, Slots};
+use crate::util::linked_slab::{Key, LinkedSlab, List};
+
+pub(super) struct Registration {
+    readable: bool,
+    writable: bool,
+    /// The peer hung up, or there is an error: no further edge will come, so stay ready.
+    hung_up: bool,
+    /// The slot of the multishot poll that watches the descriptor, on a ring.
+    pub(super) poll: Option<Key>,
+    readers: List,
+    writers: List,
+}
+
+pub(super) struct Registrations {
+    entries: LinkedSlab<Registration>,
+}
+
+impl Registrations {
+    pub(super) fn new() -> Self {
+        Registrations { entries: LinkedSlab::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A descriptor that is not known to be ready.
+    pub(super) fn insert(&mut self) -> Key {
+        self.entries.insert(Registration {
+            readable: false,
+            writable: false,
+            hung_up: false,
+            poll: None,
+            readers: List::EMPTY,
+            writers: List::EMPTY,
+        })
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Registration> {
+        self.entries.get_mut(key)
+    }
+
+    /// Forgets a descriptor. Futures that wait for it try again, and hear what the system says.
+    pub(super) fn remove(
+        &mut self,
+        key: Key,
+        slots: &mut Slots,
+        effects: &mut Effects,
+    ) -> Option<Key> {
+        let mut registration = self.entries.remove(key)?;
+        wake_line(&mut registration.readers, slots, effects);
+        wake_line(&mut registration.writers, slots, effects);
+        registration.poll
+    }
+
+    /// The events that epoll or a poll reported.
+    pub(super) fn on_events(
+        &mut self,
+        key: Key,
+        events: u32,
+        slots: &mut Slots,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(registration) = self.entries.get_mut(key) else { return false };
+        if events & HANG_UP != 0 {
+            registration.hung_up = true;
+        }
+        if events & (libc::EPOLLIN as u32 | HANG_UP) != 0 {
+            registration.readable = true;
+            wake_line(&mut registration.readers, slots, effects);
+        }
+        if events & (libc::EPOLLOUT | libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0 {
+            registration.writable = true;
+            wake_line(&mut registration.writers, slots, effects);
+        }
+        true
+    }
+}
+
+const HANG_UP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+
+impl Registration {
+    pub(super) fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.readable || self.hung_up,
+            Direction::Write => self.writable,
+        }
+    }
+
+    /// A call came back short: the descriptor is drained, unless the peer hung up, for then no
+    /// further edge tells of the end of the stream.
+    pub(super) fn drained(&mut self, direction: Direction) {
+        match direction {
+            Direction::Read => self.readable = self.hung_up,
+            Direction::Write => self.writable = false,
+        }
+    }
+
+    /// A call was refused with EAGAIN.
+    pub(super) fn refused(&mut self, direction: Direction) {
+        match direction {
+            Direction::Read => {
+                self.readable = false;
+                self.hung_up = false;
+            }
+            Direction::Write => self.writable = false,
+        }
+    }
+
+    pub(super) fn line(&mut self, direction: Direction) -> &mut List {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
+}
+
+fn wake_line(line: &mut List, slots: &mut Slots, effects: &mut Effects) {
+    while let Some(slot) = slots.next_in(line) {
+        slot.done = true;
+        effects.wakers.extend(slot.waker.take());
+    }
+}

@@ -1,0 +1,165 @@
+//! A descriptor that operations share: it is closed when the last of them, and its owner, is gone.
+
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::{fmt, io};
+
+use super::Driver;
+use crate::sys;
+use crate::util::linked_slab::Key;
+
+/// A descriptor with a count of its users. An operation in flight is one, so the number cannot
+/// be closed and given to another file while the kernel works on it.
+#[derive(Clone)]
+pub(crate) struct SharedFd(Rc<Inner>);
+
+struct Inner {
+    fd: ManuallyDrop<OwnedFd>,
+    /// Whether `O_NONBLOCK` is set; unknown for a descriptor that came from outside.
+    nonblocking: Cell<Option<bool>>,
+    /// The number was handed out, so the open file may be shared with a duplicate or a process.
+    exposed: Cell<bool>,
+    /// Sends are tried at once, before the ring gets them.
+    tries_first: Cell<bool>,
+    /// Where readiness of this descriptor is kept.
+    registered: RefCell<Option<(Rc<Driver>, Key)>>,
+}
+
+impl SharedFd {
+    fn with(fd: OwnedFd, nonblocking: Option<bool>, exposed: bool) -> Self {
+        SharedFd(Rc::new(Inner {
+            fd: ManuallyDrop::new(fd),
+            nonblocking: Cell::new(nonblocking),
+            exposed: Cell::new(exposed),
+            tries_first: Cell::new(false),
+            registered: RefCell::new(None),
+        }))
+    }
+
+    /// A descriptor that the runtime itself has opened.
+    pub(crate) fn opened(fd: OwnedFd, nonblocking: bool) -> Self {
+        SharedFd::with(fd, Some(nonblocking), false)
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.fd.as_raw_fd()
+    }
+
+    /// As an entry of a ring takes it.
+    #[inline]
+    pub(crate) fn target(&self) -> io_uring::types::Fd {
+        io_uring::types::Fd(self.raw())
+    }
+
+    /// As an argument of a system call.
+    #[inline]
+    pub(crate) fn argument(&self) -> usize {
+        self.raw() as usize
+    }
+
+    /// Whether sends on this descriptor are tried at once.
+    #[inline]
+    pub(crate) fn tries_first(&self) -> bool {
+        self.0.tries_first.get()
+    }
+
+    pub(crate) fn set_tries_first(&self, first: bool) {
+        self.0.tries_first.set(first);
+    }
+
+    /// Gives a socket the mode that the driver wants: a ring waits itself and would answer EAGAIN
+    /// for `O_NONBLOCK`, epoll must never be blocked. A system call only for a foreign descriptor.
+    #[inline]
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        if self.0.nonblocking.get() != Some(nonblocking) {
+            sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
+            self.0.nonblocking.set(Some(nonblocking));
+        }
+        Ok(())
+    }
+
+    /// The registration with `driver`, if there is one.
+    #[inline]
+    pub(super) fn registration(&self, driver: &Rc<Driver>) -> Option<Key> {
+        match &*self.0.registered.borrow() {
+            Some((registrar, key)) if Rc::ptr_eq(registrar, driver) => Some(*key),
+            _ => None,
+        }
+    }
+
+    /// Remembers a registration. One with a driver that has ended is forgotten.
+    pub(super) fn set_registration(&self, driver: &Rc<Driver>, key: Key) {
+        let old = self.0.registered.replace(Some((driver.clone(), key)));
+        if let Some((driver, key)) = old {
+            driver.deregister(key, self.raw(), true);
+        }
+    }
+
+    /// Keeps no readiness of this descriptor any longer; a poll that watches it is cancelled.
+    pub(crate) fn forget_readiness(&self) {
+        let registered = self.0.registered.take();
+        if let Some((driver, key)) = registered {
+            driver.deregister(key, self.raw(), true);
+        }
+    }
+
+    /// The descriptor itself, if nobody else uses it.
+    pub(crate) fn try_unwrap(self) -> Result<OwnedFd, SharedFd> {
+        if Rc::strong_count(&self.0) > 1 {
+            return Err(self);
+        }
+        self.forget_readiness();
+        let mut inner = Rc::into_inner(self.0).expect("the count was one");
+        // SAFETY: the descriptor is not used again: the drop of `inner` is skipped below.
+        let fd = unsafe { ManuallyDrop::take(&mut inner.fd) };
+        // `Inner::drop` would close the descriptor; what else it holds is empty by now.
+        drop(inner.registered.take());
+        std::mem::forget(inner);
+        Ok(fd)
+    }
+
+    /// How many users there are, operations in flight included.
+    pub(crate) fn users(&self) -> usize {
+        Rc::strong_count(&self.0)
+    }
+}
+
+impl From<OwnedFd> for SharedFd {
+    fn from(fd: OwnedFd) -> Self {
+        SharedFd::with(fd, None, true)
+    }
+}
+
+impl AsFd for SharedFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
+impl SharedFd {
+    /// The descriptor for the user, who may duplicate it.
+    pub(crate) fn expose(&self) -> BorrowedFd<'_> {
+        self.0.exposed.set(true);
+        self.0.fd.as_fd()
+    }
+}
+
+impl fmt::Debug for SharedFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedFd").field(&self.raw()).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some((driver, key)) = self.registered.take() {
+            driver.deregister(key, self.fd.as_raw_fd(), self.exposed.get());
+        }
+        // SAFETY: the field is not used after this, its owner is being dropped.
+        let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
+        sys::socket::close(fd);
+    }
+}

@@ -1,0 +1,278 @@
+//! The operations in flight: one slot each, from its submission to its retirement.
+//!
+//! ```text
+//!            submit                completion (final)            poll of the future
+//!   (none) ---------> in flight --------------------> done ------------------------> retired
+//!                      |  ^  |                                                          ^
+//!           completion |  |  | the future is dropped                                    |
+//!           with MORE  +--+  +-------------> abandoned --------------------------------+
+//!                                            completion (final): decoded and dropped
+//! ```
+//!
+//! Only the final completion of the operation itself retires a slot of the kernel's: a cancel
+//! asks for it and no more. The key carries a generation, so that a completion that comes late
+//! never meets another operation.
+
+use std::mem;
+use std::task::Waker;
+
+use super::operation::Direction;
+use crate::sys::ring::Cqe;
+use crate::util::linked_slab::{Key, LinkedSlab, List};
+
+/// An operation whose future is gone, boxed until its final completion.
+pub(crate) trait Abandoned {
+    /// Decodes every completion that had not been taken and drops what they brought.
+    fn complete(self: Box<Self>, completions: &[Cqe]);
+}
+
+/// Who works on the operation of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The kernel, with one completion.
+    Single,
+    /// The kernel, with many.
+    Multi {
+        /// So many waiting completions are followed by a cancel.
+        queued_max: u32,
+    },
+    /// The kernel, telling whether the descriptor of a registration is readable.
+    Poll {
+        /// The registration.
+        registration: Key,
+    },
+    /// A thread of the pool.
+    Pool,
+    /// Nobody: the future waits in the line of a registration, and will try again.
+    Waiting {
+        /// The registration.
+        registration: Key,
+        /// Which of its two lines.
+        direction: Direction,
+    },
+}
+
+pub(crate) struct Slot {
+    pub(crate) kind: Kind,
+    /// The final completion has come (or, if waiting: it is worth another try).
+    pub(crate) done: bool,
+    pub(crate) cancel_sent: bool,
+    /// The driver cancelled it for back-pressure; the handle arms it again.
+    pub(crate) paused: bool,
+    pub(crate) waker: Option<Waker>,
+    /// The completion of a single one.
+    cqe: Option<Cqe>,
+    /// The completions of a multishot that nobody has taken yet, in `Slots::queued`.
+    queue: List,
+    queue_len: u32,
+    abandoned: Option<Box<dyn Abandoned>>,
+}
+
+/// What is to be done after the borrow of the slots has ended, since it runs the user's code.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Tasks to wake.
+    pub(crate) wakers: Vec<Waker>,
+    /// Abandoned operations that have ended, each with how many of `completions` are its own.
+    pub(crate) ended: Vec<(Box<dyn Abandoned>, usize)>,
+    /// Their completions, one operation's after the other's.
+    pub(crate) completions: Vec<Cqe>,
+}
+
+/// What a completion calls for beyond [`Effects`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completed {
+    /// Nothing.
+    Known,
+    /// A multishot that was cancelled has ended. Its buffer, if it has one, goes back.
+    Cancelled,
+    /// The handle does not keep up: cancel the multishot.
+    Pause,
+    /// Not of any slot that is in use. Its buffer, if it has one, goes back.
+    Unknown,
+    /// The readiness of a registration changed.
+    Readiness {
+        /// The registration.
+        registration: Key,
+    },
+}
+
+/// All slots of a driver.
+pub(crate) struct Slots {
+    slots: LinkedSlab<Slot>,
+    queued: LinkedSlab<Cqe>,
+    /// Slots whose memory the kernel or a thread of the pool may still use.
+    in_flight: usize,
+}
+
+impl Slots {
+    pub(crate) fn new() -> Self {
+        Slots { slots: LinkedSlab::new(), queued: LinkedSlab::new(), in_flight: 0 }
+    }
+
+    /// How many slots are in use.
+    pub(crate) fn in_use(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many of them the kernel or the pool works on.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The keys of all slots in use.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.slots.keys().collect()
+    }
+
+    pub(crate) fn insert(&mut self, kind: Kind, waker: Option<Waker>) -> Key {
+        self.in_flight += usize::from(!matches!(kind, Kind::Waiting { .. }));
+        self.slots.insert(Slot {
+            kind,
+            done: false,
+            cancel_sent: false,
+            paused: false,
+            waker,
+            cqe: None,
+            queue: List::EMPTY,
+            queue_len: 0,
+            abandoned: None,
+        })
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key)
+    }
+
+    /// Links a waiting slot into a line.
+    pub(crate) fn join(&mut self, line: &mut List, key: Key) {
+        self.slots.push_back(line, key);
+    }
+
+    /// Takes the first slot off a line, for waking it.
+    pub(crate) fn next_in(&mut self, line: &mut List) -> Option<&mut Slot> {
+        let key = self.slots.pop_front(line)?;
+        self.slots.get_mut(key)
+    }
+
+    /// Takes a slot off a line.
+    pub(crate) fn leave(&mut self, line: &mut List, key: Key) {
+        self.slots.unlink(line, key);
+    }
+
+    /// A completion has come. Fills the slot it belongs to.
+    #[inline]
+    pub(crate) fn complete(&mut self, cqe: Cqe, effects: &mut Effects) -> Completed {
+        let key = Key::from_bits(cqe.user_data);
+        let Some(slot) = self.slots.get_mut(key) else { return Completed::Unknown };
+        debug_assert!(!slot.done, "nothing comes after the final completion");
+        let last = !cqe.more();
+        if last {
+            slot.done = true;
+            self.in_flight -= 1;
+        }
+        let mut cancelled = false;
+        match slot.kind {
+            Kind::Waiting { .. } => unreachable!("a waiting slot is unknown to the kernel"),
+            Kind::Poll { registration } => {
+                // Its slot stays until the registration takes note that it ended.
+                return Completed::Readiness { registration };
+            }
+            Kind::Single | Kind::Pool => slot.cqe = Some(cqe),
+            Kind::Multi { queued_max } => {
+                // The end of a cancelled multishot is not an item, even if it carries a buffer.
+                cancelled = slot.cancel_sent && cqe.result == -libc::ECANCELED;
+                if !cancelled {
+                    let queued = self.queued.insert(cqe);
+                    self.queued.push_back(&mut slot.queue, queued);
+                    slot.queue_len += 1;
+                }
+                if slot.abandoned.is_none()
+                    && !last
+                    && !slot.cancel_sent
+                    && slot.queue_len >= queued_max
+                {
+                    slot.paused = true;
+                    effects.wakers.extend(slot.waker.take());
+                    return Completed::Pause;
+                }
+            }
+        }
+        match slot.abandoned.is_some() {
+            false => effects.wakers.extend(slot.waker.take()),
+            true if last => self.end_abandoned(key, effects),
+            true => {}
+        }
+        if cancelled { Completed::Cancelled } else { Completed::Known }
+    }
+
+    fn end_abandoned(&mut self, key: Key, effects: &mut Effects) {
+        let mut slot = self.slots.remove(key).expect("the caller has just looked it up");
+        let abandoned = slot.abandoned.take().expect("the caller has looked");
+        let before = effects.completions.len();
+        effects.completions.extend(slot.cqe);
+        while let Some(queued) = self.queued.pop_front(&mut slot.queue) {
+            effects.completions.extend(self.queued.remove(queued));
+        }
+        effects.ended.push((abandoned, effects.completions.len() - before));
+    }
+
+    /// Takes the completion of a single operation, which retires the slot. `None` while it is in
+    /// flight.
+    #[inline]
+    pub(crate) fn take(&mut self, key: Key) -> Option<Cqe> {
+        if !self.slots.get_mut(key)?.done {
+            return None;
+        }
+        self.slots.remove(key)?.cqe
+    }
+
+    /// Takes the first waiting completion of a multishot.
+    #[inline]
+    pub(crate) fn take_queued(&mut self, key: Key) -> Option<Cqe> {
+        let slot = self.slots.get_mut(key)?;
+        let queued = self.queued.pop_front(&mut slot.queue)?;
+        slot.queue_len -= 1;
+        self.queued.remove(queued)
+    }
+
+    /// How many completions of a multishot wait to be taken.
+    pub(crate) fn queue_len(&mut self, key: Key) -> u32 {
+        self.slots.get_mut(key).map_or(0, |slot| slot.queue_len)
+    }
+
+    /// A multishot that had ended is in flight once more, under the same key.
+    pub(crate) fn rearmed(&mut self, key: Key) {
+        let slot = self.slots.get_mut(key).expect("an armed handle has a slot");
+        debug_assert!(slot.done);
+        slot.done = false;
+        slot.cancel_sent = false;
+        slot.paused = false;
+        self.in_flight += 1;
+    }
+
+    /// Sets the waker of a slot that is in flight; the old one is to be dropped by the caller.
+    #[must_use = "dropping a waker runs user code: not under the borrow"]
+    pub(crate) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
+        self.slots.get_mut(key)?.waker.replace(waker)
+    }
+
+    /// Frees a slot, whatever its state.
+    #[must_use = "dropping the waker runs user code: not under the borrow"]
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
+        let slot = self.slots.remove(key)?;
+        debug_assert!(slot.queue.is_empty(), "completions are taken before the slot goes");
+        let working = !slot.done && !matches!(slot.kind, Kind::Waiting { .. });
+        self.in_flight -= usize::from(working);
+        Some(slot)
+    }
+
+    /// The future is gone; the slot owns the operation until its final completion.
+    #[must_use = "dropping the waker runs user code: not under the borrow"]
+    pub(crate) fn abandon(&mut self, key: Key, operation: Box<dyn Abandoned>) -> Option<Waker> {
+        let slot = self.slots.get_mut(key).expect("an abandoned operation has a slot");
+        debug_assert!(!slot.done && slot.abandoned.is_none());
+        slot.abandoned = Some(operation);
+        mem::take(&mut slot.waker)
+    }
+}

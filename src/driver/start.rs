@@ -1,0 +1,342 @@
+//! Starting an operation: where the ring and epoll part.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use super::jobs::Call;
+use super::metrics::count;
+use super::operation::{Direction, Operation, Readiness};
+use super::slots::{Abandoned, Kind};
+use super::uring::{is_would_block, poll_entry};
+use super::{Driver, Job, SharedFd, State, System};
+use crate::sys::ring::Cqe;
+use crate::util::linked_slab::Key;
+
+/// How an operation began.
+pub(super) enum Started {
+    /// It has ended already.
+    Now(io::Result<u32>),
+    /// Its slot will tell.
+    Later(Key),
+}
+
+/// How an attempt went.
+enum Attempt {
+    Done(i32),
+    WouldBlock,
+}
+
+fn outcome(result: i32) -> io::Result<u32> {
+    Cqe { user_data: 0, result, flags: 0 }.outcome()
+}
+
+impl Driver {
+    /// Starts an operation. Its memory must stay as [`Operation`] says until its slot is retired:
+    /// the caller keeps it, or hands it over by [`abandon`](Self::abandon).
+    #[inline]
+    pub(super) fn start<T: Operation>(
+        self: &Rc<Self>,
+        operation: &mut T,
+        waker: &Waker,
+    ) -> Started {
+        if let Err(error) = self.check_usable() {
+            return Started::Now(Err(error));
+        }
+        if let Readiness::Readable(fd) | Readiness::Writable(fd) = operation.waits_for()
+            && let Err(error) = fd.set_nonblocking(!self.is_uring)
+        {
+            return Started::Now(Err(error));
+        }
+        if !self.is_uring {
+            return self.start_without_ring(operation, waker);
+        }
+        if operation.tries_first()
+            && let Attempt::Done(result) = self.attempt(operation)
+        {
+            return Started::Now(outcome(result));
+        }
+        let entry = operation.encode();
+        // Cloning a waker runs code of the user's: before the borrow.
+        let waker = waker.clone();
+        let mut state = self.state.borrow_mut();
+        let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else {
+            unreachable!("a ring driver that has not ended has its ring")
+        };
+        if !uring.supports(entry.get_opcode()) {
+            drop(state);
+            return self.start_without_ring(operation, &waker);
+        }
+        let key = slots.insert(Kind::Single, Some(waker));
+        // SAFETY: `Operation` promises that what the entry points at stays valid until `decode`,
+        // which is called after the final completion, wherever the operation is moved until then.
+        unsafe { uring.push(entry.user_data(key.to_bits()), &self.counters) };
+        Started::Later(key)
+    }
+
+    fn start_without_ring<T: Operation>(
+        self: &Rc<Self>,
+        operation: &mut T,
+        waker: &Waker,
+    ) -> Started {
+        let direction = match operation.waits_for() {
+            Readiness::Blocking => return self.start_on_pool(operation, waker),
+            Readiness::Nothing => {
+                return match self.attempt(operation) {
+                    Attempt::Done(result) => Started::Now(outcome(result)),
+                    Attempt::WouldBlock => Started::Now(outcome(-libc::EAGAIN)),
+                };
+            }
+            Readiness::Readable(_) => Direction::Read,
+            Readiness::Writable(_) => Direction::Write,
+        };
+        if !self.known_unready(operation, direction)
+            && let Attempt::Done(result) = self.attempt_when_ready(operation, direction)
+        {
+            return Started::Now(outcome(result));
+        }
+        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
+            unreachable!("an operation waits for one thing throughout")
+        };
+        match self.wait_ready(fd, direction, waker) {
+            Ok(key) => Started::Later(key),
+            Err(error) => Started::Now(Err(error)),
+        }
+    }
+
+    /// Whether a call would only hear EAGAIN. A descriptor that was never registered is tried.
+    fn known_unready<T: Operation>(self: &Rc<Self>, operation: &T, direction: Direction) -> bool {
+        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
+            return false;
+        };
+        let Some(key) = fd.registration(self) else { return false };
+        let mut state = self.state.borrow_mut();
+        state.registrations.get_mut(key).is_some_and(|known| !known.is_ready(direction))
+    }
+
+    /// Makes the plain call of an operation.
+    fn attempt<T: Operation>(&self, operation: &mut T) -> Attempt {
+        loop {
+            count(&self.counters.attempts);
+            // SAFETY: `Operation` promises valid pointers, and the operation is borrowed meanwhile.
+            let result = unsafe { operation.attempt().run() };
+            if result == -libc::EINTR {
+                continue;
+            }
+            if is_would_block(result) || (result == 0 && operation.zero_would_block()) {
+                count(&self.counters.would_block);
+                return Attempt::WouldBlock;
+            }
+            return Attempt::Done(result);
+        }
+    }
+
+    /// Makes the call and notes what it tells of the descriptor's readiness.
+    fn attempt_when_ready<T: Operation>(
+        self: &Rc<Self>,
+        operation: &mut T,
+        direction: Direction,
+    ) -> Attempt {
+        let attempt = self.attempt(operation);
+        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
+            return attempt;
+        };
+        let Some(key) = fd.registration(self) else { return attempt };
+        let mut state = self.state.borrow_mut();
+        let Some(registration) = state.registrations.get_mut(key) else { return attempt };
+        match attempt {
+            Attempt::WouldBlock => registration.refused(direction),
+            Attempt::Done(result) => {
+                if result > 0 && (result as usize) < operation.wanted() {
+                    registration.drained(direction);
+                }
+            }
+        }
+        attempt
+    }
+
+    /// Queues a future behind those that wait for the same direction of a descriptor.
+    pub(super) fn wait_ready(
+        self: &Rc<Self>,
+        fd: &SharedFd,
+        direction: Direction,
+        waker: &Waker,
+    ) -> io::Result<Key> {
+        let registration = match fd.registration(self) {
+            Some(key) => key,
+            None => self.register(fd)?,
+        };
+        let waker = waker.clone();
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, system } = &mut *state;
+        let known =
+            registrations.get_mut(registration).expect("a registration lasts as its descriptor");
+        let slot = slots.insert(Kind::Waiting { registration, direction }, Some(waker));
+        slots.join(known.line(direction), slot);
+        if let Some(System::Uring(uring)) = system
+            && known.poll.is_none()
+        {
+            let poll = slots.insert(Kind::Poll { registration }, None);
+            known.poll = Some(poll);
+            // SAFETY: a poll points at nothing.
+            unsafe { uring.push(poll_entry(fd.target(), poll.to_bits()), &self.counters) };
+        }
+        Ok(slot)
+    }
+
+    /// Makes a descriptor known, with epoll once and for all directions.
+    fn register(self: &Rc<Self>, fd: &SharedFd) -> io::Result<Key> {
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, system } = &mut *state;
+        let key = registrations.insert();
+        if let Some(System::Epoll(epoll)) = system
+            && let Err(error) = epoll.add(fd.raw(), key.to_bits())
+        {
+            registrations.remove(key, slots, &mut Default::default());
+            return Err(error);
+        }
+        drop(state);
+        fd.set_registration(self, key);
+        Ok(key)
+    }
+
+    fn start_on_pool<T: Operation>(self: &Rc<Self>, operation: &mut T, waker: &Waker) -> Started {
+        let waker = waker.clone();
+        let key = self.state.borrow_mut().slots.insert(Kind::Pool, Some(waker));
+        count(&self.counters.pool_jobs);
+        // SAFETY: `Operation` promises that the pointers stay valid until `decode`, which is called
+        // after the result has been taken.
+        let call = unsafe { Call::new(operation.attempt(), key.to_bits(), self.finished.clone()) };
+        if let Err(refused) = self.pool.spawn(Job::Call(call)) {
+            let error = refused.error;
+            // The job that came back posts a result of its own; nobody waits for it any more.
+            let slot = self.state.borrow_mut().slots.remove(key);
+            drop(slot);
+            drop(refused.job);
+            return Started::Now(Err(error));
+        }
+        Started::Later(key)
+    }
+
+    /// Looks whether an operation has ended; if so, its slot is retired.
+    #[inline]
+    pub(super) fn poll<T: Operation>(
+        self: &Rc<Self>,
+        key: Key,
+        operation: &mut T,
+        waker: &Waker,
+    ) -> Poll<io::Result<u32>> {
+        let mut state = self.state.borrow_mut();
+        let slot = state.slots.get_mut(key).expect("a future in flight has a slot");
+        let kind = slot.kind;
+        if slot.done {
+            let Kind::Waiting { registration, direction } = kind else {
+                let cqe = state.slots.take(key).expect("a done slot has its completion");
+                return Poll::Ready(cqe.outcome());
+            };
+            // Woken: worth another try. The slot is linked nowhere now.
+            drop(state);
+            if let Err(error) = self.check_usable() {
+                drop(self.state.borrow_mut().slots.remove(key));
+                return Poll::Ready(Err(error));
+            }
+            let attempt = self.attempt_when_ready(operation, direction);
+            if let Attempt::Done(result) = attempt {
+                drop(self.take_slot(key));
+                return Poll::Ready(outcome(result));
+            }
+            let waker = waker.clone();
+            let mut state = self.state.borrow_mut();
+            let State { slots, registrations, .. } = &mut *state;
+            if let Some(known) = registrations.get_mut(registration) {
+                slots.get_mut(key).expect("it was there above").done = false;
+                slots.join(known.line(direction), key);
+                let old = slots.set_waker(key, waker);
+                drop(state);
+                drop(old);
+                return Poll::Pending;
+            }
+            drop(state);
+            drop(self.take_slot(key));
+            return Poll::Ready(outcome(-libc::EBADF));
+        }
+        if slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        drop(state);
+        let waker = waker.clone();
+        let old = self.state.borrow_mut().slots.set_waker(key, waker);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Whether a slot is only a place in the line of a descriptor.
+    pub(super) fn is_waiting(&self, key: Key) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.slots.get_mut(key).is_some_and(|slot| matches!(slot.kind, Kind::Waiting { .. }))
+    }
+
+    fn take_slot(&self, key: Key) -> Option<super::slots::Slot> {
+        self.state.borrow_mut().slots.remove(key)
+    }
+
+    /// Whether the kernel or the pool works on a slot's operation, so that it must stay where the
+    /// kernel knows it; if not, the slot is retired, with the completion it may have had.
+    pub(super) fn let_go(&self, key: Key) -> LetGo {
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, .. } = &mut *state;
+        let Some(slot) = slots.get_mut(key) else { return LetGo::Free(None) };
+        let done = slot.done;
+        match slot.kind {
+            Kind::Waiting { registration, direction } => {
+                if !done && let Some(known) = registrations.get_mut(registration) {
+                    slots.leave(known.line(direction), key);
+                }
+                let slot = slots.remove(key);
+                drop(state);
+                drop(slot);
+                LetGo::Free(None)
+            }
+            _ if done => {
+                let cqe = slots.take(key);
+                LetGo::Free(cqe)
+            }
+            _ => LetGo::Held,
+        }
+    }
+
+    /// Takes over an operation whose future was dropped in flight, and asks the kernel to end it.
+    pub(super) fn abandon(&self, key: Key, operation: Box<dyn Abandoned>) {
+        count(&self.counters.abandoned);
+        let mut state = self.state.borrow_mut();
+        if state.system.is_none() {
+            // The runtime ended while the kernel still held this operation: never free it.
+            std::mem::forget(operation);
+            return;
+        }
+        let old = state.slots.abandon(key, operation);
+        drop(state);
+        drop(old);
+        self.cancel(key);
+    }
+
+    /// Asks for an early end. The final completion comes all the same, and tells who won.
+    pub(super) fn cancel(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else { return };
+        let Some(slot) = slots.get_mut(key) else { return };
+        if slot.done || slot.cancel_sent || matches!(slot.kind, Kind::Pool | Kind::Waiting { .. }) {
+            return;
+        }
+        slot.cancel_sent = true;
+        uring.cancel(key.to_bits(), &self.counters);
+    }
+}
+
+/// What [`Driver::let_go`] found.
+pub(super) enum LetGo {
+    /// The operation is the future's alone; here is the completion that nobody had taken.
+    Free(Option<Cqe>),
+    /// The kernel or the pool has it.
+    Held,
+}

@@ -1,0 +1,127 @@
+//! The one I/O future: an operation, before, during and after its flight.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::deadline::IoFuture;
+use super::operation::Operation;
+use super::slots::Abandoned;
+use super::start::{LetGo, Started};
+use super::{Driver, current};
+use crate::sys::ring::Cqe;
+use crate::util::linked_slab::Key;
+use crate::util::unwind::shield;
+
+/// Makes a future of an operation. Nothing happens before it is first polled.
+pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
+    Submit { operation: Some(operation), flight: None, expired: false }
+}
+
+/// An operation as a future. Dropped in flight, it leaves the operation to its slot.
+#[must_use = "an operation does nothing until it is awaited"]
+pub(crate) struct Submit<T: Operation> {
+    /// `None` after completion.
+    operation: Option<T>,
+    flight: Option<Flight>,
+    expired: bool,
+}
+
+struct Flight {
+    driver: Rc<Driver>,
+    key: Key,
+}
+
+impl<T: Operation> Submit<T> {
+    /// Whether the operation was submitted and its result not yet taken.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether it waits for a descriptor to become ready, so that nothing has happened yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.driver.is_waiting(flight.key))
+    }
+
+    /// Asks for an early end; the future still resolves, with whatever came first.
+    pub(crate) fn cancel(&self) {
+        if let Some(flight) = &self.flight {
+            flight.driver.cancel(flight.key);
+        }
+    }
+}
+
+impl<T: Operation> Future for Submit<T> {
+    type Output = T::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let this = &mut *self;
+        let operation = this.operation.as_mut().expect("an I/O future is not polled after its end");
+        let mut outcome = match &this.flight {
+            Some(flight) => match flight.driver.poll(flight.key, operation, cx.waker()) {
+                Poll::Ready(outcome) => outcome,
+                // Where nothing is in flight there is no completion to wait for.
+                Poll::Pending if this.expired => match flight.driver.let_go(flight.key) {
+                    LetGo::Held => return Poll::Pending,
+                    LetGo::Free(_) => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+                },
+                Poll::Pending => return Poll::Pending,
+            },
+            None if this.expired => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+            None => match current() {
+                Err(error) => Err(error),
+                Ok(driver) => match driver.start(operation, cx.waker()) {
+                    Started::Now(outcome) => outcome,
+                    Started::Later(key) => {
+                        this.flight = Some(Flight { driver, key });
+                        return Poll::Pending;
+                    }
+                },
+            },
+        };
+        this.flight = None;
+        if this.expired && outcome.as_ref().is_err_and(was_cancelled) {
+            outcome = Err(super::deadline::timed_out());
+        }
+        let operation = this.operation.take().expect("it was there above");
+        Poll::Ready(operation.decode(outcome))
+    }
+}
+
+/// What the kernel answers for an operation that a cancel has ended: EINTR if it was running.
+pub(crate) fn was_cancelled(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EINTR))
+}
+
+impl<T: Operation> IoFuture for Submit<T> {
+    fn expire(&mut self) {
+        self.expired = true;
+        self.cancel();
+    }
+}
+
+impl<T: Operation> Drop for Submit<T> {
+    fn drop(&mut self) {
+        let Some(flight) = self.flight.take() else { return };
+        let Some(operation) = self.operation.take() else { return };
+        match flight.driver.let_go(flight.key) {
+            // It had completed, and nobody had taken the result: what it won must not be lost.
+            LetGo::Free(Some(cqe)) => shield(|| drop(operation.decode(cqe.outcome()))),
+            LetGo::Free(None) => shield(|| drop(operation)),
+            LetGo::Held => flight.driver.abandon(flight.key, Box::new(Left(operation))),
+        }
+    }
+}
+
+/// An operation without its future.
+struct Left<T>(T);
+
+impl<T: Operation> Abandoned for Left<T> {
+    fn complete(self: Box<Self>, completions: &[Cqe]) {
+        let [cqe] = completions else { unreachable!("a single operation completes once") };
+        drop(self.0.decode(cqe.outcome()));
+    }
+}

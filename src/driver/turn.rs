@@ -1,0 +1,195 @@
+//! One round of the driver: wait or look, complete, and then wake.
+
+use std::mem;
+use std::time::Duration;
+
+use super::metrics::count;
+use super::slots::{Completed, Effects};
+use super::uring::{CANCEL, DOORBELL};
+use super::{Driver, GroupState, State, System};
+use crate::sys::clock;
+use crate::sys::ring::{Cqe, Wait};
+use crate::util::linked_slab::Key;
+use crate::util::unwind::shield;
+
+impl Driver {
+    /// Wakes the tasks whose timers have passed.
+    pub(crate) fn fire_timers(&self) {
+        if self.timers.borrow().len() == 0 {
+            return;
+        }
+        let now = clock::now();
+        let mut effects = self.effects.take();
+        self.timers.borrow_mut().expire(now, &mut effects.wakers);
+        self.run(&mut effects);
+        self.effects.replace(effects);
+    }
+
+    /// Visits the kernel: submits what is staged, completes what has ended, and wakes. If `idle`,
+    /// it waits for the first completion, event, timer or ring of the doorbell.
+    pub(crate) fn turn(&self, idle: bool) {
+        count(&self.counters.rounds);
+        // Somebody waits in line for a buffer: the next round may have to serve it otherwise.
+        let group = match &*self.group.borrow() {
+            GroupState::Made(group) => Some(group.clone()),
+            _ => None,
+        };
+        let waiting = group.is_some_and(|group| group.round());
+        let wait = match idle && !waiting {
+            false => Wait::No,
+            true => self.wait_for_timer(),
+        };
+        self.visit(wait);
+    }
+
+    /// A round of the shutdown: waits for at most so long.
+    pub(super) fn turn_for(&self, wait: Duration) {
+        // The loop, which would take note of it, has ended.
+        self.mailbox.take_notified();
+        self.visit(Wait::For(wait));
+    }
+
+    fn wait_for_timer(&self) -> Wait {
+        let deadline = self.timers.borrow().next_deadline();
+        match deadline.map(|deadline| deadline.saturating_duration_since(clock::now())) {
+            None => Wait::Forever,
+            Some(Duration::ZERO) => Wait::No,
+            Some(duration) => Wait::For(duration),
+        }
+    }
+
+    fn visit(&self, wait: Wait) {
+        let parked = wait != Wait::No && self.mailbox.prepare_park();
+        let wait = if parked { wait } else { Wait::No };
+        let mut effects = self.effects.take();
+        let mut cqes = self.cqes.take();
+        {
+            let mut state = self.state.borrow_mut();
+            let State { slots, registrations, system } = &mut *state;
+            match system {
+                Some(System::Uring(uring)) => uring.turn(wait, &mut cqes, &self.counters),
+                Some(System::Epoll(epoll)) => {
+                    count(&self.counters.enters);
+                    let mut events = self.events.take();
+                    if epoll.wait(wait, &mut events).is_err() {
+                        // EINTR is all that can happen: the loop computes its wait anew.
+                        count(&self.counters.enter_interrupted);
+                    }
+                    for event in events.drain(..) {
+                        count(&self.counters.completions);
+                        // An event of an earlier generation is an event of nobody.
+                        let key = Key::from_bits(event.data);
+                        if event.data != DOORBELL
+                            && !registrations.on_events(key, event.events, slots, &mut effects)
+                        {
+                            count(&self.counters.unknown_completions);
+                        }
+                    }
+                    self.events.replace(events);
+                }
+                None => {}
+            }
+        }
+        if parked {
+            self.mailbox.unpark();
+        }
+        let mut state = self.state.borrow_mut();
+        for cqe in cqes.drain(..) {
+            self.complete(&mut state, cqe, &mut effects);
+        }
+        self.finished.take(&mut cqes);
+        for cqe in cqes.drain(..) {
+            self.complete(&mut state, cqe, &mut effects);
+        }
+        drop(state);
+        self.cqes.replace(cqes);
+        self.run(&mut effects);
+        self.effects.replace(effects);
+    }
+
+    /// Gives one completion to its slot.
+    #[inline]
+    fn complete(&self, state: &mut State, cqe: Cqe, effects: &mut Effects) {
+        count(&self.counters.completions);
+        if cqe.buffer_id().is_some()
+            && let GroupState::Made(group) = &*self.group.borrow()
+        {
+            group.taken();
+        }
+        match cqe.user_data {
+            // Whether a cancel found its target is told by the target's own completion.
+            CANCEL => return,
+            DOORBELL => {
+                // The poll of the doorbell has ended, for instance since completions overflowed.
+                if !cqe.more()
+                    && !self.ended.get()
+                    && let Some(System::Uring(uring)) = &mut state.system
+                {
+                    uring.watch_doorbell(self.mailbox.doorbell(), &self.counters);
+                }
+                return;
+            }
+            _ => {}
+        }
+        match state.slots.complete(cqe, effects) {
+            Completed::Known => {}
+            Completed::Cancelled => self.return_buffer(cqe),
+            Completed::Pause => {
+                let key = Key::from_bits(cqe.user_data);
+                if let (Some(slot), Some(System::Uring(uring))) =
+                    (state.slots.get_mut(key), &mut state.system)
+                {
+                    count(&self.counters.paused_multishots);
+                    slot.cancel_sent = true;
+                    uring.cancel(cqe.user_data, &self.counters);
+                }
+            }
+            Completed::Unknown => {
+                count(&self.counters.unknown_completions);
+                self.return_buffer(cqe);
+            }
+            Completed::Readiness { registration } => {
+                self.on_poll(state, registration, cqe, effects);
+            }
+        }
+    }
+
+    /// A multishot poll reported readiness, or ended.
+    fn on_poll(&self, state: &mut State, registration: Key, cqe: Cqe, effects: &mut Effects) {
+        let State { slots, registrations, .. } = state;
+        let events = u32::try_from(cqe.result).unwrap_or(libc::EPOLLERR as u32);
+        registrations.on_events(registration, events, slots, effects);
+        if !cqe.more() {
+            // It is armed again by whoever waits next.
+            if let Some(known) = registrations.get_mut(registration) {
+                known.poll = None;
+            }
+            // A poll has no waker.
+            drop(slots.remove(Key::from_bits(cqe.user_data)));
+        }
+    }
+
+    /// The buffer of a completion that nobody takes goes back to the group.
+    fn return_buffer(&self, cqe: Cqe) {
+        if let (Some(id), GroupState::Made(group)) = (cqe.buffer_id(), &*self.group.borrow()) {
+            drop(crate::buf::RecvBuf::from_group(group.clone(), id, 0));
+        }
+    }
+
+    /// Runs what a round has brought about. Code of the user's runs here, with nothing borrowed.
+    pub(super) fn run(&self, effects: &mut Effects) {
+        for waker in effects.wakers.drain(..) {
+            shield(|| waker.wake());
+        }
+        if effects.ended.is_empty() {
+            return;
+        }
+        let completions = mem::take(&mut effects.completions);
+        let mut rest = &completions[..];
+        for (operation, count) in effects.ended.drain(..) {
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            shield(|| operation.complete(own));
+        }
+    }
+}

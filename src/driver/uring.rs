@@ -1,0 +1,161 @@
+//! The driver of a ring: entries in, completions out.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use io_uring::{opcode, squeue, types};
+
+use super::metrics::{Counters, count};
+use crate::sys::clock;
+use crate::sys::ring::{Cqe, Full, Ring, Wait};
+use crate::sys::support::Support;
+
+/// `user_data` of completions that belong to no slot. No key is as large.
+pub(super) const DOORBELL: u64 = u64::MAX;
+pub(super) const CANCEL: u64 = u64::MAX - 1;
+
+pub(super) struct Uring {
+    ring: Ring,
+    /// Entries that found the queue full, in order: operations and cancels alike.
+    backlog: VecDeque<squeue::Entry>,
+    /// Which operations the kernel has.
+    support: Support,
+    /// Rounds since the kernel was last visited.
+    idle_rounds: u32,
+    /// Refusals of `enter` in a row, without a completion between them.
+    refusals: u32,
+}
+
+/// Without anything to submit, the kernel is still visited after so many rounds.
+const IDLE_ROUNDS_MAX: u32 = 8;
+
+/// After so many refusals in a row the thread gives way for a millisecond, since what the kernel
+/// lacks (memory) does not come back by asking.
+const REFUSALS_BEFORE_PAUSE: u32 = 16;
+
+impl Uring {
+    pub(super) fn new(ring: Ring, support: Support) -> Self {
+        Uring { ring, backlog: VecDeque::new(), support, idle_rounds: 0, refusals: 0 }
+    }
+
+    #[inline]
+    pub(super) fn supports(&self, opcode: u32) -> bool {
+        self.support.has(opcode as u8)
+    }
+
+    pub(super) fn is_simulated(&self) -> bool {
+        self.ring.is_simulated()
+    }
+
+    pub(super) fn ring(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    /// Stages an entry. Never fails and never loses one: what the queue has no room for waits.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Ring::push`].
+    #[inline]
+    pub(super) unsafe fn push(&mut self, entry: squeue::Entry, counters: &Counters) {
+        count(&counters.submitted);
+        if self.backlog.is_empty() {
+            // SAFETY: the caller's promise is the one asked for.
+            match unsafe { self.ring.push(&entry) } {
+                Ok(()) => return,
+                // The queue is full: flush it, and try once more.
+                Err(Full) => self.enter(Wait::No, counters),
+            }
+            // SAFETY: as above.
+            if unsafe { self.ring.push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        count(&counters.backlogged);
+        self.backlog.push_back(entry);
+    }
+
+    fn push_backlog(&mut self) {
+        while let Some(entry) = self.backlog.front() {
+            // SAFETY: whoever staged the entry promised its validity until its completion.
+            if unsafe { self.ring.push(entry) }.is_err() {
+                return;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    /// Asks the kernel to end an operation. Its own final completion tells when it has.
+    pub(super) fn cancel(&mut self, user_data: u64, counters: &Counters) {
+        count(&counters.cancels);
+        let entry = opcode::AsyncCancel::new(user_data).build().user_data(CANCEL);
+        // SAFETY: a cancel points at nothing.
+        unsafe { self.push(entry, counters) }
+    }
+
+    /// Waits for the doorbell, on and on.
+    pub(super) fn watch_doorbell(&mut self, doorbell: BorrowedFd<'_>, counters: &Counters) {
+        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        let entry = opcode::PollAdd::new(types::Fd(doorbell.as_raw_fd()), events).multi(true);
+        // SAFETY: a poll points at nothing.
+        unsafe { self.push(entry.build().user_data(DOORBELL), counters) }
+    }
+
+    /// One visit to the kernel: submits, waits as told, and reaps into `cqes`. No system call if
+    /// there is nothing to submit and nothing to wait for, but the kernel is visited every few
+    /// rounds.
+    pub(super) fn turn(&mut self, wait: Wait, cqes: &mut Vec<Cqe>, counters: &Counters) {
+        self.push_backlog();
+        self.ring.reap(cqes);
+        // Completions that are there already are looked at before any wait.
+        let wait = if cqes.is_empty() && self.backlog.is_empty() { wait } else { Wait::No };
+        self.idle_rounds += 1;
+        let wanted = wait != Wait::No
+            || self.ring.staged() > 0
+            || self.idle_rounds > IDLE_ROUNDS_MAX
+            || self.ring.wants_enter();
+        if wanted {
+            self.enter(wait, counters);
+            self.ring.reap(cqes);
+            self.push_backlog();
+        }
+        if !cqes.is_empty() {
+            self.refusals = 0;
+        }
+        counters.completion_overflows.set(self.ring.overflows());
+    }
+
+    fn enter(&mut self, wait: Wait, counters: &Counters) {
+        self.idle_rounds = 0;
+        count(&counters.enters);
+        let Err(error) = self.ring.enter(wait) else { return };
+        match error.raw_os_error() {
+            // A signal; the loop computes its wait anew.
+            Some(libc::EINTR) => count(&counters.enter_interrupted),
+            // The completion queue is full, or memory is short for the moment. What the kernel
+            // has consumed is known only by its completions, so every operation stays.
+            Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => {
+                count(&counters.enter_refused);
+                self.refusals += 1;
+                if self.refusals > REFUSALS_BEFORE_PAUSE {
+                    clock::pause(Duration::from_millis(1));
+                }
+            }
+            // Nothing that a program can do right leads here: the ring's descriptor was closed
+            // behind our back, or the simulated world is in a deadlock.
+            _ => panic!("the ring of this shard cannot be used any more: {error}"),
+        }
+    }
+}
+
+/// Whether an error means that the shard's ring refused for the moment only.
+pub(super) fn is_would_block(result: i32) -> bool {
+    matches!(-result, libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY)
+}
+
+/// The bits of the events for which a stream that receives by notification is polled.
+pub(super) fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
+    let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
+    opcode::PollAdd::new(fd, events).multi(true).build().user_data(user_data)
+}

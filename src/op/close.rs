@@ -1,0 +1,62 @@
+//! `close(2)`: close a descriptor and hear about errors, as of a disk that is full.
+//!
+//! `IORING_OP_CLOSE`, kernel 5.6; on the blocking pool without a ring, since a close may write.
+//! Dropping a descriptor closes it, too, at once and without a word.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use io_uring::{opcode, squeue, types};
+
+use crate::driver::{Operation, Readiness};
+use crate::sys::call::SysCall;
+
+pub(crate) struct Close {
+    fd: ManuallyDrop<OwnedFd>,
+    /// The kernel has been asked, so the number is not ours any more, whatever the answer.
+    asked: bool,
+}
+
+impl Close {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Close { fd: ManuallyDrop::new(fd), asked: false }
+    }
+}
+
+// SAFETY: no pointer is passed.
+unsafe impl Operation for Close {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        self.asked = true;
+        opcode::Close::new(types::Fd(self.fd.as_raw_fd())).build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        Readiness::Blocking
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        self.asked = true;
+        SysCall::new(libc::SYS_close, [self.fd.as_raw_fd() as usize])
+    }
+
+    fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
+        // A close that was cancelled before it began has closed nothing. Any other answer, an
+        // error included, means that the number is free.
+        if outcome.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
+            self.asked = false;
+        }
+        outcome.map(drop)
+    }
+}
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        if !self.asked {
+            // SAFETY: the field is not used after this, its owner is being dropped.
+            drop(unsafe { ManuallyDrop::take(&mut self.fd) });
+        }
+    }
+}
