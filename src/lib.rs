@@ -5,6 +5,7 @@ compile_error!("corering runs on 64-bit Linux only");
 pub mod buf;
 mod driver;
 pub mod fs;
+pub mod io;
 pub mod net;
 mod op;
 mod runtime;
@@ -15,5 +16,15 @@ pub mod task;
 pub mod time;
 mod util;
 
+pub use buf::{BufError, BufResult, RecvBuf};
+pub use driver::{IoFuture, Metrics, ReceivePolicy, Timeout};
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub use runtime::sim;
+pub use runtime::{
+    BlockingHandle, Builder, Driver, Runtime, Shard, ShardError, ShardReceiver, ShardSender,
+    ShutdownReport, block_on, metrics, shard_channel, spawn_blocking,
+};
 pub use sys::probe::{Capabilities, probe};
 pub use sys::refusal::Refusal;
+pub use task::{JoinHandle, spawn, yield_now};

@@ -1,1 +1,272 @@
-//! `runtime`
+//! Layer 5: the loop of a shard, its configuration, and several shards of one program.
+//!
+//! It joins the scheduler, which knows nothing of I/O, with the driver, which knows nothing of
+//! tasks. Read `block_on` in this file first: it is the loop. Then `builder.rs` and `shards.rs`.
+
+#![forbid(unsafe_code)]
+
+mod across;
+mod blocking;
+mod builder;
+mod choice;
+mod shards;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use across::{ShardError, ShardReceiver, ShardSender, shard_channel};
+pub use blocking::{BlockingHandle, spawn_blocking};
+pub use builder::Builder;
+pub use choice::Driver;
+pub use shards::Shard;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::driver::{self, Backend, Job, Metrics, Parts};
+use crate::sys::{clock, log};
+use crate::task::Scheduler;
+use crate::util::mailbox::{Mailbox, Message};
+use crate::util::pool::Pool;
+use crate::util::unwind::shield;
+
+/// A runtime of one shard, on the thread that built it: a driver, an executor, timers and buffers.
+///
+/// Dropping it cancels all tasks, cancels what is in flight and waits for the kernel to give
+/// everything back; see [`shut_down`](Self::shut_down).
+pub struct Runtime {
+    scheduler: Rc<Scheduler>,
+    driver: Rc<driver::Driver>,
+    mailbox: Arc<Mailbox>,
+    pool: Arc<Pool<Job>>,
+    messages: RefCell<Vec<Message>>,
+    times: Times,
+    /// Already shut down.
+    over: bool,
+}
+
+/// How long the end of a runtime may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// For tasks that run on when the main future has ended.
+    pub(crate) drain: Duration,
+    /// For the kernel, to give back what is in flight.
+    pub(crate) shutdown: Duration,
+}
+
+/// What was left when a runtime ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Tasks that had not ended by themselves and were dropped.
+    pub cancelled_tasks: usize,
+    /// Operations that the kernel, or a thread of the pool, still held at the deadline. Their
+    /// memory was leaked, since it may yet be written to.
+    pub leaked_operations: usize,
+    /// Closures of `spawn_blocking` that still run. They go on to their end, unobserved.
+    pub running_closures: usize,
+}
+
+/// Polls of tasks in one round, before the kernel is visited: enough that a visit costs little for
+/// each, few enough that no completion waits long.
+const POLLS_PER_ROUND: usize = 128;
+
+impl Runtime {
+    /// Begins the configuration of a runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(
+        backend: Backend,
+        config: &builder::Config,
+        pool: Arc<Pool<Job>>,
+    ) -> io::Result<Self> {
+        let mailbox = Mailbox::new()?;
+        let parts =
+            Parts { backend, mailbox: mailbox.clone(), pool: pool.clone(), limits: config.limits };
+        Ok(Runtime {
+            driver: driver::Driver::new(parts)?,
+            scheduler: Scheduler::new(mailbox.clone()),
+            mailbox,
+            pool,
+            messages: RefCell::default(),
+            times: config.times,
+            over: false,
+        })
+    }
+
+    /// Runs a future to its end, and with it every task that it spawns.
+    ///
+    /// Tasks that have not ended stay, and go on in the next `block_on`.
+    ///
+    /// # Panics
+    ///
+    /// If called from within a runtime on the same thread, if the future panics, or if the ring
+    /// cannot be used any more (its descriptor was closed behind the runtime's back).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = corering::Runtime::builder().build()?;
+    /// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            driver::current().is_err(),
+            "block_on inside a corering runtime: await the future, or spawn a task for it"
+        );
+        let _scheduler = self.scheduler.enter();
+        let _driver = self.driver.enter();
+        let waker = self.scheduler.root_waker();
+        let mut cx = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        let mut woken = true;
+        loop {
+            if woken && let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            woken = self.round();
+        }
+    }
+
+    /// One round: ready tasks, timers, messages, and a visit to the kernel, which waits if there is
+    /// nothing else to do. Returns whether the main future was woken.
+    fn round(&self) -> bool {
+        let polls = self.scheduler.run(POLLS_PER_ROUND) as u64;
+        let counted = &self.driver.counters.polls;
+        counted.set(counted.get() + polls);
+        self.driver.fire_timers();
+        self.scheduler.receive_foreign_wakes();
+        self.run_messages();
+        let woken = self.scheduler.take_root_wake();
+        self.driver.turn(!woken && !self.scheduler.has_ready());
+        self.scheduler.take_root_wake() || woken
+    }
+
+    fn run_messages(&self) {
+        let mut messages = self.messages.take();
+        self.mailbox.take_messages(&mut messages);
+        for message in messages.drain(..) {
+            shield(message);
+        }
+        self.messages.replace(messages);
+    }
+
+    /// The driver that runs: [`Driver::Uring`] or [`Driver::Epoll`].
+    pub fn driver(&self) -> Driver {
+        if self.driver.is_uring() { Driver::Uring } else { Driver::Epoll }
+    }
+
+    /// What this shard has counted, and what it holds now.
+    pub fn metrics(&self) -> Metrics {
+        self.driver.metrics()
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Ends the runtime: lets tasks go on for as long as `Builder::drain_timeout` says, drops the
+    /// others, cancels what is in flight, waits for the kernel until `Builder::shutdown_timeout` is
+    /// over, and only then frees. What the kernel still holds is leaked and reported.
+    pub fn shut_down(mut self) -> ShutdownReport {
+        self.end(self.times.shutdown)
+    }
+
+    fn end(&mut self, patience_with_closures: Duration) -> ShutdownReport {
+        self.over = true;
+        let scheduler = self.scheduler.clone();
+        let _scheduler = scheduler.enter();
+        let _driver = self.driver.enter();
+        self.drain();
+        let cancelled_tasks = self.scheduler.live_tasks();
+        self.scheduler.cancel_all();
+        let leaked_operations = self.driver.shut_down(self.times.shutdown);
+        self.mailbox.close();
+        self.scheduler.receive_foreign_wakes();
+        // Other shards may still use the pool. The last one, whose driver and self are the only
+        // ones left, ends it.
+        let running_closures = match Arc::strong_count(&self.pool) {
+            2 => self.pool.shutdown(clock::now() + patience_with_closures),
+            _ => 0,
+        };
+        ShutdownReport { cancelled_tasks, leaked_operations, running_closures }
+    }
+
+    /// Lets the tasks go on until all have ended or their time is over.
+    fn drain(&self) {
+        if self.times.drain.is_zero() || self.scheduler.live_tasks() == 0 {
+            return;
+        }
+        let Some(deadline) = clock::now().checked_add(self.times.drain) else { return };
+        let over = self.driver.insert_timer(deadline, self.scheduler.root_waker());
+        while self.scheduler.live_tasks() > 0 && clock::now() < deadline {
+            self.round();
+        }
+        self.driver.remove_timer(over);
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // A closure may wait for what never comes, a line from a terminal for instance.
+        let report = self.end(Duration::ZERO);
+        if report.leaked_operations > 0 {
+            log::warn(format_args!(
+                "{} operations had not ended {:?} after their runtime; their memory is leaked",
+                report.leaked_operations, self.times.shutdown
+            ));
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("driver", &self.driver()).finish_non_exhaustive()
+    }
+}
+
+/// Runs a future to its end on a runtime of its own, with the default configuration.
+///
+/// # Panics
+///
+/// As [`Runtime::block_on`], and if no runtime can be built, with the reason; [`Builder::build`]
+/// returns it instead.
+///
+/// # Examples
+///
+/// ```
+/// let sum = corering::block_on(async {
+///     let task = corering::spawn(async { 40 });
+///     task.await.unwrap() + 2
+/// });
+/// assert_eq!(sum, 42);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    match Runtime::builder().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("no corering runtime can be started: {error}"),
+    }
+}
+
+/// What the shard of the calling task has counted, and what it holds now.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub fn metrics() -> Metrics {
+    match driver::current() {
+        Ok(driver) => driver.metrics(),
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -37,9 +37,7 @@ mod join_error;
 mod join_handle;
 mod join_set;
 mod lists;
-#[allow(dead_code)] // The runtime, which lands later, drives the scheduler.
 mod scheduler;
-#[allow(dead_code)] // The scheduler's root waker is the runtime's to use.
 mod waker;
 mod yield_now;
 
@@ -49,8 +47,7 @@ pub use join_set::JoinSet;
 pub use scheduler::spawn;
 pub use yield_now::{YieldNow, yield_now};
 
-#[allow(unused_imports)] // The runtime, which lands later, uses them.
-pub(crate) use scheduler::{Entered, Scheduler};
+pub(crate) use scheduler::Scheduler;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -1,0 +1,77 @@
+//! Blocking work, on a thread of the pool.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::across::{self, Replied};
+use crate::driver::{self, Job};
+use crate::sys::log;
+use crate::task::JoinError;
+
+/// Runs a closure that blocks, or computes for long, on a thread of the pool, and resolves to what
+/// it returns.
+///
+/// The closure runs also if the handle is dropped. On a simulated kernel it runs at once, on the
+/// calling thread.
+///
+/// # Cancel safety
+///
+/// Dropping the handle lets the closure go on, and loses what it returns.
+///
+/// # Errors
+///
+/// A [`JoinError`] that carries the payload if the closure panics, and one that is "cancelled" if
+/// the pool was ended before the closure began, or no thread could be started.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// corering::block_on(async {
+///     let sum = corering::spawn_blocking(|| (1..=100_u64).sum::<u64>()).await;
+///     assert_eq!(sum.unwrap(), 5050);
+/// });
+/// ```
+pub fn spawn_blocking<F, T>(closure: F) -> BlockingHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let driver = match driver::current() {
+        Ok(driver) => driver,
+        Err(error) => panic!("{error}"),
+    };
+    let (reply, replied) = across::reply();
+    let job = move || {
+        reply.send(catch_unwind(AssertUnwindSafe(closure)));
+    };
+    if driver.is_simulated() {
+        job();
+    } else if let Err(refused) = driver.pool().spawn(Job::Closure(Box::new(job))) {
+        log::warn(format_args!("no thread for spawn_blocking: {}", refused.error));
+    }
+    BlockingHandle { replied }
+}
+
+/// The result of [`spawn_blocking`].
+#[must_use = "await the handle to hear of a panic; drop it to let the closure go on alone"]
+pub struct BlockingHandle<T> {
+    replied: Replied<std::thread::Result<T>>,
+}
+
+impl<T> Future for BlockingHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.replied).poll(cx).map(|reply| match reply {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(payload)) => Err(JoinError::panicked(payload)),
+            None => Err(JoinError::cancelled()),
+        })
+    }
+}

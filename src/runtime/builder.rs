@@ -1,0 +1,212 @@
+//! The configuration of a runtime.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Driver, Runtime, Times};
+use crate::driver::{Backend, Job, Limits, ReceivePolicy};
+use crate::sys::refusal::Refusal;
+use crate::sys::ring::{KernelRing, Ring};
+use crate::sys::{limits, log, setup};
+use crate::util::pool::{self, Pool};
+
+/// The configuration of a runtime, with a default for everything.
+///
+/// [`build`](Self::build) makes a runtime of one shard on this thread; [`run`](Self::run) starts
+/// several shards, each on a thread and a processor of its own.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` or `run`"]
+pub struct Builder {
+    pub(super) config: Config,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(super) driver: Driver,
+    pub(super) shards: usize,
+    pub(super) oversubscribe: bool,
+    pub(super) ring_entries: u32,
+    pub(super) reap_batch: u32,
+    pub(super) blocking_threads: usize,
+    pub(crate) limits: Limits,
+    pub(crate) times: Times,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        let limits = Limits {
+            group_buffers: 128,
+            group_buffer_size: 16 * 1024,
+            queued_buffers_max: 8,
+            queued_accepts_max: 64,
+            receive_policy: ReceivePolicy::Adaptive,
+        };
+        let times = Times { drain: Duration::ZERO, shutdown: Duration::from_secs(5) };
+        let config = Config {
+            driver: Driver::Auto,
+            shards: 1,
+            oversubscribe: false,
+            ring_entries: 256,
+            reap_batch: 1,
+            blocking_threads: 512,
+            limits,
+            times,
+        };
+        Builder { config }
+    }
+
+    /// The driver. Default: [`Driver::Auto`].
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.config.driver = driver;
+        self
+    }
+
+    /// How many shards [`run`](Self::run) starts. Default: 1.
+    pub fn shards(mut self, count: usize) -> Self {
+        self.config.shards = count;
+        self
+    }
+
+    /// Allows more shards than this process has processors; they are then not pinned. Default:
+    /// false.
+    pub fn oversubscribe(mut self, allowed: bool) -> Self {
+        self.config.oversubscribe = allowed;
+        self
+    }
+
+    /// Places in the submission queue of each ring, rounded up to a power of two; the completion
+    /// queue has four times as many. More operations than that may be in flight. Default: 256.
+    pub fn ring_entries(mut self, entries: u32) -> Self {
+        self.config.ring_entries = entries;
+        self
+    }
+
+    /// Up to how many completions one wait should gather (kernel 6.12; earlier ones ignore it).
+    ///
+    /// From 6.13 on the kernel returns about 20 at a time; above that, it is asked for more, with
+    /// a minimum wait of 1 µs so that it never waits for the last of them. Default: 1.
+    pub fn reap_batch(mut self, completions: u32) -> Self {
+        self.config.reap_batch = completions;
+        self
+    }
+
+    /// How streams of the ring driver receive and send. Default: [`ReceivePolicy::Adaptive`].
+    pub fn receive_policy(mut self, policy: ReceivePolicy) -> Self {
+        self.config.limits.receive_policy = policy;
+        self
+    }
+
+    /// The buffers of each shard from which the kernel picks when data comes (kernel 5.19): a power
+    /// of two, at most 32,768, and the bytes in each. Default: 128 of 16 KiB.
+    pub fn buffer_group(mut self, count: u16, bytes: u32) -> Self {
+        self.config.limits.group_buffers = count;
+        self.config.limits.group_buffer_size = bytes;
+        self
+    }
+
+    /// How many received buffers may wait for a stream's reader, before receiving pauses.
+    /// Default: 8.
+    pub fn max_queued_buffers(mut self, count: u32) -> Self {
+        self.config.limits.queued_buffers_max = count.max(1);
+        self
+    }
+
+    /// How many connections may wait for `accept`, before accepting pauses and the kernel's
+    /// backlog fills. Default: 64.
+    pub fn max_queued_accepts(mut self, count: u32) -> Self {
+        self.config.limits.queued_accepts_max = count.max(1);
+        self
+    }
+
+    /// Threads for blocking calls, of all shards together. They start when there is work and end
+    /// when there is none for 10 seconds. Default: 512.
+    pub fn blocking_threads(mut self, count: usize) -> Self {
+        self.config.blocking_threads = count;
+        self
+    }
+
+    /// How long tasks may go on when the main future has ended. Default: not at all.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.config.times.drain = limit;
+        self
+    }
+
+    /// How long the end of a runtime waits for the kernel to give back what is in flight. Default:
+    /// 5 seconds.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.config.times.shutdown = limit;
+        self
+    }
+
+    /// Builds a runtime of one shard, which belongs to the calling thread.
+    ///
+    /// Raises the process's soft limit of descriptors to its hard limit, if it is lower.
+    ///
+    /// # Errors
+    ///
+    /// `CORERING_DRIVER` names no driver; the driver was demanded and is refused (the text says
+    /// why, and what to do); a size is out of its range; or descriptors have run out.
+    pub fn build(self) -> io::Result<Runtime> {
+        let config = self.checked()?;
+        let pool = config.pool();
+        match config.driver {
+            Driver::Epoll => Runtime::new(Backend::Epoll, &config, pool),
+            Driver::Uring => {
+                Runtime::new(config.open_ring().map_err(io::Error::from)?, &config, pool)
+            }
+            Driver::Auto => match config.open_ring() {
+                Ok(ring) => Runtime::new(ring, &config, pool),
+                Err(refusal) => {
+                    fall_back(&refusal);
+                    Runtime::new(Backend::Epoll, &config, pool)
+                }
+            },
+        }
+    }
+
+    /// The configuration, once it is known to make sense.
+    pub(super) fn checked(self) -> io::Result<Config> {
+        let mut config = self.config;
+        config.driver = config.driver.with_environment()?;
+        let Limits { group_buffers, group_buffer_size, .. } = config.limits;
+        if !group_buffers.is_power_of_two() || group_buffers > 1 << 15 || group_buffer_size == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "buffer_group({group_buffers}, {group_buffer_size}): the count must be a power \
+                     of two up to 32768, and the size at least one byte"
+                ),
+            ));
+        }
+        // A limit that cannot be raised stays as it is; running out of descriptors is handled
+        // where it happens.
+        let _ = limits::raise_descriptor_limit();
+        Ok(config)
+    }
+}
+
+impl Config {
+    pub(super) fn pool(&self) -> Arc<Pool<Job>> {
+        let threads_max = self.blocking_threads;
+        Arc::new(Pool::new(pool::Config { threads_max, ..pool::Config::default() }))
+    }
+
+    pub(super) fn open_ring(&self) -> Result<Backend, Refusal> {
+        let (ring, report) = setup::open_ring(self.ring_entries)?;
+        if report.entries < self.ring_entries {
+            log::warn(format_args!(
+                "locked memory is short (RLIMIT_MEMLOCK): a ring of {} entries instead of {}",
+                report.entries, self.ring_entries
+            ));
+        }
+        let mut ring = Ring::Kernel(KernelRing::new(ring));
+        ring.set_reap_batch(self.reap_batch);
+        Ok(Backend::Uring { ring, support: report.support })
+    }
+}
+
+/// The one line that says why a runtime that could choose does not run on io_uring.
+pub(super) fn fall_back(refusal: &Refusal) {
+    log::warn(format_args!("{refusal}; running on epoll"));
+}

@@ -1,0 +1,314 @@
+//! Several shards of one program: a pinned thread, a ring, an executor and buffers each.
+
+use std::future::Future;
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::thread;
+
+use super::across::{self, ShardError};
+use super::builder::{Config, fall_back};
+use super::{Builder, Driver, Runtime};
+use crate::driver::{Backend, Job};
+use crate::sys::refusal::Refusal;
+use crate::sys::{affinity, log};
+use crate::task;
+use crate::util::mailbox::Mailbox;
+use crate::util::pool::Pool;
+
+/// One shard of a program, as its main future sees it: its number, and the way to the others.
+#[derive(Clone)]
+pub struct Shard {
+    id: usize,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    driver: Driver,
+}
+
+impl Shard {
+    /// The number of this shard, from 0 on.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// The driver that all shards run on: [`Driver::Uring`] or [`Driver::Epoll`].
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// Runs a closure on another shard (or this one) as a task, and brings its result here. The
+    /// closure makes the future there, so the future need not be `Send`.
+    ///
+    /// The closure is on its way when this returns, awaited or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the task goes on there, detached, and its result is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`ShardError`] if there is no such shard, if it has ended, or if the task panicked.
+    pub fn submit_to<F, Fut, T>(
+        &self,
+        shard: usize,
+        closure: F,
+    ) -> impl Future<Output = Result<T, ShardError>> + use<F, Fut, T>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let count = self.count();
+        let replied = self.mailboxes.get(shard).map(|mailbox| {
+            let (reply, replied) = across::reply();
+            let message = move || {
+                let task = task::spawn(async move { closure().await });
+                // A second task hears of a panic in the first.
+                drop(task::spawn(async move { reply.send(task.await) }));
+            };
+            // A message that comes back is dropped, and the reply with it: "gone".
+            let _ = mailbox.post_message(Box::new(message));
+            replied
+        });
+        async move {
+            let replied = replied.ok_or(ShardError::NoSuchShard { shard, count })?;
+            match replied.await {
+                Some(Ok(value)) => Ok(value),
+                Some(Err(error)) if error.is_panic() => Err(ShardError::Panicked(error)),
+                Some(Err(_)) | None => Err(ShardError::Gone),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Shard { id, mailboxes, driver } = self;
+        write!(f, "Shard {{ id: {id}, count: {}, driver: {driver} }}", mailboxes.len())
+    }
+}
+
+/// Why a shard could not be started.
+enum StartError {
+    Refused(Refusal),
+    Other(io::Error),
+}
+
+impl Builder {
+    /// Starts the shards, runs `main` on each, and returns what they return, by number, when all
+    /// have ended. A shard whose main future has ended serves the others until theirs have, too.
+    ///
+    /// Each shard is a thread, pinned to a processor of its own, unless there are more shards than
+    /// processors (see [`oversubscribe`](Self::oversubscribe)). All run on the same driver.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and: more shards than processors, or none; a thread cannot be
+    /// started. No main future has begun then.
+    ///
+    /// # Panics
+    ///
+    /// If the main future of a shard panics, when the others have ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let sums = corering::Runtime::builder().shards(2).oversubscribe(true).run(|shard| async move {
+    ///     let other = (shard.id() + 1) % shard.count();
+    ///     shard.submit_to(other, || async { 20 + 1 }).await.unwrap()
+    /// })?;
+    /// assert_eq!(sums, [21, 21]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn run<F, Fut, T>(self, main: F) -> io::Result<Vec<T>>
+    where
+        F: Fn(Shard) -> Fut + Send + Sync,
+        Fut: Future<Output = T>,
+        T: Send,
+    {
+        let mut config = self.checked()?;
+        let processors = processors(&config)?;
+        let auto = config.driver == Driver::Auto;
+        if auto {
+            config.driver = Driver::Uring;
+        }
+        match run_on(&config, &processors, &main) {
+            Ok(outputs) => Ok(outputs),
+            Err(StartError::Refused(refusal)) if auto => {
+                fall_back(&refusal);
+                config.driver = Driver::Epoll;
+                run_on(&config, &processors, &main).map_err(io::Error::from)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Refused(refusal) => refusal.into(),
+            StartError::Other(error) => error,
+        }
+    }
+}
+
+/// The processor of each shard; empty if they are not to be pinned.
+fn processors(config: &Config) -> io::Result<Vec<usize>> {
+    let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    if config.shards == 0 {
+        return invalid("a program needs at least one shard".to_owned());
+    }
+    let allowed = affinity::allowed_cpus()?;
+    if let Some(quota) = affinity::cpu_quota()
+        && quota < config.shards as f64
+    {
+        log::warn(format_args!(
+            "{} shards share a quota of {quota} processors (cgroup); some will be stopped at times",
+            config.shards
+        ));
+    }
+    if config.shards <= allowed.len() {
+        return Ok(allowed[..config.shards].to_vec());
+    }
+    if config.oversubscribe {
+        return Ok(Vec::new());
+    }
+    invalid(format!(
+        "{} shards on {} processors: start at most {}, or call oversubscribe(true)",
+        config.shards,
+        allowed.len(),
+        allowed.len()
+    ))
+}
+
+/// Starts all shards on one driver; either all begin or none.
+fn run_on<F, Fut, T>(config: &Config, processors: &[usize], main: &F) -> Result<Vec<T>, StartError>
+where
+    F: Fn(Shard) -> Fut + Send + Sync,
+    Fut: Future<Output = T>,
+    T: Send,
+{
+    let pool = config.pool();
+    let all = Arc::new(Mutex::new(Mains { running: config.shards, wakers: Vec::new() }));
+    thread::scope(|scope| {
+        let (built, is_built) = mpsc::channel();
+        let mut threads = Vec::new();
+        let mut begins = Vec::new();
+        let mut failed = None;
+        for id in 0..config.shards {
+            let (begin, may_begin) = mpsc::channel::<Arc<[Arc<Mailbox>]>>();
+            let (built, pool, all) = (built.clone(), pool.clone(), all.clone());
+            let processor = processors.get(id).copied();
+            let run = move || {
+                let runtime = match build(config, pool, processor) {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = built.send((id, Err(error)));
+                        return None;
+                    }
+                };
+                let _ = built.send((id, Ok(runtime.mailbox().clone())));
+                drop(built);
+                // The sender is gone if another shard could not be started.
+                let mailboxes = may_begin.recv().ok()?;
+                let driver = runtime.driver();
+                let running = Running { all };
+                Some(runtime.block_on(async move {
+                    let output = main(Shard { id, mailboxes, driver }).await;
+                    // The others may still submit to this shard.
+                    running.until_all_have_ended().await;
+                    output
+                }))
+            };
+            match thread::Builder::new().name(format!("corering-{id}")).spawn_scoped(scope, run) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => failed = Some(StartError::Other(error)),
+            }
+            begins.push(begin);
+        }
+        drop(built);
+        let mut mailboxes: Vec<Option<Arc<Mailbox>>> = vec![None; config.shards];
+        for (id, result) in is_built {
+            match result {
+                Ok(mailbox) => mailboxes[id] = Some(mailbox),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if failed.is_none() {
+            let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.into_iter().flatten().collect();
+            for begin in &begins {
+                let _ = begin.send(mailboxes.clone());
+            }
+        }
+        drop(begins);
+        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let output = |end: thread::Result<Option<T>>| match end {
+            Ok(output) => output.expect("every shard began"),
+            Err(payload) => std::panic::resume_unwind(payload),
+        };
+        Ok(ends.into_iter().map(output).collect())
+    })
+}
+
+/// The main futures that have not ended.
+struct Mains {
+    running: usize,
+    wakers: Vec<Waker>,
+}
+
+/// One of them. Dropped, by its end or by a panic, it counts as ended.
+struct Running {
+    all: Arc<Mutex<Mains>>,
+}
+
+impl Running {
+    async fn until_all_have_ended(self) {
+        let all = self.all.clone();
+        drop(self);
+        std::future::poll_fn(|cx| {
+            let waker = cx.waker().clone();
+            let mut mains = all.lock().unwrap_or_else(PoisonError::into_inner);
+            if mains.running == 0 {
+                return Poll::Ready(());
+            }
+            mains.wakers.push(waker);
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut mains = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        mains.running -= 1;
+        let wakers =
+            if mains.running == 0 { std::mem::take(&mut mains.wakers) } else { Vec::new() };
+        drop(mains);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn build(
+    config: &Config,
+    pool: Arc<Pool<Job>>,
+    processor: Option<usize>,
+) -> Result<Runtime, StartError> {
+    if let Some(processor) = processor {
+        affinity::pin_to(processor).map_err(StartError::Other)?;
+    }
+    let backend = match config.driver {
+        Driver::Epoll => Backend::Epoll,
+        _ => config.open_ring().map_err(StartError::Refused)?,
+    };
+    Runtime::new(backend, config, pool).map_err(StartError::Other)
+}
