@@ -1,1 +1,25 @@
-//! `net`
+//! Sockets: TCP, Unix and UDP, with owned buffers.
+//!
+//! A stream receives in one of two ways, see [`ReceivePolicy`](crate::ReceivePolicy); what it has
+//! received and nobody has taken yet stays with the stream, so that dropping a `recv()`, a `read()`
+//! or an `accept()` loses nothing.
+//!
+//! Read `tcp.rs` first, then `receive.rs` and `transmit.rs`: the two halves of every stream.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod address;
+mod policy;
+mod receive;
+mod stream;
+mod tcp;
+mod transmit;
+mod unix;
+
+pub use accept::{Accept, Incoming};
+pub use address::{Address, ToAddress};
+pub use receive::{Read, ReadExact, Recv};
+pub use tcp::{TcpDetached, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf};
+pub use transmit::{Write, WriteAbandoned, WriteAll};
+pub use unix::{UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

@@ -1,0 +1,88 @@
+//! What is neither socket nor file: waiting for a descriptor that another library reads and
+//! writes, and a trip to the kernel that does nothing.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::driver::{IoFuture, SharedFd, submit};
+use crate::op;
+
+/// A trip to the kernel and back, for measuring what an operation costs at least.
+///
+/// # Cancel safety
+///
+/// There is nothing to lose.
+///
+/// # Errors
+///
+/// There is no runtime on this thread.
+#[doc(alias = "IORING_OP_NOP")]
+pub fn nop() -> impl IoFuture<Output = io::Result<()>> {
+    submit(op::Nop)
+}
+
+/// A descriptor that something else reads and writes; corering only tells when it is ready.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Write};
+///
+/// corering::block_on(async {
+///     let (mut reader, mut writer) = std::io::pipe()?;
+///     let watched = corering::io::Watched::new(reader.try_clone()?.into());
+///     writer.write_all(b"x")?;
+///     watched.readable().await?;
+///     reader.read_exact(&mut [0])
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Watched {
+    fd: SharedFd,
+}
+
+impl Watched {
+    /// Watches a descriptor that `poll(2)` can wait for: a socket, a pipe, a terminal.
+    ///
+    /// On the epoll driver its open file is made non-blocking.
+    pub fn new(fd: OwnedFd) -> Self {
+        Watched { fd: SharedFd::from(fd) }
+    }
+
+    /// Waits until a read would not block, or the other end has hung up.
+    ///
+    /// # Cancel safety
+    ///
+    /// There is nothing to lose.
+    ///
+    /// # Errors
+    ///
+    /// On the epoll driver `PermissionDenied` for a file that is always ready, as regular files are.
+    #[doc(alias = "IORING_OP_POLL_ADD")]
+    pub fn readable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::PollAdd::readable(self.fd.clone()))
+    }
+
+    /// Waits until a write would not block, or the other end has hung up.
+    ///
+    /// # Cancel safety
+    ///
+    /// There is nothing to lose.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Self::readable).
+    #[doc(alias = "IORING_OP_POLL_ADD")]
+    pub fn writable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::PollAdd::writable(self.fd.clone()))
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.expose()
+    }
+}

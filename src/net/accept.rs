@@ -1,0 +1,273 @@
+//! Accepting: at most one accept in flight per listener, and a line of those that wait for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::Stream;
+
+use crate::driver::{
+    self, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
+};
+use crate::op;
+use crate::sys::log;
+use crate::util::timer_wheel::TimerKey;
+
+/// What a listener keeps.
+pub(super) struct Acceptor {
+    fd: SharedFd,
+    armed: RefCell<Option<Armed>>,
+    /// Those that wait, first come, first served.
+    line: RefCell<VecDeque<(u64, Option<Waker>)>>,
+    next_ticket: Cell<u64>,
+    /// Descriptors have run out: no accept before the timer.
+    pause: RefCell<Option<Pause>>,
+    /// How long the last pause was.
+    last_pause: Cell<Duration>,
+}
+
+/// The accept in flight. It belongs to the listener, so dropping a future loses no connection.
+enum Armed {
+    Multi(Multi<op::AcceptMulti>),
+    Single(Submit<op::Accept>),
+}
+
+struct Pause {
+    driver: Rc<Driver>,
+    timer: TimerKey,
+}
+
+/// The first pause when descriptors have run out, doubled up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+impl Acceptor {
+    pub(super) fn new(fd: SharedFd) -> Self {
+        Acceptor {
+            fd,
+            armed: RefCell::new(None),
+            line: RefCell::default(),
+            next_ticket: Cell::new(0),
+            pause: RefCell::new(None),
+            last_pause: Cell::new(Duration::ZERO),
+        }
+    }
+
+    pub(super) fn fd(&self) -> &SharedFd {
+        &self.fd
+    }
+
+    /// Waits its turn, then for a connection.
+    fn poll_in_line(
+        &self,
+        ticket: &mut Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SharedFd>> {
+        let held = *ticket.get_or_insert_with(|| {
+            let ticket = self.next_ticket.get();
+            self.next_ticket.set(ticket + 1);
+            self.line.borrow_mut().push_back((ticket, None));
+            ticket
+        });
+        let is_first = self.line.borrow().front().is_some_and(|(first, _)| *first == held);
+        if is_first && let Poll::Ready(accepted) = self.poll_accept(cx) {
+            self.leave(ticket);
+            return Poll::Ready(accepted);
+        }
+        let waker = cx.waker().clone();
+        let mut line = self.line.borrow_mut();
+        let place = line.iter_mut().find(|(waiting, _)| *waiting == held);
+        let old = place.and_then(|(_, place)| place.replace(waker));
+        drop(line);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Leaves the line, and lets the next one step forward.
+    fn leave(&self, ticket: &mut Option<u64>) {
+        let Some(held) = ticket.take() else { return };
+        let mut line = self.line.borrow_mut();
+        let Some(place) = line.iter().position(|(waiting, _)| *waiting == held) else { return };
+        let left = line.remove(place);
+        let next = match place {
+            0 => line.front_mut().and_then(|(_, waker)| waker.take()),
+            _ => None,
+        };
+        drop(line);
+        drop(left);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<SharedFd>> {
+        loop {
+            if self.is_paused(cx) {
+                return Poll::Pending;
+            }
+            let driver = driver::current()?;
+            // Taken out while it is polled: no borrow is held when a waker is cloned.
+            let armed = self.armed.take();
+            let mut armed = armed.unwrap_or_else(|| Armed::new(&self.fd, &driver));
+            let accepted = armed.poll(cx);
+            // A multishot is kept, armed or ended; a single accept is done with its connection.
+            if accepted.is_pending() || matches!(armed, Armed::Multi(_)) {
+                self.armed.replace(Some(armed));
+            }
+            match accepted {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Ok(fd))) => {
+                    self.last_pause.set(Duration::ZERO);
+                    return Poll::Ready(Ok(SharedFd::opened(fd, !driver.is_uring())));
+                }
+                Poll::Ready(Some(Err(error))) => match error.raw_os_error() {
+                    // The client is gone before it was accepted, or the network says so. Linux
+                    // passes pending network errors of the new socket on: accept(2), "Error
+                    // handling".
+                    Some(
+                        libc::ECONNABORTED
+                        | libc::EINTR
+                        | libc::EAGAIN
+                        | libc::ECANCELED
+                        | libc::EPROTO
+                        | libc::ENOPROTOOPT
+                        | libc::ENETDOWN
+                        | libc::ENETUNREACH
+                        | libc::EHOSTDOWN
+                        | libc::EHOSTUNREACH
+                        | libc::ENONET,
+                    ) => {}
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                        self.begin_pause(&driver, &error, cx);
+                    }
+                    _ => return Poll::Ready(Err(error)),
+                },
+            }
+        }
+    }
+
+    fn is_paused(&self, cx: &mut Context<'_>) -> bool {
+        let pause = self.pause.take();
+        let Some(pause) = pause else { return false };
+        if !pause.driver.update_timer(pause.timer, cx.waker()) {
+            return false;
+        }
+        self.pause.replace(Some(pause));
+        true
+    }
+
+    /// Descriptors or memory have run out: connections wait in the backlog until some come free.
+    fn begin_pause(&self, driver: &Rc<Driver>, error: &io::Error, cx: &mut Context<'_>) {
+        let last = self.last_pause.get();
+        if last.is_zero() {
+            log::warn(format_args!(
+                "accept has to wait: {error}; raise the limit of open files (ulimit -n), or accept \
+                 fewer connections at a time"
+            ));
+        }
+        count(&driver.counters.accept_pauses);
+        let length = (last * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.last_pause.set(length);
+        if let Some(end) = deadline_after(length) {
+            let timer = driver.insert_timer(end, cx.waker().clone());
+            self.pause.replace(Some(Pause { driver: driver.clone(), timer }));
+        }
+    }
+}
+
+impl Armed {
+    fn new(fd: &SharedFd, driver: &Driver) -> Self {
+        if driver.support().is_some_and(|support| support.multishot_accept()) {
+            let queued_max = driver.limits().queued_accepts_max;
+            Armed::Multi(Multi::new(op::AcceptMulti::new(fd.clone(), queued_max)))
+        } else {
+            Armed::Single(submit(op::Accept::new(fd.clone())))
+        }
+    }
+
+    /// `None`: it has ended, arm it again.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<OwnedFd>>> {
+        match self {
+            Armed::Multi(multi) => multi.poll_next(cx).map(|item| match item {
+                Ok(Some(accepted)) => Some(accepted),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            }),
+            Armed::Single(single) => Pin::new(single).poll(cx).map(Some),
+        }
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.driver.remove_timer(self.timer);
+    }
+}
+
+/// The future of `accept`.
+#[must_use = "nothing is accepted until this is awaited"]
+pub struct Accept<'a, S> {
+    acceptor: &'a Acceptor,
+    ticket: Option<u64>,
+    expired: bool,
+    stream: fn(SharedFd) -> S,
+}
+
+impl<'a, S> Accept<'a, S> {
+    pub(super) fn new(acceptor: &'a Acceptor, stream: fn(SharedFd) -> S) -> Self {
+        Accept { acceptor, ticket: None, expired: false, stream }
+    }
+}
+
+impl<S> Future for Accept<'_, S> {
+    type Output = io::Result<S>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match this.acceptor.poll_in_line(&mut this.ticket, cx) {
+            Poll::Pending if this.expired => Poll::Ready(Err(timed_out())),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(accepted) => Poll::Ready(accepted.map(this.stream)),
+        }
+    }
+}
+
+impl<S> IoFuture for Accept<'_, S> {
+    fn expire(&mut self) {
+        // A connection that comes later stays with the listener.
+        self.expired = true;
+    }
+}
+
+impl<S> Drop for Accept<'_, S> {
+    fn drop(&mut self) {
+        self.acceptor.leave(&mut self.ticket);
+    }
+}
+
+/// The connections of a listener, as a [`Stream`] that does not end.
+#[must_use = "nothing is accepted until this is polled"]
+pub struct Incoming<'a, S> {
+    accept: Accept<'a, S>,
+}
+
+impl<'a, S> Incoming<'a, S> {
+    pub(super) fn new(acceptor: &'a Acceptor, stream: fn(SharedFd) -> S) -> Self {
+        Incoming { accept: Accept::new(acceptor, stream) }
+    }
+}
+
+impl<S> Stream for Incoming<'_, S> {
+    type Item = io::Result<S>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.accept).poll(cx).map(Some)
+    }
+}

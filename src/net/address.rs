@@ -1,0 +1,150 @@
+//! Addresses, and names that stand for addresses.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+
+use crate::runtime::spawn_blocking;
+
+/// Where to connect to, or to listen: an address, or a name that has to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// An address.
+    Socket(SocketAddr),
+    /// A host's name and a port.
+    Name {
+        /// The name, for the system's resolver.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// What can be turned into an [`Address`]: `"127.0.0.1:80"`, `"localhost:80"`, `("::1", 80)`, a
+/// [`SocketAddr`] and its kin.
+pub trait ToAddress {
+    /// Turns it into an address.
+    ///
+    /// # Errors
+    ///
+    /// A text without a port, or whose port is no number up to 65535.
+    fn to_address(self) -> io::Result<Address>;
+}
+
+impl Address {
+    /// All addresses of the name. Asks the system's resolver on a thread of the pool.
+    pub(super) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = match self {
+            Address::Socket(address) => return Ok(vec![address]),
+            Address::Name { host, port } => (host, port),
+        };
+        let name = host.clone();
+        let found = spawn_blocking(move || {
+            (name.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>())
+        });
+        let addresses = found.await.map_err(io::Error::other)?.map_err(|error| {
+            io::Error::new(error.kind(), format!("`{host}` has no address: {error}"))
+        })?;
+        if addresses.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("`{host}` has no address"),
+            ));
+        }
+        Ok(addresses)
+    }
+}
+
+impl ToAddress for Address {
+    fn to_address(self) -> io::Result<Address> {
+        Ok(self)
+    }
+}
+
+impl ToAddress for &str {
+    fn to_address(self) -> io::Result<Address> {
+        if let Ok(address) = self.parse() {
+            return Ok(Address::Socket(address));
+        }
+        let parsed = self
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .filter(|(host, _)| !host.is_empty());
+        let Some((host, port)) = parsed else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "`{self}` is no address: write it as host:port, for instance 127.0.0.1:8080"
+                ),
+            ));
+        };
+        Ok(Address::Name { host: host.to_owned(), port })
+    }
+}
+
+impl ToAddress for &String {
+    fn to_address(self) -> io::Result<Address> {
+        self.as_str().to_address()
+    }
+}
+
+impl ToAddress for String {
+    fn to_address(self) -> io::Result<Address> {
+        self.as_str().to_address()
+    }
+}
+
+impl ToAddress for (&str, u16) {
+    fn to_address(self) -> io::Result<Address> {
+        let (host, port) = self;
+        Ok(match host.parse::<IpAddr>() {
+            Ok(ip) => Address::Socket(SocketAddr::new(ip, port)),
+            Err(_) => Address::Name { host: host.to_owned(), port },
+        })
+    }
+}
+
+macro_rules! convertible {
+    ($($from:ty),*) => {$(
+        impl ToAddress for $from {
+            fn to_address(self) -> io::Result<Address> {
+                Ok(Address::Socket(self.into()))
+            }
+        }
+    )*};
+}
+
+convertible!(
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_with_an_ip_is_an_address() {
+        let address = "127.0.0.1:80".to_address().unwrap();
+        assert_eq!(address, Address::Socket((Ipv4Addr::LOCALHOST, 80).into()));
+        assert!(matches!("[::1]:80".to_address().unwrap(), Address::Socket(_)));
+    }
+
+    #[test]
+    fn text_with_a_name_is_to_be_looked_up() {
+        let address = "localhost:8080".to_address().unwrap();
+        assert_eq!(address, Address::Name { host: "localhost".into(), port: 8080 });
+    }
+
+    #[test]
+    fn text_without_a_port_says_how_to_write_it() {
+        for wrong in ["localhost", ":80", "localhost:x", "localhost:65536", ""] {
+            let error = wrong.to_address().unwrap_err();
+            assert!(error.to_string().contains("host:port"), "{error}");
+        }
+    }
+}

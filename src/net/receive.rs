@@ -1,0 +1,452 @@
+//! The receiving half of every stream: at most one receive in flight in the kernel, and everything
+//! that came and was not taken yet, in order.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::policy::{Policy, Way};
+use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, RecvBuf, Slice};
+use crate::driver::{
+    self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, submit, timed_out,
+    was_cancelled,
+};
+use crate::op;
+
+/// What a stream keeps for receiving.
+pub(super) struct Receiver {
+    fd: SharedFd,
+    /// A buffer of which a `read` has taken only a part. It comes before everything else.
+    rest: Option<RecvBuf>,
+    /// A `read` that was dropped in flight; what it brings comes next.
+    dropped: Option<Dropped>,
+    state: State,
+}
+
+type Dropped = Pin<Box<dyn Future<Output = io::Result<Option<RecvBuf>>>>>;
+
+enum State {
+    /// Nothing was asked of this stream yet.
+    New,
+    /// By completion.
+    Completion { multi: Multi<op::RecvMulti>, group: Rc<BufferGroup>, policy: Policy, line: Line },
+    /// By notification.
+    Notification { wait: ReadableWait, policy: Policy },
+}
+
+/// Where a stream stands that found the buffer group empty, or that changes over.
+enum Line {
+    /// The multishot is armed, or may be.
+    Free,
+    /// In line for a buffer.
+    Waiting { ticket: u64 },
+    /// The multishot is being cancelled: what it has brought comes first, then the other way.
+    Changing,
+}
+
+impl Receiver {
+    pub(super) fn new(fd: SharedFd) -> Self {
+        Receiver { fd, rest: None, dropped: None, state: State::New }
+    }
+
+    /// A receiver whose first bytes have been received already.
+    pub(super) fn with_rest(fd: SharedFd, rest: Vec<u8>) -> Self {
+        let rest = (!rest.is_empty()).then(|| RecvBuf::from_vec(rest));
+        let mut receiver = Receiver::new(fd);
+        receiver.rest = rest;
+        receiver
+    }
+
+    pub(super) fn fd(&self) -> &SharedFd {
+        &self.fd
+    }
+
+    /// The next bytes, in order.
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Ok(rest));
+        }
+        if let Poll::Ready(stored) = self.poll_dropped(cx) {
+            match stored {
+                Ok(None) => {}
+                Ok(Some(received)) => return Poll::Ready(Ok(received)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        } else {
+            return Poll::Pending;
+        }
+        self.poll_kernel(cx)
+    }
+
+    /// What a dropped `read` has brought.
+    fn poll_dropped(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        let Some(dropped) = &mut self.dropped else { return Poll::Ready(Ok(None)) };
+        let received = std::task::ready!(dropped.as_mut().poll(cx));
+        self.dropped = None;
+        Poll::Ready(received)
+    }
+
+    fn poll_kernel(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        loop {
+            match &mut self.state {
+                State::New => {
+                    let driver = driver::current()?;
+                    self.state = State::first(&self.fd, &driver);
+                }
+                State::Notification { wait, policy } => {
+                    let driver = driver::current()?;
+                    let received = std::task::ready!(wait.poll_recv(&driver, &self.fd, cx))?;
+                    if policy.after(Way::Notification, received.len(), false).is_some() {
+                        self.change_to_completion(&driver);
+                    }
+                    return Poll::Ready(Ok(received));
+                }
+                State::Completion { .. } => {
+                    if let Some(received) = std::task::ready!(self.poll_completion(cx))? {
+                        return Poll::Ready(Ok(received));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `None`: the state has changed, look again.
+    fn poll_completion(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        let State::Completion { multi, group, policy, line } = &mut self.state else {
+            return Poll::Ready(Ok(None));
+        };
+        if let Line::Waiting { ticket } = line {
+            let ticket = *ticket;
+            if group.waits(ticket) {
+                group.wait(Some(ticket), cx.waker().clone());
+                return Poll::Pending;
+            }
+            // Called: a buffer has come back, or this stream has waited long enough.
+            *line = Line::Free;
+            if group.out() >= usize::from(group.count()) {
+                let driver = driver::current()?;
+                if let Some(received) = driver.receive_now(&self.fd)? {
+                    count(&driver.counters.heap_receives);
+                    return Poll::Ready(Ok(Some(received)));
+                }
+            }
+        }
+        let item = std::task::ready!(multi.poll_next(cx))?;
+        let Some(received) = item else {
+            // It has ended, and all that it brought is taken.
+            if matches!(line, Line::Changing) {
+                self.change_to_notification()?;
+            }
+            return Poll::Ready(Ok(None));
+        };
+        match received {
+            Ok(received) => {
+                let filled = received.len() == group.buffer_size();
+                if matches!(line, Line::Free)
+                    && policy.after(Way::Completion, received.len(), filled).is_some()
+                {
+                    multi.cancel();
+                    *line = Line::Changing;
+                }
+                Poll::Ready(Ok(Some(received)))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                // The group is empty: stand in line. The multishot has ended with this.
+                count(&driver::current()?.counters.buffer_group_empty);
+                if matches!(line, Line::Free) {
+                    *line = Line::Waiting { ticket: group.wait(None, cx.waker().clone()) };
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(None))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn change_to_notification(&mut self) -> io::Result<()> {
+        let driver = driver::current()?;
+        count(&driver.counters.changes_to_notification);
+        let policy = Policy::new(driver.limits().receive_policy);
+        self.fd.set_tries_first(true);
+        self.state = State::Notification { wait: ReadableWait::default(), policy };
+        Ok(())
+    }
+
+    fn change_to_completion(&mut self, driver: &Rc<Driver>) {
+        let Some(group) = driver.group() else { return };
+        count(&driver.counters.changes_to_completion);
+        self.fd.set_tries_first(false);
+        self.fd.forget_readiness();
+        let policy = Policy::new(driver.limits().receive_policy);
+        self.state = State::completion(&self.fd, driver, group, policy);
+    }
+
+    /// Whether a `read` may receive into the caller's buffer at once.
+    fn is_idle(&self) -> bool {
+        match &self.state {
+            State::New | State::Notification { .. } => true,
+            State::Completion { multi, line, .. } => {
+                !multi.is_armed() && matches!(line, Line::Free)
+            }
+        }
+    }
+
+    /// A `read` was dropped in flight: it goes on, and what it brings belongs to the stream.
+    fn keep<B: IoBufMut>(&mut self, mut receive: Submit<op::Recv<B>>) {
+        if receive.is_waiting() {
+            return;
+        }
+        receive.cancel();
+        self.dropped = Some(Box::pin(async move {
+            match (&mut receive).await {
+                Ok((count, buf)) => {
+                    let bytes = &buf::as_slice(&buf)[..count];
+                    Ok(Some(RecvBuf::from_vec(bytes.to_vec())))
+                }
+                Err(failed) if was_cancelled(&failed.error) => Ok(None),
+                Err(failed) => Err(failed.error),
+            }
+        }));
+    }
+
+    /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
+    /// to another shard, without losing a byte.
+    pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        if let Some(rest) = self.rest.take() {
+            bytes.extend_from_slice(&rest);
+        }
+        if let Some(dropped) = self.dropped.take()
+            && let Some(received) = dropped.await?
+        {
+            bytes.extend_from_slice(&received);
+        }
+        if let State::Completion { multi, .. } = &mut self.state {
+            multi.cancel();
+            while multi.is_armed() {
+                let item = std::future::poll_fn(|cx| multi.poll_next(cx)).await?;
+                if let Some(Ok(received)) = item {
+                    bytes.extend_from_slice(&received);
+                }
+            }
+        }
+        self.state = State::New;
+        Ok((self.fd.clone(), bytes))
+    }
+}
+
+impl State {
+    /// How a stream begins: as the policy says, where the kernel can.
+    fn first(fd: &SharedFd, driver: &Rc<Driver>) -> Self {
+        let policy = Policy::new(driver.limits().receive_policy);
+        if policy.first_way() == Way::Completion
+            && let Some(group) = driver.group()
+        {
+            return State::completion(fd, driver, group, policy);
+        }
+        fd.set_tries_first(true);
+        let policy = match driver.group_is_possible() {
+            true => policy,
+            false => Policy::new(crate::ReceivePolicy::Notification),
+        };
+        State::Notification { wait: ReadableWait::default(), policy }
+    }
+
+    fn completion(fd: &SharedFd, driver: &Driver, group: Rc<BufferGroup>, policy: Policy) -> Self {
+        let queued_max = driver.limits().queued_buffers_max;
+        let multi = Multi::new(op::RecvMulti::new(fd.clone(), group.clone(), queued_max));
+        State::Completion { multi, group, policy, line: Line::Free }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let State::Completion { group, line: Line::Waiting { ticket }, .. } = &self.state {
+            group.leave(*ticket);
+        }
+    }
+}
+
+/// The future of `recv`.
+#[must_use = "nothing is received until this is awaited"]
+pub struct Recv<'a> {
+    receiver: &'a mut Receiver,
+    expired: bool,
+}
+
+impl<'a> Recv<'a> {
+    pub(super) fn new(receiver: &'a mut Receiver) -> Self {
+        Recv { receiver, expired: false }
+    }
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<RecvBuf>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.receiver.poll_recv(cx) {
+            Poll::Pending if self.expired => Poll::Ready(Err(timed_out())),
+            other => other,
+        }
+    }
+}
+
+impl IoFuture for Recv<'_> {
+    fn expire(&mut self) {
+        // What comes later stays with the stream.
+        self.expired = true;
+    }
+}
+
+/// The future of `read`.
+#[must_use = "nothing is received until this is awaited"]
+pub struct Read<'a, B: IoBufMut> {
+    receiver: &'a mut Receiver,
+    /// Before and after the receive of its own.
+    buf: Option<B>,
+    receive: Option<Submit<op::Recv<B>>>,
+    expired: bool,
+}
+
+impl<'a, B: IoBufMut> Read<'a, B> {
+    pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
+        Read { receiver, buf: Some(buf), receive: None, expired: false }
+    }
+
+    /// Takes the result of the receive of its own.
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+        let receive = self.receive.as_mut().expect("the caller has begun it");
+        let result = std::task::ready!(Pin::new(receive).poll(cx));
+        self.receive = None;
+        if let (Ok((count, _)), State::Notification { policy, .. }) =
+            (&result, &mut self.receiver.state)
+            && policy.after(Way::Notification, *count, false).is_some()
+            && let Ok(driver) = driver::current()
+        {
+            self.receiver.change_to_completion(&driver);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<B: IoBufMut> Future for Read<'_, B> {
+    type Output = BufResult<usize, B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.receive.is_some() {
+            return this.poll_own(cx);
+        }
+        let stored = if this.receiver.rest.is_some() || !this.receiver.is_idle() {
+            this.receiver.poll_recv(cx).map(|received| received.map(Some))
+        } else {
+            this.receiver.poll_dropped(cx)
+        };
+        let buf = this.buf.take().expect("a future is not polled after its end");
+        match stored {
+            Poll::Pending if this.expired => Poll::Ready(Err(BufError::new(timed_out(), buf))),
+            Poll::Pending => {
+                this.buf = Some(buf);
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(BufError::new(error, buf))),
+            Poll::Ready(Ok(Some(received))) => {
+                let mut buf = buf;
+                let taken = this.receiver.take_part(received, &mut buf);
+                Poll::Ready(Ok((taken, buf)))
+            }
+            Poll::Ready(Ok(None)) => {
+                let mut receive = submit(op::Recv::new(this.receiver.fd.clone(), buf));
+                if this.expired {
+                    receive.expire();
+                }
+                this.receive = Some(receive);
+                this.poll_own(cx)
+            }
+        }
+    }
+}
+
+impl Receiver {
+    /// Copies as much as there is room for; what is left comes first next time.
+    fn take_part<B: IoBufMut>(&mut self, mut received: RecvBuf, buf: &mut B) -> usize {
+        let taken = buf::fill(buf, &received);
+        received.advance(taken);
+        if !received.is_empty() {
+            self.rest = Some(received);
+        }
+        taken
+    }
+}
+
+impl<B: IoBufMut> IoFuture for Read<'_, B> {
+    fn expire(&mut self) {
+        self.expired = true;
+        if let Some(receive) = &mut self.receive {
+            receive.expire();
+        }
+    }
+}
+
+impl<B: IoBufMut> Drop for Read<'_, B> {
+    fn drop(&mut self) {
+        if let Some(receive) = self.receive.take()
+            && receive.in_flight()
+        {
+            self.receiver.keep(receive);
+        }
+    }
+}
+
+/// The future of `read_exact`.
+#[must_use = "nothing is received until this is awaited"]
+pub struct ReadExact<'a, B: IoBufMut> {
+    /// The read under way.
+    read: Option<Read<'a, Slice<B>>>,
+    done: usize,
+    wanted: usize,
+}
+
+impl<'a, B: IoBufMut> ReadExact<'a, B> {
+    pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
+        let wanted = buf.capacity();
+        ReadExact { read: Some(Read::new(receiver, buf.slice(0..wanted))), done: 0, wanted }
+    }
+}
+
+impl<B: IoBufMut> Future for ReadExact<'_, B> {
+    /// The buffer, full; the error carries it with what had come.
+    type Output = Result<B, BufError<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let read = this.read.as_mut().expect("a future is not polled after its end");
+            let result = std::task::ready!(Pin::new(&mut *read).poll(cx));
+            let (count, buf) = match result {
+                Ok((count, buf)) => (count, buf.into_inner()),
+                Err(failed) => return Poll::Ready(Err(failed.map_buf(Slice::into_inner))),
+            };
+            this.done += count;
+            if this.done == this.wanted {
+                return Poll::Ready(Ok(buf));
+            }
+            if count == 0 {
+                let text = format!("the stream ended after {} of {} bytes", this.done, this.wanted);
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
+                return Poll::Ready(Err(BufError::new(error, buf)));
+            }
+            read.buf = Some(buf.slice(this.done..this.wanted));
+        }
+    }
+}
+
+impl<B: IoBufMut> IoFuture for ReadExact<'_, B> {
+    fn expire(&mut self) {
+        if let Some(read) = &mut self.read {
+            read.expire();
+        }
+    }
+}

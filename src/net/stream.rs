@@ -1,0 +1,406 @@
+//! What TCP and Unix streams have in common, written once.
+
+/// Defines a stream, its two halves and its detached form.
+macro_rules! stream {
+    (
+        $(#[$doc:meta])*
+        $stream:ident, $read_half:ident, $write_half:ident, $detached:ident,
+        $address:ty, $to_address:expr, $example:literal
+    ) => {
+        $(#[$doc])*
+        pub struct $stream {
+            receiver: Receiver,
+            transmitter: Transmitter,
+        }
+
+        /// The receiving half of a stream, from `into_split`. Dropping it leaves the other half
+        /// working.
+        pub struct $read_half {
+            receiver: Receiver,
+        }
+
+        /// The sending half of a stream, from `into_split`. Dropping it does not end the stream's
+        /// sending side as long as the other half lives; `shutdown` does.
+        pub struct $write_half {
+            transmitter: Transmitter,
+        }
+
+        /// A stream on its way to another shard: the descriptor, and what had been received and not
+        /// taken yet.
+        #[derive(Debug)]
+        pub struct $detached {
+            fd: OwnedFd,
+            received: Vec<u8>,
+        }
+
+        impl $stream {
+            pub(super) fn from_fd(fd: SharedFd) -> Self {
+                $stream { receiver: Receiver::new(fd.clone()), transmitter: Transmitter::new(fd) }
+            }
+
+            fn fd(&self) -> &SharedFd {
+                self.receiver.fd()
+            }
+
+            /// The next bytes, in memory of the shard's that is chosen when they are there: an idle
+            /// stream holds no buffer. Empty at the end of the stream.
+            ///
+            /// # Cancel safety
+            ///
+            /// Nothing is lost: what arrives after the future was dropped is received by the next
+            /// call.
+            ///
+            /// # Errors
+            ///
+            /// Those of `recv(2)`, for instance `ConnectionReset`.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = $example]
+            /// ```
+            #[doc(alias = "IORING_OP_RECV")]
+            pub fn recv(&mut self) -> Recv<'_> {
+                Recv::new(&mut self.receiver)
+            }
+
+            /// Receives into `buf`, from its beginning up to its capacity; the buffer's length is
+            /// then the number of bytes. 0 at the end of the stream. `buf.slice(len..)` appends.
+            ///
+            /// # Cancel safety
+            ///
+            /// No byte is lost: what a dropped read receives is received by the next call. The
+            /// buffer is.
+            ///
+            /// # Errors
+            ///
+            /// Those of `recv(2)`; the error carries the buffer.
+            #[doc(alias = "IORING_OP_RECV")]
+            pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
+                Read::new(&mut self.receiver, buf)
+            }
+
+            /// Receives until `buf` is full to its capacity.
+            ///
+            /// # Cancel safety
+            ///
+            /// Not cancel safe: bytes that had been received into the buffer are lost with it.
+            ///
+            /// # Errors
+            ///
+            /// `UnexpectedEof` if the stream ends before, and those of `recv(2)`; the error carries
+            /// the buffer.
+            pub fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B> {
+                ReadExact::new(&mut self.receiver, buf)
+            }
+
+            /// Sends bytes of `buf`, as many as the kernel takes at once, and returns how many.
+            ///
+            /// # Cancel safety
+            ///
+            /// A write that is dropped in flight may have sent a part. The next write waits for its
+            /// end, so bytes never mix, and then fails once with [`WriteAbandoned`], which says how
+            /// much was sent.
+            ///
+            /// # Errors
+            ///
+            /// Those of `send(2)`, for instance `BrokenPipe`, and [`WriteAbandoned`]; the error
+            /// carries the buffer.
+            #[doc(alias = "IORING_OP_SEND")]
+            pub fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B> {
+                Write::new(&mut self.transmitter, buf)
+            }
+
+            /// Sends all of `buf` and gives it back.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`write`](Self::write).
+            ///
+            /// # Errors
+            ///
+            /// As [`write`](Self::write).
+            #[doc(alias = "IORING_OP_SEND")]
+            pub fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
+                WriteAll::new(&mut self.transmitter, buf)
+            }
+
+            /// Ends the receiving side, the sending side, or both. The peer sees the end of the
+            /// stream when the sending side ends.
+            ///
+            /// # Cancel safety
+            ///
+            /// Once polled it happens, also if the future is dropped.
+            ///
+            /// # Errors
+            ///
+            /// Those of `shutdown(2)`, for instance `NotConnected`.
+            #[doc(alias = "IORING_OP_SHUTDOWN")]
+            pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
+                submit(op::Shutdown::new(self.fd().clone(), how))
+            }
+
+            /// Closes the stream, and waits until the kernel has given back what was in flight.
+            /// Dropping a stream closes it, too, without waiting.
+            ///
+            /// # Cancel safety
+            ///
+            /// The stream is closed also if the future is dropped.
+            ///
+            /// # Errors
+            ///
+            /// Those of `close(2)`.
+            #[doc(alias = "IORING_OP_CLOSE")]
+            pub async fn close(self) -> io::Result<()> {
+                let fd = self.finish().await?.0;
+                submit(op::Close::new(fd)).await
+            }
+
+            /// Takes the stream off this shard: what is in flight is cancelled, what had been
+            /// received goes along. The result is `Send`; `into_stream` makes it a stream again, on
+            /// any shard.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropped before its end, the stream is closed.
+            ///
+            /// # Errors
+            ///
+            /// The runtime has ended.
+            pub async fn detach(self) -> io::Result<$detached> {
+                let (fd, received) = self.finish().await?;
+                Ok($detached { fd, received })
+            }
+
+            async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
+                drop(self.transmitter.finish().await);
+                let (fd, received) = self.receiver.finish().await?;
+                let fd = fd.try_unwrap().map_err(|fd| {
+                    io::Error::other(format!("{} operations still use the stream", fd.users() - 1))
+                })?;
+                Ok((fd, received))
+            }
+
+            /// Parts the stream into a receiving and a sending half, which two tasks can use.
+            pub fn into_split(self) -> ($read_half, $write_half) {
+                let $stream { receiver, transmitter } = self;
+                ($read_half { receiver }, $write_half { transmitter })
+            }
+
+            /// The address of this end.
+            ///
+            /// # Errors
+            ///
+            /// Those of `getsockname(2)`.
+            pub fn local_addr(&self) -> io::Result<$address> {
+                $to_address(sys::socket::local_addr(self.fd().as_fd())?)
+            }
+
+            /// The address of the other end. Asks the kernel.
+            ///
+            /// # Errors
+            ///
+            /// Those of `getpeername(2)`.
+            pub fn peer_addr(&self) -> io::Result<$address> {
+                $to_address(sys::socket::peer_addr(self.fd().as_fd())?)
+            }
+        }
+
+        impl $read_half {
+            /// As the stream's `recv`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Nothing is lost.
+            ///
+            /// # Errors
+            ///
+            /// Those of `recv(2)`.
+            pub fn recv(&mut self) -> Recv<'_> {
+                Recv::new(&mut self.receiver)
+            }
+
+            /// As the stream's `read`.
+            ///
+            /// # Cancel safety
+            ///
+            /// No byte is lost; the buffer is.
+            ///
+            /// # Errors
+            ///
+            /// Those of `recv(2)`; the error carries the buffer.
+            pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
+                Read::new(&mut self.receiver, buf)
+            }
+
+            /// As the stream's `read_exact`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Not cancel safe: bytes in the buffer are lost with it.
+            ///
+            /// # Errors
+            ///
+            /// `UnexpectedEof`, and those of `recv(2)`; the error carries the buffer.
+            pub fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B> {
+                ReadExact::new(&mut self.receiver, buf)
+            }
+        }
+
+        impl $write_half {
+            /// As the stream's `write`.
+            ///
+            /// # Cancel safety
+            ///
+            /// As the stream's `write`.
+            ///
+            /// # Errors
+            ///
+            /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffer.
+            pub fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B> {
+                Write::new(&mut self.transmitter, buf)
+            }
+
+            /// As the stream's `write_all`.
+            ///
+            /// # Cancel safety
+            ///
+            /// As the stream's `write`.
+            ///
+            /// # Errors
+            ///
+            /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffer.
+            pub fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
+                WriteAll::new(&mut self.transmitter, buf)
+            }
+
+            /// As the stream's `shutdown`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Once polled it happens, also if the future is dropped.
+            ///
+            /// # Errors
+            ///
+            /// Those of `shutdown(2)`.
+            pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
+                submit(op::Shutdown::new(self.transmitter.fd().clone(), how))
+            }
+        }
+
+        impl $detached {
+            /// The stream, on this shard. What had been received before comes first.
+            pub fn into_stream(self) -> $stream {
+                let fd = SharedFd::from(self.fd);
+                let receiver = Receiver::with_rest(fd.clone(), self.received);
+                $stream { receiver, transmitter: Transmitter::new(fd) }
+            }
+        }
+
+        impl From<OwnedFd> for $stream {
+            /// Takes a connected socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
+            fn from(fd: OwnedFd) -> Self {
+                $stream::from_fd(SharedFd::from(fd))
+            }
+        }
+
+        impl AsFd for $stream {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.fd().expose()
+            }
+        }
+
+        impl fmt::Debug for $stream {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($stream)).field(self.fd()).finish()
+            }
+        }
+
+        impl fmt::Debug for $read_half {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($read_half)).field(self.receiver.fd()).finish()
+            }
+        }
+
+        impl fmt::Debug for $write_half {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($write_half)).field(self.transmitter.fd()).finish()
+            }
+        }
+    };
+}
+
+/// Defines a listener of such streams.
+macro_rules! listener {
+    ($(#[$doc:meta])* $listener:ident, $stream:ident, $address:ty, $to_address:expr) => {
+        $(#[$doc])*
+        pub struct $listener {
+            acceptor: Acceptor,
+        }
+
+        impl $listener {
+            /// The next connection. Several tasks may wait; they are served in the order of their
+            /// coming.
+            ///
+            /// Connections that broke before they were accepted are passed over. Where descriptors
+            /// have run out, it waits until some come free; connections wait in the backlog, and
+            /// the log says so once.
+            ///
+            /// # Cancel safety
+            ///
+            /// No connection is lost: one that comes after the future was dropped is accepted by
+            /// the next call.
+            ///
+            /// # Errors
+            ///
+            /// Those of `accept(2)` that concern the listener itself.
+            #[doc(alias = "IORING_OP_ACCEPT")]
+            pub fn accept(&self) -> Accept<'_, $stream> {
+                Accept::new(&self.acceptor, $stream::from_fd)
+            }
+
+            /// All connections, as a stream that does not end.
+            ///
+            /// # Cancel safety
+            ///
+            /// No connection is lost.
+            ///
+            /// # Errors
+            ///
+            /// As [`accept`](Self::accept).
+            pub fn incoming(&self) -> Incoming<'_, $stream> {
+                Incoming::new(&self.acceptor, $stream::from_fd)
+            }
+
+            /// The address that is listened on.
+            ///
+            /// # Errors
+            ///
+            /// Those of `getsockname(2)`.
+            pub fn local_addr(&self) -> io::Result<$address> {
+                $to_address(sys::socket::local_addr(self.acceptor.fd().as_fd())?)
+            }
+        }
+
+        impl From<OwnedFd> for $listener {
+            /// Takes a listening socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
+            fn from(fd: OwnedFd) -> Self {
+                $listener { acceptor: Acceptor::new(SharedFd::from(fd)) }
+            }
+        }
+
+        impl AsFd for $listener {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.acceptor.fd().expose()
+            }
+        }
+
+        impl fmt::Debug for $listener {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($listener)).field(self.acceptor.fd()).finish()
+            }
+        }
+    };
+}
+
+pub(super) use {listener, stream};

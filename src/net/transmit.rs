@@ -1,0 +1,226 @@
+//! The sending half of every stream: one write at a time, and what became of the last one.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::buf::{BufError, BufResult, IoBuf};
+use crate::driver::{IoFuture, SharedFd, Submit, submit};
+use crate::op;
+
+/// What a stream keeps for sending.
+pub(super) struct Transmitter {
+    fd: SharedFd,
+    /// A write that was dropped in flight. The next one waits for its end.
+    dropped: Option<Pin<Box<dyn Future<Output = usize>>>>,
+    /// A write ended in the middle, with so many bytes sent, and the caller does not know.
+    abandoned: Option<usize>,
+}
+
+/// A write was dropped, or timed out, before it had ended. Only the caller can know what the peer
+/// should see next, so the next write fails once with this, as an [`io::Error`]'s inner error.
+///
+/// The stream itself is in order: a later write is sent after what had been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteAbandoned {
+    /// Bytes of the abandoned write that the kernel had taken.
+    pub written: usize,
+}
+
+impl WriteAbandoned {
+    /// What an error of a write says of an earlier one, if it is such an error.
+    pub fn of(error: &io::Error) -> Option<WriteAbandoned> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl fmt::Display for WriteAbandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "an earlier write was dropped after {} bytes; what the peer should see next is for the \
+             caller to decide",
+            self.written
+        )
+    }
+}
+
+impl std::error::Error for WriteAbandoned {}
+
+impl Transmitter {
+    pub(super) fn new(fd: SharedFd) -> Self {
+        Transmitter { fd, dropped: None, abandoned: None }
+    }
+
+    pub(super) fn fd(&self) -> &SharedFd {
+        &self.fd
+    }
+
+    /// Waits until an abandoned write has ended. The error tells of it, once.
+    pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(dropped) = &mut self.dropped {
+            self.abandoned = Some(std::task::ready!(dropped.as_mut().poll(cx)));
+            self.dropped = None;
+        }
+        match self.abandoned.take() {
+            Some(written) => Poll::Ready(Err(io::Error::other(WriteAbandoned { written }))),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// A write ended in the middle, by a way that gave no count to the caller.
+    pub(super) fn set_abandoned(&mut self, written: usize) {
+        self.abandoned = Some(written);
+    }
+
+    /// A write was dropped in flight, when `before` bytes had been sent.
+    fn keep<B: IoBuf>(&mut self, mut send: Submit<op::Send<B>>, before: usize) {
+        send.expire();
+        self.dropped = Some(Box::pin(async move {
+            match (&mut send).await {
+                Ok((count, _)) => before + count,
+                Err(_) => before,
+            }
+        }));
+    }
+
+    /// Waits until nothing is in flight.
+    pub(super) async fn finish(mut self) -> SharedFd {
+        if let Some(dropped) = self.dropped.take() {
+            dropped.await;
+        }
+        self.fd.clone()
+    }
+}
+
+/// One write, or as many as it takes to send all.
+struct Sending<'a, B: IoBuf> {
+    transmitter: &'a mut Transmitter,
+    buf: Option<B>,
+    send: Option<Submit<op::Send<B>>>,
+    sent: usize,
+    all: bool,
+    expired: bool,
+}
+
+impl<'a, B: IoBuf> Sending<'a, B> {
+    fn new(transmitter: &'a mut Transmitter, buf: B, all: bool) -> Self {
+        Sending { transmitter, buf: Some(buf), send: None, sent: 0, all, expired: false }
+    }
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+        loop {
+            if let Some(buf) = self.buf.take() {
+                match self.transmitter.poll_clear(cx) {
+                    Poll::Pending => {
+                        self.buf = Some(buf);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(BufError::new(error, buf))),
+                    Poll::Ready(Ok(())) => {}
+                }
+                if self.all && buf.bytes_len() == self.sent {
+                    return Poll::Ready(Ok((self.sent, buf)));
+                }
+                let fd = self.transmitter.fd.clone();
+                let mut send = submit(op::Send::new(fd, buf, self.sent));
+                if self.expired {
+                    send.expire();
+                }
+                self.send = Some(send);
+            }
+            let send = self.send.as_mut().expect("a future is not polled after its end");
+            let result = std::task::ready!(Pin::new(send).poll(cx));
+            self.send = None;
+            match result {
+                Ok((count, buf)) => {
+                    self.sent += count;
+                    if !self.all || self.sent == buf.bytes_len() {
+                        return Poll::Ready(Ok((self.sent, buf)));
+                    }
+                    if count == 0 {
+                        let error = io::Error::from(io::ErrorKind::WriteZero);
+                        return Poll::Ready(Err(BufError::new(error, buf)));
+                    }
+                    self.buf = Some(buf);
+                }
+                Err(failed) => {
+                    if self.expired && self.sent > 0 {
+                        self.transmitter.set_abandoned(self.sent);
+                    }
+                    return Poll::Ready(Err(failed));
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        self.expired = true;
+        if let Some(send) = &mut self.send {
+            send.expire();
+        }
+    }
+}
+
+impl<B: IoBuf> Drop for Sending<'_, B> {
+    fn drop(&mut self) {
+        if let Some(send) = self.send.take()
+            && send.in_flight()
+        {
+            self.transmitter.keep(send, self.sent);
+        }
+    }
+}
+
+/// The future of `write`.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct Write<'a, B: IoBuf>(Sending<'a, B>);
+
+impl<'a, B: IoBuf> Write<'a, B> {
+    pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
+        Write(Sending::new(transmitter, buf, false))
+    }
+}
+
+impl<B: IoBuf> Future for Write<'_, B> {
+    type Output = BufResult<usize, B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+impl<B: IoBuf> IoFuture for Write<'_, B> {
+    fn expire(&mut self) {
+        self.0.expire();
+    }
+}
+
+/// The future of `write_all`.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B>);
+
+impl<'a, B: IoBuf> WriteAll<'a, B> {
+    pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
+        WriteAll(Sending::new(transmitter, buf, true))
+    }
+}
+
+impl<B: IoBuf> Future for WriteAll<'_, B> {
+    type Output = Result<B, BufError<B>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map(|result| result.map(|(_, buf)| buf))
+    }
+}
+
+impl<B: IoBuf> IoFuture for WriteAll<'_, B> {
+    fn expire(&mut self) {
+        self.0.expire();
+    }
+}

@@ -1,0 +1,108 @@
+//! Unix sockets: `unix(7)`.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Type};
+
+#[cfg(doc)]
+use super::WriteAbandoned;
+use super::accept::{Accept, Acceptor, Incoming};
+use super::receive::{Read, ReadExact, Receiver, Recv};
+use super::stream::{listener, stream};
+use super::transmit::{Transmitter, Write, WriteAll};
+use crate::buf::{IoBuf, IoBufMut};
+use crate::driver::{self, IoFuture, SharedFd, submit};
+use crate::{op, sys};
+
+stream! {
+    /// A connection between two processes of one machine, or within one. It costs about a quarter
+    /// of a TCP connection over loopback.
+    UnixStream, UnixReadHalf, UnixWriteHalf, UnixDetached,
+    Option<PathBuf>, path,
+    "use corering::net::UnixStream;
+
+corering::block_on(async {
+    let (mut one, mut other) = UnixStream::pair()?;
+    one.write_all(\"hello\").await?;
+    assert_eq!(&*other.recv().await?, b\"hello\");
+    Ok::<(), std::io::Error>(())
+})?;
+# Ok::<(), std::io::Error>(())"
+}
+
+listener! {
+    /// A Unix socket that listens.
+    UnixListener, UnixStream, Option<PathBuf>, path
+}
+
+/// Connections that wait to be accepted, at most.
+const BACKLOG: i32 = 4096;
+
+/// `None` for a socket without a name.
+fn path(address: SockAddr) -> io::Result<Option<PathBuf>> {
+    Ok(address.as_pathname().map(Path::to_owned))
+}
+
+impl UnixStream {
+    /// Connects to the socket of a path.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the attempt is given up and the socket closed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `connect(2)`, for instance `NotFound`; on epoll `WouldBlock` if the listener's
+    /// backlog is full, since the kernel does not tell when there is room.
+    #[doc(alias = "IORING_OP_CONNECT")]
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        let address = SockAddr::unix(path)?;
+        let nonblocking = !driver::current()?.is_uring();
+        let fd = submit(op::Socket::new(Domain::UNIX, Type::STREAM, None, nonblocking)).await?;
+        submit(op::Connect::new(fd.clone(), address)).await?;
+        Ok(UnixStream::from_fd(fd))
+    }
+
+    /// Two streams that are connected with each other.
+    ///
+    /// # Errors
+    ///
+    /// Those of `socketpair(2)`.
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+        Ok((OwnedFd::from(one).into(), OwnedFd::from(other).into()))
+    }
+}
+
+impl UnixListener {
+    /// Listens on a path, which must not exist. The file stays when the listener is gone; remove it
+    /// then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing listens.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if there is a file of that path, and the others of `socket(2)`, `bind(2)` and
+    /// `listen(2)`; the text names the path.
+    pub async fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        let path = path.as_ref();
+        let fd = listen_on(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+        })?;
+        Ok(UnixListener { acceptor: Acceptor::new(fd) })
+    }
+}
+
+fn listen_on(path: &Path) -> io::Result<SharedFd> {
+    let nonblocking = !driver::current()?.is_uring();
+    let fd = sys::socket::open(Domain::UNIX, Type::STREAM, None, nonblocking)?;
+    sys::socket::bind(fd.as_fd(), &SockAddr::unix(path)?)?;
+    sys::socket::listen(fd.as_fd(), BACKLOG)?;
+    Ok(SharedFd::opened(fd, nonblocking))
+}
