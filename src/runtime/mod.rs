@@ -12,6 +12,7 @@ mod choice;
 mod shards;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod test_support;
 
 pub use across::{ShardError, ShardReceiver, ShardSender, shard_channel};
 pub use blocking::{BlockingHandle, spawn_blocking};

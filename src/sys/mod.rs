@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod exit;
 pub(crate) mod fork;
 pub(crate) mod limits;
 pub(crate) mod log;
