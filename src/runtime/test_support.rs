@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::driver::{self, Metrics, submit};
 use crate::op;
-use crate::runtime::{Driver, Runtime};
+use crate::runtime::{Driver, Runtime, ShutdownReport};
 use crate::sys::exit;
 
 /// Names the drivers, separated by commas.
@@ -62,14 +62,15 @@ where
     }
     // The body is gone and its tasks are cancelled: whatever is left now is left for good.
     let report = runtime.end(runtime.times.shutdown);
-    let left = left_behind(&runtime.metrics(), report.leaked_operations);
+    let left = left_behind(&runtime.metrics(), &report);
     assert!(left.is_empty(), "on {driver}, the body left behind: {}", left.join(", "));
 }
 
 /// What a runtime still holds after its end, in words.
-fn left_behind(metrics: &Metrics, leaked_operations: usize) -> Vec<String> {
+fn left_behind(metrics: &Metrics, report: &ShutdownReport) -> Vec<String> {
     [
-        ("operations in flight", leaked_operations as u64),
+        ("operations in flight", report.leaked_operations as u64),
+        ("closures on the pool", report.running_closures as u64),
         ("slots", metrics.slots_in_use),
         ("buffers of the group", metrics.group_buffers_out),
         ("lent buffers", metrics.lent_buffers_out),
@@ -198,9 +199,9 @@ extern "C" fn report() {
 
 #[cfg(test)]
 mod tests {
-    use super::{left_behind, parse_drivers};
+    use super::{current_driver, drivers, left_behind, parse_drivers};
     use crate::driver::Metrics;
-    use crate::runtime::Driver;
+    use crate::runtime::{Driver, ShutdownReport};
 
     #[test]
     fn drivers_run_once_each_in_the_order_named() {
@@ -222,8 +223,15 @@ mod tests {
 
     #[test]
     fn what_is_left_behind_is_counted_in_words() {
+        let nothing = ShutdownReport::default();
         let metrics = Metrics { slots_in_use: 2, lent_buffers_out: 1, ..Metrics::default() };
-        assert_eq!(left_behind(&metrics, 0), ["2 slots", "1 lent buffers"]);
-        assert_eq!(left_behind(&Metrics::default(), 0), [""; 0]);
+        assert_eq!(left_behind(&metrics, &nothing), ["2 slots", "1 lent buffers"]);
+        assert_eq!(left_behind(&Metrics::default(), &nothing), [""; 0]);
+    }
+
+    // A second copy of the library, which the tests of this package also link, would panic here.
+    #[corering::test]
+    async fn the_attribute_of_a_unit_test_runs_the_library_under_test() {
+        assert!(drivers().contains(&current_driver()));
     }
 }
