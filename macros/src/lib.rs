@@ -26,10 +26,15 @@ use proc_macro::TokenStream;
 ///
 /// # Examples
 ///
-/// ```text
+/// ```
+/// use corering::net::{TcpListener, TcpStream};
+///
 /// #[corering::main]
 /// async fn main() -> std::io::Result<()> {
-///     println!("{}", String::from_utf8_lossy(&corering::fs::read("/proc/version").await?));
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     listener.accept().await?.write_all("hello").await?;
+///     assert_eq!(&*client.recv().await?, b"hello");
 ///     Ok(())
 /// }
 /// ```
@@ -53,10 +58,14 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```text
+/// ```
+/// use corering::net::UnixStream;
+///
 /// #[corering::test]
-/// async fn an_empty_file_reads_as_empty() -> std::io::Result<()> {
-///     assert!(corering::fs::read("/dev/null").await?.is_empty());
+/// async fn a_closed_peer_reads_as_the_end() -> std::io::Result<()> {
+///     let (mut own, peer) = UnixStream::pair()?;
+///     drop(peer);
+///     assert!(own.recv().await?.is_empty());
 ///     Ok(())
 /// }
 /// ```
