@@ -38,7 +38,12 @@ struct Arguments {
     #[arg(long, default_value_t = 150)]
     slice_ms: u64,
     /// The servers to compare, the first of them twice.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "tokio,raw-uring,raw-epoll")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "uring,epoll,tokio,raw-uring,raw-epoll"
+    )]
     servers: Vec<Server>,
     /// The servers that the others are compared with.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "tokio,raw-uring")]

@@ -1,5 +1,5 @@
-//! Echo servers to measure: what a user would pick, and the two loops that a person would write by
-//! hand, which are the limit.
+//! Echo servers to measure: corering on both drivers, what a user would pick instead, and the two
+//! loops that a person would write by hand, which are the limit.
 //!
 //! Each sends back what it receives, without Nagle's delay, on one thread. Each is the strongest
 //! honest version of itself; its file says what was tuned.
@@ -21,6 +21,10 @@ use crate::process::LISTENING;
 /// Which program serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
+    /// corering on io_uring
+    Uring,
+    /// corering on epoll
+    Epoll,
     /// tokio's current-thread runtime
     Tokio,
     /// A hand-written loop on io_uring
@@ -61,6 +65,8 @@ pub fn serve(server: Server, options: &Options) -> io::Result<Infallible> {
     drop(output);
     let is_tcp = matches!(address, Address::Tcp(_));
     match server {
+        Server::Uring => Err(io::Error::other("not yet")),
+        Server::Epoll => Err(io::Error::other("not yet")),
         Server::Tokio => tokio_echo::serve(listener, is_tcp, options.message_size),
         Server::RawUring => raw_uring::serve(listener, options.message_size),
         Server::RawEpoll => raw_epoll::serve(listener),
