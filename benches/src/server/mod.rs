@@ -4,6 +4,7 @@
 //! Each sends back what it receives, without Nagle's delay, on one thread. Each is the strongest
 //! honest version of itself; its file says what was tuned.
 
+mod corering_echo;
 mod raw_epoll;
 mod raw_uring;
 mod tokio_echo;
@@ -65,8 +66,8 @@ pub fn serve(server: Server, options: &Options) -> io::Result<Infallible> {
     drop(output);
     let is_tcp = matches!(address, Address::Tcp(_));
     match server {
-        Server::Uring => Err(io::Error::other("not yet")),
-        Server::Epoll => Err(io::Error::other("not yet")),
+        Server::Uring => corering_echo::serve(corering::Driver::Uring, listener, is_tcp),
+        Server::Epoll => corering_echo::serve(corering::Driver::Epoll, listener, is_tcp),
         Server::Tokio => tokio_echo::serve(listener, is_tcp, options.message_size),
         Server::RawUring => raw_uring::serve(listener, options.message_size),
         Server::RawEpoll => raw_epoll::serve(listener),
