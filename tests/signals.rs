@@ -3,49 +3,92 @@
 #[path = "common/child.rs"]
 mod child;
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-
 use child::Child;
-use corering::signal;
+use corering::{Driver, Runtime, signal};
+use futures_util::poll;
+
+/// Runs a body in a child process, once on each driver that tests run on.
+fn in_a_child<F: Future<Output = ()>>(test: &str, body: impl Fn() -> F) {
+    if !child::is_child() {
+        return Child::of(test).passes();
+    }
+    for driver in corering::test_support::drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("the driver was asked for");
+        runtime.block_on(body());
+    }
+}
 
 #[test]
 fn ctrl_c_completes_at_sigint_and_terminate_does_not() {
-    if !child::is_child() {
-        return Child::of("ctrl_c_completes_at_sigint_and_terminate_does_not").passes();
-    }
-    let mut terminated = pin!(signal::terminate());
-    let interrupted = signal::ctrl_c();
-    raise(libc::SIGINT);
-    wait(interrupted).expect("the handler is installed");
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(terminated.as_mut().poll(&mut context).is_pending());
+    in_a_child("ctrl_c_completes_at_sigint_and_terminate_does_not", || async {
+        let mut terminated = signal::terminate();
+        let interrupted = signal::ctrl_c();
+        raise(libc::SIGINT);
+        interrupted.await.expect("the handler is installed");
+        assert!(poll!(&mut terminated).is_pending());
+    });
 }
 
 #[test]
 fn shutdown_completes_at_either_signal() {
-    if !child::is_child() {
-        return Child::of("shutdown_completes_at_either_signal").passes();
-    }
-    for number in [libc::SIGINT, libc::SIGTERM] {
+    in_a_child("shutdown_completes_at_either_signal", || async {
+        for number in [libc::SIGINT, libc::SIGTERM] {
+            let stopped = signal::shutdown();
+            raise(number);
+            stopped.await.expect("the handler is installed");
+        }
+    });
+}
+
+#[test]
+fn a_signal_wakes_a_shard_that_sleeps() {
+    in_a_child("a_signal_wakes_a_shard_that_sleeps", || async {
         let stopped = signal::shutdown();
-        raise(number);
-        wait(stopped).expect("the handler is installed");
+        let process = std::process::id() as i32;
+        // Another thread, so that the shard may have gone to sleep by then or not.
+        let sender = std::thread::spawn(move || kill(process, libc::SIGTERM));
+        stopped.await.expect("the handler is installed");
+        sender.join().expect("kill does not panic");
+    });
+}
+
+#[test]
+fn every_shard_gets_the_signal() {
+    if !child::is_child() {
+        return Child::of("every_shard_gets_the_signal").passes();
+    }
+    for driver in corering::test_support::drivers() {
+        let builder = Runtime::builder().driver(driver).shards(3).oversubscribe(true);
+        let told = builder.run(|shard| async move {
+            let stopped = signal::shutdown();
+            // The last one to answer has installed its listener, and so have the others.
+            for other in 0..shard.count() {
+                shard.submit_to(other, || async {}).await.expect("all shards serve");
+            }
+            if shard.id() == 0 {
+                raise(libc::SIGTERM);
+            }
+            stopped.await.is_ok()
+        });
+        assert_eq!(told.expect("three shards can be started"), [true; 3], "on {driver}");
     }
 }
 
 #[test]
 fn a_dropped_future_takes_the_signal_from_no_other() {
-    if !child::is_child() {
-        return Child::of("a_dropped_future_takes_the_signal_from_no_other").passes();
-    }
-    let (kept, dropped) = (signal::ctrl_c(), signal::ctrl_c());
-    raise(libc::SIGINT);
-    drop(dropped);
-    wait(kept).expect("the handler is installed");
+    in_a_child("a_dropped_future_takes_the_signal_from_no_other", || async {
+        let (kept, dropped) = (signal::ctrl_c(), signal::ctrl_c());
+        raise(libc::SIGINT);
+        drop(dropped);
+        kept.await.expect("the handler is installed");
+    });
+}
+
+#[test]
+fn outside_a_runtime_the_future_is_an_error() {
+    in_a_child("outside_a_runtime_the_future_is_an_error", || async {});
+    let error = futures_util::FutureExt::now_or_never(signal::ctrl_c()).expect("it does not wait");
+    assert!(error.expect_err("nobody would wake it").to_string().contains("no corering runtime"));
 }
 
 #[test]
@@ -63,20 +106,22 @@ fn a_forked_child_ends_at_the_signal_as_by_default() {
     if !child::is_child() {
         return Child::of("a_forked_child_ends_at_the_signal_as_by_default").passes();
     }
-    let mut terminated = pin!(signal::terminate());
-    // SAFETY: the child calls nothing that is not async-signal-safe.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        raise(libc::SIGTERM);
-        // SAFETY: _exit takes no pointer and runs no destructor.
-        unsafe { libc::_exit(0) };
-    }
-    let mut status = 0;
-    // SAFETY: the pointer leads to an integer that outlives the call.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM, "{status}");
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(terminated.as_mut().poll(&mut context).is_pending(), "the parent got the signal");
+    let runtime = Runtime::builder().driver(Driver::Epoll).build().expect("epoll is there");
+    runtime.block_on(async {
+        let mut terminated = signal::terminate();
+        // SAFETY: the child calls nothing that is not async-signal-safe.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            raise(libc::SIGTERM);
+            // SAFETY: _exit takes no pointer and runs no destructor.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: the pointer leads to an integer that outlives the call.
+        assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM, "{status}");
+        assert!(poll!(&mut terminated).is_pending(), "the parent got the signal");
+    });
 }
 
 fn raise(number: libc::c_int) {
@@ -84,21 +129,7 @@ fn raise(number: libc::c_int) {
     assert_eq!(unsafe { libc::raise(number) }, 0);
 }
 
-/// Waits on this thread, without a runtime: signals need none.
-fn wait<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
+fn kill(process: i32, number: libc::c_int) {
+    // SAFETY: kill takes no pointer.
+    assert_eq!(unsafe { libc::kill(process, number) }, 0);
 }

@@ -37,6 +37,7 @@ pub(crate) use submit::{Submit, submit, was_cancelled};
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -46,12 +47,12 @@ use self::jobs::Finished;
 use self::metrics::Counters;
 use self::readiness::Registrations;
 use self::slots::{Effects, Slots};
-use self::uring::Uring;
+use self::uring::{DOORBELL, SIGNALS, Uring};
 use crate::buf::{BufferGroup, LentBuffers};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::ring::{Cqe, Ring};
 use crate::sys::support::Support;
-use crate::sys::{clock, fork};
+use crate::sys::{clock, fork, signal};
 use crate::util::linked_slab::Key;
 use crate::util::mailbox::Mailbox;
 use crate::util::pool::Pool;
@@ -116,6 +117,8 @@ pub(crate) struct Driver {
     is_uring: bool,
     support: Option<Support>,
     fork_generation: u32,
+    /// The doorbell of signals is watched.
+    watches_signals: Cell<bool>,
     /// No operation starts any more.
     ended: Cell<bool>,
     /// Kept between rounds for its capacity.
@@ -184,15 +187,12 @@ impl Driver {
         let (system, support) = match parts.backend {
             Backend::Uring { ring, support } => {
                 let mut uring = Uring::new(ring, support);
-                uring.watch_doorbell(parts.mailbox.doorbell(), &counters);
+                uring.watch(parts.mailbox.doorbell(), DOORBELL, &counters);
                 (System::Uring(uring), Some(support))
             }
             Backend::Epoll => {
                 let epoll = Epoll::new()?;
-                epoll.add(
-                    std::os::fd::AsRawFd::as_raw_fd(&parts.mailbox.doorbell()),
-                    uring::DOORBELL,
-                )?;
+                epoll.add(parts.mailbox.doorbell().as_raw_fd(), DOORBELL)?;
                 (System::Epoll(epoll), None)
             }
         };
@@ -214,6 +214,7 @@ impl Driver {
             is_uring: support.is_some(),
             support,
             fork_generation: fork::fork_generation(),
+            watches_signals: Cell::new(false),
             ended: Cell::new(false),
             effects: RefCell::default(),
             cqes: RefCell::default(),
@@ -315,6 +316,22 @@ impl Driver {
             metrics.group_buffers_out = group.out() as u64;
         }
         metrics
+    }
+
+    /// Lets signals wake this shard.
+    pub(crate) fn watch_signals(&self) {
+        let Some(doorbell) = signal::doorbell() else { return };
+        if self.watches_signals.replace(true) {
+            return;
+        }
+        match &mut self.state.borrow_mut().system {
+            Some(System::Uring(uring)) => uring.watch(doorbell, SIGNALS, &self.counters),
+            // It can fail only for want of memory or watches; the next to wait tries again.
+            Some(System::Epoll(epoll)) => {
+                self.watches_signals.set(epoll.add(doorbell.as_raw_fd(), SIGNALS).is_ok());
+            }
+            None => {}
+        }
     }
 
     /// Arms a timer. The waker is woken once the deadline has passed.

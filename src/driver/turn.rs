@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::metrics::count;
 use super::slots::{Completed, Effects};
-use super::uring::{CANCEL, DOORBELL};
+use super::uring::{CANCEL, DOORBELL, SIGNALS};
 use super::{Driver, GroupState, State, System};
-use crate::sys::clock;
 use crate::sys::ring::{Cqe, Wait};
+use crate::sys::{clock, signal};
 use crate::util::linked_slab::Key;
 use crate::util::unwind::shield;
 
@@ -79,7 +79,7 @@ impl Driver {
                         count(&self.counters.completions);
                         // An event of an earlier generation is an event of nobody.
                         let key = Key::from_bits(event.data);
-                        if event.data != DOORBELL
+                        if !matches!(event.data, DOORBELL | SIGNALS)
                             && !registrations.on_events(key, event.events, slots, &mut effects)
                         {
                             count(&self.counters.unknown_completions);
@@ -119,13 +119,18 @@ impl Driver {
         match cqe.user_data {
             // Whether a cancel found its target is told by the target's own completion.
             CANCEL => return,
-            DOORBELL => {
+            DOORBELL | SIGNALS => {
+                let doorbell = match cqe.user_data {
+                    DOORBELL => Some(self.mailbox.doorbell()),
+                    _ => signal::doorbell(),
+                };
                 // The poll of the doorbell has ended, for instance since completions overflowed.
                 if !cqe.more()
                     && !self.ended.get()
-                    && let Some(System::Uring(uring)) = &mut state.system
+                    && let (Some(doorbell), Some(System::Uring(uring))) =
+                        (doorbell, &mut state.system)
                 {
-                    uring.watch_doorbell(self.mailbox.doorbell(), &self.counters);
+                    uring.watch(doorbell, cqe.user_data, &self.counters);
                 }
                 return;
             }

@@ -14,6 +14,7 @@ use crate::sys::support::Support;
 /// `user_data` of completions that belong to no slot. No key is as large.
 pub(super) const DOORBELL: u64 = u64::MAX;
 pub(super) const CANCEL: u64 = u64::MAX - 1;
+pub(super) const SIGNALS: u64 = u64::MAX - 2;
 
 pub(super) struct Uring {
     ring: Ring,
@@ -94,12 +95,12 @@ impl Uring {
         unsafe { self.push(entry, counters) }
     }
 
-    /// Waits for the doorbell, on and on.
-    pub(super) fn watch_doorbell(&mut self, doorbell: BorrowedFd<'_>, counters: &Counters) {
+    /// Waits for a doorbell, on and on.
+    pub(super) fn watch(&mut self, doorbell: BorrowedFd<'_>, user_data: u64, counters: &Counters) {
         let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
         let entry = opcode::PollAdd::new(types::Fd(doorbell.as_raw_fd()), events).multi(true);
         // SAFETY: a poll points at nothing.
-        unsafe { self.push(entry.build().user_data(DOORBELL), counters) }
+        unsafe { self.push(entry.build().user_data(user_data), counters) }
     }
 
     /// One visit to the kernel: submits, waits as told, and reaps into `cqes`. No system call if

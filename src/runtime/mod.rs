@@ -30,7 +30,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::driver::{self, Backend, Job, Metrics, Parts};
-use crate::sys::{clock, log};
+use crate::sys::{clock, log, signal};
 use crate::task::Scheduler;
 use crate::util::mailbox::{Mailbox, Message};
 use crate::util::pool::Pool;
@@ -144,6 +144,7 @@ impl Runtime {
         let counted = &self.driver.counters.polls;
         counted.set(counted.get() + polls);
         self.driver.fire_timers();
+        signal::deliver();
         self.scheduler.receive_foreign_wakes();
         self.run_messages();
         let woken = self.scheduler.take_root_wake();

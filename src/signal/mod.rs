@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
+use crate::driver;
 use crate::sys::signal::Listener;
 
 /// Waits for Ctrl-C, which is `SIGINT`.
@@ -24,7 +25,8 @@ use crate::sys::signal::Listener;
 /// ended by it waits for it again.
 ///
 /// # Errors
-/// If no descriptor (`EMFILE`) or no thread could be had at first use. A later call tries again.
+/// If no descriptor (`EMFILE`) could be had at first use (a later call tries again), or if there is
+/// no runtime on this thread.
 ///
 /// # Examples
 /// ```no_run
@@ -104,7 +106,10 @@ impl Future for Signal {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.listener {
-            Ok(listener) => listener.poll(context).map(Ok),
+            Ok(listener) => {
+                driver::current()?.watch_signals();
+                listener.poll(context).map(Ok)
+            }
             Err(error) => Poll::Ready(Err(error
                 .take()
                 .unwrap_or_else(|| io::Error::other("the error was taken by the poll before")))),

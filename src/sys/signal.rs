@@ -1,43 +1,39 @@
 //! Signals of the process, turned into wakes.
 //!
 //! ```text
-//! handler (any thread)  --bit, eventfd-->  thread `corering-signal`  --Waker-->  tasks of any shard
+//! handler (any thread) --bit, eventfd--> the round of every shard that watches --Waker--> tasks
 //! ```
 //!
-//! The handler may do next to nothing, since it interrupts code that may hold any lock: it sets a bit and
-//! writes to an eventfd. One thread for the whole process, started when the first listener is installed,
-//! waits for that and wakes. It lives as long as the process, as the handler does.
+//! The handler may do next to nothing, since it interrupts code that may hold any lock: it sets a
+//! bit and writes to an eventfd. Every shard on which a task waits for a signal watches that
+//! eventfd beside its own doorbell, edge-triggered; nobody reads it and it is never closed. The
+//! first shard that wakes tells all who wait.
 //!
-//! A child of `fork` has the handler but not the thread. There the handler restores the default and
+//! A child of `fork` has the handler but not the shards. There the handler restores the default and
 //! raises the signal again, so that the child can be ended.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::mem;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use slab::Slab;
 
-use super::signal_mask::SignalsBlocked;
+use super::eventfd::EventFd;
+use crate::util::unwind::shield;
 
-/// Signals that have come and that the thread has not seen yet, one bit each.
+/// Signals that have come and that no shard has seen yet, one bit each.
 static PENDING: AtomicU64 = AtomicU64::new(0);
-/// The eventfd the handler writes to. Set before the first handler is installed, never closed.
-static DOORBELL: AtomicI32 = AtomicI32::new(-1);
-/// The process that has the thread.
+/// What the handler rings. Set before the first handler is installed, never closed.
+static DOORBELL: OnceLock<EventFd> = OnceLock::new();
+/// The process that has the shards.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { listening: false, handled: 0, entries: Slab::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { handled: 0, entries: Slab::new() });
 
 struct Registry {
-    /// The thread runs.
-    listening: bool,
     /// The signals whose handler is installed.
     handled: u64,
     entries: Slab<Entry>,
@@ -59,12 +55,15 @@ impl Listener {
     /// Takes over the signals' handlers, if that has not been done, and listens.
     ///
     /// # Errors
-    /// No descriptor or no thread could be had. Nothing has changed then, and it can be tried again.
+    /// No descriptor could be had. Nothing has changed then, and it can be tried again.
     pub(crate) fn install(signals: &[libc::c_int]) -> io::Result<Self> {
+        // What has come before this moment is not for this listener.
+        deliver();
         let mut registry = registry();
-        if !registry.listening {
-            start_thread()?;
-            registry.listening = true;
+        OWNER.store(process_id(), Ordering::Relaxed);
+        if DOORBELL.get().is_none() {
+            // Under the lock, so nobody else has set it meanwhile.
+            let _ = DOORBELL.set(EventFd::new()?);
         }
         for &signal in signals {
             if registry.handled & bit(signal) == 0 {
@@ -114,51 +113,31 @@ fn bit(signal: libc::c_int) -> u64 {
     1 << signal
 }
 
-fn start_thread() -> io::Result<()> {
-    // SAFETY: eventfd takes no pointer.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    let doorbell = unsafe { OwnedFd::from_raw_fd(fd) };
-    let read = File::from(doorbell.try_clone()?);
-    let _blocked = SignalsBlocked::on_this_thread();
-    thread::Builder::new().name("corering-signal".into()).spawn(move || watch(read))?;
-    OWNER.store(process_id(), Ordering::Relaxed);
-    // From here on the handler may write to it at any time, so it is never closed.
-    DOORBELL.store(doorbell.into_raw_fd(), Ordering::Release);
-    Ok(())
+/// What a shard watches, edge-triggered, to hear of signals. `None` before the first listener.
+pub(crate) fn doorbell() -> Option<BorrowedFd<'static>> {
+    DOORBELL.get().map(AsFd::as_fd)
 }
 
-/// The thread: takes the bits and wakes those who wait for them.
-fn watch(mut doorbell: File) {
-    loop {
-        let mut count = [0; 8];
-        match doorbell.read(&mut count) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                // Only a foreign close of the descriptor leads here.
-                super::log::warn(format_args!("signals are not received any more: {error}"));
-                return;
-            }
+/// Wakes those who wait for a signal that has come. Every shard calls it in every round.
+#[inline]
+pub(crate) fn deliver() {
+    if PENDING.load(Ordering::Relaxed) != 0 {
+        deliver_pending();
+    }
+}
+
+#[cold]
+fn deliver_pending() {
+    let pending = PENDING.swap(0, Ordering::Acquire);
+    let mut wakers = Vec::new();
+    for (_, entry) in &mut registry().entries {
+        if entry.signals & pending != 0 {
+            entry.fired = true;
+            wakers.extend(entry.waker.take());
         }
-        let pending = PENDING.swap(0, Ordering::Acquire);
-        let mut wakers = Vec::new();
-        for (_, entry) in &mut registry().entries {
-            if entry.signals & pending != 0 {
-                entry.fired = true;
-                wakers.extend(entry.waker.take());
-            }
-        }
-        for waker in wakers {
-            // A waker is user code. One that panics must not end the thread for all others; what it
-            // threw is forgotten, since dropping it may panic too.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                mem::forget(payload);
-            }
-        }
+    }
+    for waker in wakers {
+        shield(|| waker.wake());
     }
 }
 
@@ -183,7 +162,10 @@ extern "C" fn handle(signal: libc::c_int) {
     let errno = unsafe { *libc::__errno_location() };
     if OWNER.load(Ordering::Relaxed) == process_id() {
         PENDING.fetch_or(bit(signal), Ordering::Release);
-        ring(DOORBELL.load(Ordering::Acquire));
+        // Reading an initialised lock is an atomic load. Ringing is one write.
+        if let Some(doorbell) = DOORBELL.get() {
+            doorbell.ring();
+        }
     } else {
         // SAFETY: both calls take no pointer; the signal stays blocked until the handler returns.
         unsafe {
@@ -193,12 +175,6 @@ extern "C" fn handle(signal: libc::c_int) {
     }
     // SAFETY: as above. The interrupted code may be about to read it.
     unsafe { *libc::__errno_location() = errno };
-}
-
-fn ring(doorbell: RawFd) {
-    let one = 1_u64.to_ne_bytes();
-    // SAFETY: the pointer and the length describe `one`, which outlives the call.
-    unsafe { libc::write(doorbell, one.as_ptr().cast(), one.len()) };
 }
 
 fn process_id() -> i32 {
@@ -213,6 +189,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::mpsc;
     use std::task::Wake;
+    use std::thread;
 
     /// A waker that sends a message.
     struct Bell(mpsc::Sender<()>);
@@ -226,6 +203,8 @@ mod tests {
     fn raise(signal: libc::c_int) {
         // SAFETY: raise takes no pointer.
         assert_eq!(unsafe { libc::raise(signal) }, 0);
+        // What the round of a shard does.
+        deliver();
     }
 
     /// Each test takes a signal of its own, for the process has one handler for each.
@@ -259,7 +238,7 @@ mod tests {
         let other = Listener::install(&[libc::SIGWINCH]).expect("a handler can be installed");
         raise(libc::SIGWINCH);
         wait(&other);
-        // The thread has seen what came before SIGWINCH, so this one can only see what is new.
+        // All that came before SIGWINCH has been delivered, so this one can only see what is new.
         let late = Listener::install(&[libc::SIGUSR2]).expect("a handler can be installed");
         let mut context = Context::from_waker(Waker::noop());
         assert!(late.poll(&mut context).is_pending());
