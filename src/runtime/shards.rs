@@ -21,7 +21,7 @@ use crate::util::pool::Pool;
 #[derive(Clone)]
 pub struct Shard {
     id: usize,
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    mailboxes: Mailboxes,
     driver: Driver,
 }
 
@@ -103,8 +103,9 @@ impl Builder {
     /// Starts the shards, runs `main` on each, and returns what they return, by number, when all
     /// have ended. A shard whose main future has ended serves the others until theirs have, too.
     ///
-    /// Each shard is a thread, pinned to a processor of its own, unless there are more shards than
-    /// processors (see [`oversubscribe`](Self::oversubscribe)). All run on the same driver.
+    /// Each shard is a thread, the first one the calling thread, pinned to a processor of its own,
+    /// unless there are more shards than processors (see [`oversubscribe`](Self::oversubscribe)).
+    /// All run on the same driver.
     ///
     /// # Errors
     ///
@@ -187,44 +188,36 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
     ))
 }
 
-/// Starts all shards on one driver; either all begin or none.
+/// Starts all shards on one driver; either all begin or none. The first is the calling thread.
 fn run_on<F, Fut, T>(config: &Config, processors: &[usize], main: &F) -> Result<Vec<T>, StartError>
 where
     F: Fn(Shard) -> Fut + Send + Sync,
     Fut: Future<Output = T>,
     T: Send,
 {
-    let pool = config.pool();
-    let all = Arc::new(Mutex::new(Mains { running: config.shards, wakers: Vec::new() }));
+    let start = Start {
+        config,
+        pool: config.pool(),
+        processors,
+        main,
+        all: Arc::new(Mutex::new(Mains { running: config.shards, wakers: Vec::new() })),
+    };
+    let _unpinned_again = affinity::Restore::of_this_thread();
     thread::scope(|scope| {
+        let start = &start;
         let (built, is_built) = mpsc::channel();
         let mut threads = Vec::new();
         let mut begins = Vec::new();
         let mut failed = None;
-        for id in 0..config.shards {
-            let (begin, may_begin) = mpsc::channel::<Arc<[Arc<Mailbox>]>>();
-            let (built, pool, all) = (built.clone(), pool.clone(), all.clone());
-            let processor = processors.get(id).copied();
+        for id in 1..config.shards {
+            let (begin, may_begin) = mpsc::channel::<Mailboxes>();
+            let built = built.clone();
             let run = move || {
-                let runtime = match build(config, pool, processor) {
-                    Ok(runtime) => runtime,
-                    Err(error) => {
-                        let _ = built.send((id, Err(error)));
-                        return None;
-                    }
-                };
+                let runtime = start.build(id).map_err(|error| built.send((id, Err(error)))).ok()?;
                 let _ = built.send((id, Ok(runtime.mailbox().clone())));
                 drop(built);
                 // The sender is gone if another shard could not be started.
-                let mailboxes = may_begin.recv().ok()?;
-                let driver = runtime.driver();
-                let running = Running { all };
-                Some(runtime.block_on(async move {
-                    let output = main(Shard { id, mailboxes, driver }).await;
-                    // The others may still submit to this shard.
-                    running.until_all_have_ended().await;
-                    output
-                }))
+                Some(start.run(id, &runtime, may_begin.recv().ok()?))
             };
             match thread::Builder::new().name(format!("corering-{id}")).spawn_scoped(scope, run) {
                 Ok(thread) => threads.push(thread),
@@ -233,30 +226,73 @@ where
             begins.push(begin);
         }
         drop(built);
-        let mut mailboxes: Vec<Option<Arc<Mailbox>>> = vec![None; config.shards];
+        let first = start.build(0).map_err(|error| failed = Some(error)).ok();
+        let mut mailboxes = vec![first.as_ref().map(|runtime| runtime.mailbox().clone())];
+        mailboxes.resize(config.shards, None);
         for (id, result) in is_built {
             match result {
                 Ok(mailbox) => mailboxes[id] = Some(mailbox),
                 Err(error) => failed = Some(error),
             }
         }
-        if failed.is_none() {
-            let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.into_iter().flatten().collect();
-            for begin in &begins {
-                let _ = begin.send(mailboxes.clone());
-            }
-        }
-        drop(begins);
-        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
         if let Some(error) = failed {
+            drop(begins);
             return Err(error);
         }
-        let output = |end: thread::Result<Option<T>>| match end {
-            Ok(output) => output.expect("every shard began"),
-            Err(payload) => std::panic::resume_unwind(payload),
-        };
-        Ok(ends.into_iter().map(output).collect())
+        let first = first.expect("what could not be built has said why");
+        let mailboxes: Mailboxes = mailboxes.into_iter().flatten().collect();
+        begins.into_iter().for_each(|begin| drop(begin.send(mailboxes.clone())));
+        let mut outputs = vec![start.run(0, &first, mailboxes)];
+        drop(first);
+        for thread in threads {
+            match thread.join() {
+                Ok(output) => outputs.push(output.expect("every shard began")),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
+        }
+        Ok(outputs)
     })
+}
+
+type Mailboxes = Arc<[Arc<Mailbox>]>;
+
+/// What every shard starts from.
+struct Start<'a, F> {
+    config: &'a Config,
+    pool: Arc<Pool<Job>>,
+    /// The processor of each shard; empty if they are not to be pinned.
+    processors: &'a [usize],
+    main: &'a F,
+    all: Arc<Mutex<Mains>>,
+}
+
+impl<F> Start<'_, F> {
+    /// On the thread of the shard.
+    fn build(&self, id: usize) -> Result<Runtime, StartError> {
+        if let Some(&processor) = self.processors.get(id) {
+            affinity::pin_to(processor).map_err(StartError::Other)?;
+        }
+        let backend = match self.config.driver {
+            Driver::Epoll => Backend::Epoll,
+            _ => self.config.open_ring().map_err(StartError::Refused)?,
+        };
+        Runtime::new(backend, self.config, self.pool.clone()).map_err(StartError::Other)
+    }
+
+    fn run<Fut, T>(&self, id: usize, runtime: &Runtime, mailboxes: Mailboxes) -> T
+    where
+        F: Fn(Shard) -> Fut,
+        Fut: Future<Output = T>,
+    {
+        let running = Running { all: self.all.clone() };
+        let shard = Shard { id, mailboxes, driver: runtime.driver() };
+        runtime.block_on(async move {
+            let output = (self.main)(shard).await;
+            // The others may still submit to this shard.
+            running.until_all_have_ended().await;
+            output
+        })
+    }
 }
 
 /// The main futures that have not ended.
@@ -296,19 +332,4 @@ impl Drop for Running {
         drop(mains);
         wakers.into_iter().for_each(Waker::wake);
     }
-}
-
-fn build(
-    config: &Config,
-    pool: Arc<Pool<Job>>,
-    processor: Option<usize>,
-) -> Result<Runtime, StartError> {
-    if let Some(processor) = processor {
-        affinity::pin_to(processor).map_err(StartError::Other)?;
-    }
-    let backend = match config.driver {
-        Driver::Epoll => Backend::Epoll,
-        _ => config.open_ring().map_err(StartError::Refused)?,
-    };
-    Runtime::new(backend, config, pool).map_err(StartError::Other)
 }

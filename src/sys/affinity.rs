@@ -39,8 +39,36 @@ pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
 /// # Errors
 /// `EINVAL` where the CPU does not exist or the cpuset does not allow it.
 pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
-    let mut mask: Vec<Word> = vec![0; (cpu / WORD_BITS + 1).max(MASK_WORDS_FIRST)];
-    mask[cpu / WORD_BITS] |= 1 << (cpu % WORD_BITS);
+    allow(&[cpu])
+}
+
+/// Gives this thread back the CPUs that it had, when dropped.
+pub(crate) struct Restore {
+    cpus: Vec<usize>,
+}
+
+impl Restore {
+    pub(crate) fn of_this_thread() -> Self {
+        // Where they cannot be read, nothing can be pinned either.
+        Restore { cpus: allowed_cpus().unwrap_or_default() }
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if !self.cpus.is_empty() {
+            let _ = allow(&self.cpus);
+        }
+    }
+}
+
+/// Lets this thread run on these CPUs and no others.
+fn allow(cpus: &[usize]) -> io::Result<()> {
+    let last = cpus.iter().copied().max().unwrap_or(0);
+    let mut mask: Vec<Word> = vec![0; (last / WORD_BITS + 1).max(MASK_WORDS_FIRST)];
+    for cpu in cpus {
+        mask[cpu / WORD_BITS] |= 1 << (cpu % WORD_BITS);
+    }
     let bytes = mem::size_of_val(mask.as_slice());
     // SAFETY: the pointer and the length in bytes describe the mask, which outlives the call.
     if unsafe { libc::sched_setaffinity(0, bytes, mask.as_ptr().cast()) } != 0 {
