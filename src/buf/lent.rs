@@ -2,6 +2,7 @@
 //! is lent first, since it is the one that is still in the cache.
 
 use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use super::RecvBuf;
@@ -10,56 +11,61 @@ use super::RecvBuf;
 ///
 /// A buffer is larger than the usual message, so that a short receive says that the socket is
 /// drained. What is received into it stays in it, unless so many are out that holding large
-/// buffers for small messages would cost memory: from there on the bytes are copied into a
-/// vector of their own size, and the large buffer returns at once.
+/// buffers for small messages would cost memory: from there on the bytes are copied into memory of
+/// their own size, and the large buffer returns at once.
 pub(crate) struct LentBuffers {
-    free: RefCell<Vec<Vec<u8>>>,
+    free: RefCell<Vec<Box<Block>>>,
     out: Cell<usize>,
 }
 
-/// Bytes in one buffer: from 128 KiB on, a received message falls out of the level-2 cache before
-/// it is sent.
-const BUFFER_SIZE: usize = 128 * 1024;
+/// The memory of one buffer. From 128 KiB on, a received message falls out of the level-2 cache
+/// before it is sent.
+pub(crate) type Block = [MaybeUninit<u8>; 128 * 1024];
 
 /// As many large buffers may be out, or kept, at a time.
 const BUFFERS_MAX: usize = 16;
 
 impl LentBuffers {
     pub(crate) fn new() -> Rc<Self> {
-        Rc::new(LentBuffers {
-            free: RefCell::new(Vec::with_capacity(BUFFERS_MAX)),
-            out: Cell::new(0),
-        })
+        let free = RefCell::new(Vec::with_capacity(BUFFERS_MAX));
+        Rc::new(LentBuffers { free, out: Cell::new(0) })
     }
 
-    /// The hottest buffer, empty, for one attempt to receive.
-    pub(crate) fn take(&self) -> Vec<u8> {
+    /// The hottest buffer, for one attempt to receive.
+    pub(crate) fn take(&self) -> Box<Block> {
         let hottest = self.free.borrow_mut().pop();
-        hottest.unwrap_or_else(|| Vec::with_capacity(BUFFER_SIZE))
+        // Fresh memory is not touched, so of a large buffer only the pages that were ever received
+        // into are resident.
+        hottest.unwrap_or_else(new_block)
     }
 
     /// The buffer of an attempt that received nothing.
-    pub(crate) fn put_back(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    pub(crate) fn put_back(&self, buffer: Box<Block>) {
         let mut free = self.free.borrow_mut();
         if free.len() < BUFFERS_MAX {
             free.push(buffer);
         }
     }
 
-    /// Lends a buffer in which something was received.
-    pub(crate) fn lend(self: &Rc<Self>, buffer: Vec<u8>) -> RecvBuf {
+    /// Lends a buffer in whose first `len` bytes something was received.
+    ///
+    /// # Safety
+    ///
+    /// Those bytes must be initialised.
+    pub(crate) unsafe fn lend(self: &Rc<Self>, buffer: Box<Block>, len: usize) -> RecvBuf {
         if self.out.get() < BUFFERS_MAX {
             self.out.set(self.out.get() + 1);
-            return RecvBuf::lent(buffer, self.clone());
+            return RecvBuf::lent(buffer, len as u32, self.clone());
         }
-        let exact = RecvBuf::from_vec(buffer.as_slice().to_vec());
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { buffer[..len].assume_init_ref() };
+        let exact = RecvBuf::from_vec(bytes.to_vec());
         self.put_back(buffer);
         exact
     }
 
     /// Takes a lent buffer back.
-    pub(super) fn returned(&self, buffer: Vec<u8>) {
+    pub(super) fn returned(&self, buffer: Box<Block>) {
         self.out.set(self.out.get() - 1);
         self.put_back(buffer);
     }
@@ -68,4 +74,10 @@ impl LentBuffers {
     pub(crate) fn out(&self) -> usize {
         self.out.get()
     }
+}
+
+fn new_block() -> Box<Block> {
+    let block = Box::<Block>::new_uninit();
+    // SAFETY: an array of bytes that need not be initialised is initialised as it is.
+    unsafe { block.assume_init() }
 }

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::{fmt, mem};
 
+use super::lent::Block;
 use super::{BufferGroup, IoBuf, LentBuffers};
 
 /// Received bytes, in memory lent by the shard. It goes back when the value is dropped.
@@ -21,9 +22,9 @@ enum Memory {
     /// A buffer of the group that the kernel picks from.
     Group { group: Rc<BufferGroup>, id: u16 },
     /// A buffer lent for one receive by notification.
-    Lent { buffer: Vec<u8>, home: Rc<LentBuffers> },
+    Lent { buffer: Box<Block>, home: Rc<LentBuffers> },
     /// Memory of its own.
-    Own(Vec<u8>),
+    Own(Box<[u8]>),
 }
 
 impl RecvBuf {
@@ -33,15 +34,16 @@ impl RecvBuf {
         RecvBuf { memory: Memory::Group { group, id }, begin: 0, end: len }
     }
 
-    pub(super) fn lent(buffer: Vec<u8>, home: Rc<LentBuffers>) -> Self {
-        let end = buffer.len() as u32;
-        RecvBuf { memory: Memory::Lent { buffer, home }, begin: 0, end }
+    /// The first `len` bytes of a lent buffer, which a receive has just filled.
+    pub(super) fn lent(buffer: Box<Block>, len: u32, home: Rc<LentBuffers>) -> Self {
+        debug_assert!(len as usize <= buffer.len());
+        RecvBuf { memory: Memory::Lent { buffer, home }, begin: 0, end: len }
     }
 
     /// Bytes in memory of their own, for instance what a dropped `read` had received.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
         let end = u32::try_from(bytes.len()).expect("one receive is shorter than 4 GiB");
-        RecvBuf { memory: Memory::Own(bytes), begin: 0, end }
+        RecvBuf { memory: Memory::Own(bytes.into_boxed_slice()), begin: 0, end }
     }
 
     /// No bytes: the end of the stream.
@@ -62,7 +64,8 @@ impl RecvBuf {
     fn start(&self) -> *const u8 {
         match &self.memory {
             Memory::Group { group, id } => group.buffer_ptr(*id),
-            Memory::Lent { buffer, .. } | Memory::Own(buffer) => buffer.as_ptr(),
+            Memory::Lent { buffer, .. } => buffer.as_ptr().cast(),
+            Memory::Own(bytes) => bytes.as_ptr(),
         }
     }
 }
@@ -76,7 +79,7 @@ impl Deref for RecvBuf {
     }
 }
 
-// SAFETY: the memory is the group's or a vector's, on the heap; this value is its only user until
+// SAFETY: the memory is the group's, a block's or a vector's, on the heap; this value is its only user until
 // it is dropped, and `begin <= end <= initialised bytes` holds throughout.
 unsafe impl IoBuf for RecvBuf {
     #[inline]
@@ -94,9 +97,9 @@ unsafe impl IoBuf for RecvBuf {
 impl Drop for RecvBuf {
     #[inline]
     fn drop(&mut self) {
-        match &mut self.memory {
-            Memory::Group { group, id } => group.give_back(*id),
-            Memory::Lent { buffer, home } => home.returned(mem::take(buffer)),
+        match mem::replace(&mut self.memory, Memory::Own(Box::default())) {
+            Memory::Group { group, id } => group.give_back(id),
+            Memory::Lent { buffer, home } => home.returned(buffer),
             Memory::Own(_) => {}
         }
     }

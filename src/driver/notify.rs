@@ -87,7 +87,7 @@ impl Driver {
             return Ok(None);
         }
         let mut buffer = self.lent.take();
-        let room = buffer.capacity();
+        let room = buffer.len();
         let arguments =
             [fd.argument(), buffer.as_mut_ptr() as usize, room, libc::MSG_DONTWAIT as usize];
         let call = SysCall::new(libc::SYS_recvfrom, arguments);
@@ -110,8 +110,7 @@ impl Driver {
         }
         if result > 0 {
             // SAFETY: the kernel has written so many bytes from the beginning on.
-            unsafe { buffer.set_len(result as usize) };
-            return Ok(Some(self.lent.lend(buffer)));
+            return Ok(Some(unsafe { self.lent.lend(buffer, result as usize) }));
         }
         self.lent.put_back(buffer);
         if is_would_block(result) {

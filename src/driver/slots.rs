@@ -60,12 +60,19 @@ pub(crate) struct Slot {
     /// The driver cancelled it for back-pressure; the handle arms it again.
     pub(crate) paused: bool,
     pub(crate) waker: Option<Waker>,
-    /// The completion of a single one.
-    cqe: Option<Cqe>,
+    /// The result of a single one that is done.
+    result: i32,
     /// The completions of a multishot that nobody has taken yet, in `Slots::queued`.
     queue: List,
     queue_len: u32,
     abandoned: Option<Box<dyn Abandoned>>,
+}
+
+impl Slot {
+    /// The completion of a single operation. Its flags say nothing that anyone asks for.
+    fn completion(&self, key: Key) -> Cqe {
+        Cqe { user_data: key.to_bits(), result: self.result, flags: 0 }
+    }
 }
 
 /// What is to be done after the borrow of the slots has ended, since it runs the user's code.
@@ -133,7 +140,7 @@ impl Slots {
             cancel_sent: false,
             paused: false,
             waker,
-            cqe: None,
+            result: 0,
             queue: List::EMPTY,
             queue_len: 0,
             abandoned: None,
@@ -178,7 +185,7 @@ impl Slots {
                 // Its slot stays until the registration takes note that it ended.
                 return Completed::Readiness { registration };
             }
-            Kind::Single | Kind::Pool => slot.cqe = Some(cqe),
+            Kind::Single | Kind::Pool => slot.result = cqe.result,
             Kind::Multi { queued_max } => {
                 // The end of a cancelled multishot is not an item, even if it carries a buffer.
                 cancelled = slot.cancel_sent && cqe.result == -libc::ECANCELED;
@@ -210,7 +217,9 @@ impl Slots {
         let mut slot = self.slots.remove(key).expect("the caller has just looked it up");
         let abandoned = slot.abandoned.take().expect("the caller has looked");
         let before = effects.completions.len();
-        effects.completions.extend(slot.cqe);
+        if matches!(slot.kind, Kind::Single | Kind::Pool) {
+            effects.completions.push(slot.completion(key));
+        }
         while let Some(queued) = self.queued.pop_front(&mut slot.queue) {
             effects.completions.extend(self.queued.remove(queued));
         }
@@ -224,7 +233,7 @@ impl Slots {
         if !self.slots.get_mut(key)?.done {
             return None;
         }
-        self.slots.remove(key)?.cqe
+        Some(self.slots.remove(key)?.completion(key))
     }
 
     /// Takes the first waiting completion of a multishot.

@@ -52,8 +52,7 @@ impl Watched {
         Watched { fd: SharedFd::from(fd) }
     }
 
-    /// Waits until a read would not block, or the other end has hung up. A regular file is always
-    /// ready.
+    /// Waits until a read would not block, or the other end has hung up.
     ///
     /// # Cancel safety
     ///
@@ -61,8 +60,7 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// The runtime has ended, or there is none; on the epoll driver `PermissionDenied` for a file
-    /// that is not ready and that epoll cannot watch.
+    /// On the epoll driver `PermissionDenied` for a file that is always ready, as regular files are.
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn readable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
         submit(op::PollAdd::readable(self.fd.clone()))

@@ -99,43 +99,42 @@ impl Transmitter {
 /// One write, or as many as it takes to send all.
 struct Sending<'a, B: IoBuf> {
     transmitter: &'a mut Transmitter,
-    buf: Option<B>,
-    send: Option<Submit<op::Send<B>>>,
+    state: State<B>,
     sent: usize,
     all: bool,
     expired: bool,
 }
 
+enum State<B: IoBuf> {
+    /// Between two sends, or before the first.
+    Ready(B),
+    Sending(Submit<op::Send<B>>),
+    Ended,
+}
+
 impl<'a, B: IoBuf> Sending<'a, B> {
     fn new(transmitter: &'a mut Transmitter, buf: B, all: bool) -> Self {
-        Sending { transmitter, buf: Some(buf), send: None, sent: 0, all, expired: false }
+        Sending { transmitter, state: State::Ready(buf), sent: 0, all, expired: false }
     }
 
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         loop {
-            if let Some(buf) = self.buf.take() {
+            if let State::Ready(_) = self.state {
                 match self.transmitter.poll_clear(cx) {
-                    Poll::Pending => {
-                        self.buf = Some(buf);
-                        return Poll::Pending;
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(cleared) => {
+                        if let Err(failed) = self.begin(cleared) {
+                            return Poll::Ready(failed);
+                        }
                     }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(BufError::new(error, buf))),
-                    Poll::Ready(Ok(())) => {}
                 }
-                if self.all && buf.bytes_len() == self.sent {
-                    return Poll::Ready(Ok((self.sent, buf)));
-                }
-                let fd = self.transmitter.fd.clone();
-                let mut send = submit(op::Send::new(fd, buf, self.sent));
-                if self.expired {
-                    send.expire();
-                }
-                self.send = Some(send);
             }
-            let send = self.send.as_mut().expect("a future is not polled after its end");
+            let State::Sending(send) = &mut self.state else {
+                panic!("a future is not polled after its end")
+            };
             let result = std::task::ready!(Pin::new(send).poll(cx));
-            self.send = None;
+            self.state = State::Ended;
             match result {
                 Ok((count, buf)) => {
                     self.sent += count;
@@ -146,7 +145,7 @@ impl<'a, B: IoBuf> Sending<'a, B> {
                         let error = io::Error::from(io::ErrorKind::WriteZero);
                         return Poll::Ready(Err(BufError::new(error, buf)));
                     }
-                    self.buf = Some(buf);
+                    self.state = State::Ready(buf);
                 }
                 Err(failed) => {
                     if self.expired && self.sent > 0 {
@@ -158,9 +157,30 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         }
     }
 
+    /// Makes the next send, unless the write is over: an earlier one was abandoned, or nothing is
+    /// left to send.
+    #[inline]
+    fn begin(&mut self, cleared: io::Result<()>) -> Result<(), BufResult<usize, B>> {
+        let State::Ready(buf) = std::mem::replace(&mut self.state, State::Ended) else {
+            unreachable!("the caller has looked")
+        };
+        if let Err(error) = cleared {
+            return Err(Err(BufError::new(error, buf)));
+        }
+        if self.all && buf.bytes_len() == self.sent {
+            return Err(Ok((self.sent, buf)));
+        }
+        let mut send = submit(op::Send::new(self.transmitter.fd.clone(), buf, self.sent));
+        if self.expired {
+            send.expire();
+        }
+        self.state = State::Sending(send);
+        Ok(())
+    }
+
     fn expire(&mut self) {
         self.expired = true;
-        if let Some(send) = &mut self.send {
+        if let State::Sending(send) = &mut self.state {
             send.expire();
         }
     }
@@ -168,7 +188,7 @@ impl<'a, B: IoBuf> Sending<'a, B> {
 
 impl<B: IoBuf> Drop for Sending<'_, B> {
     fn drop(&mut self) {
-        if let Some(send) = self.send.take()
+        if let State::Sending(send) = std::mem::replace(&mut self.state, State::Ended)
             && send.in_flight()
         {
             self.transmitter.keep(send, self.sent);
