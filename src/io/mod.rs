@@ -52,7 +52,8 @@ impl Watched {
         Watched { fd: SharedFd::from(fd) }
     }
 
-    /// Waits until a read would not block, or the other end has hung up.
+    /// Waits until a read would not block, or the other end has hung up. A regular file is always
+    /// ready.
     ///
     /// # Cancel safety
     ///
@@ -60,7 +61,8 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// On the epoll driver `PermissionDenied` for a file that is always ready, as regular files are.
+    /// The runtime has ended, or there is none; on the epoll driver `PermissionDenied` for a file
+    /// that is not ready and that epoll cannot watch.
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn readable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
         submit(op::PollAdd::readable(self.fd.clone()))

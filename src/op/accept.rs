@@ -46,3 +46,64 @@ unsafe impl Operation for Accept {
         outcome.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::test_sockets::{
+        client_of, drop_in_flight, has_ended, listener, nothing_is_in_flight, pair, poll_once,
+    };
+
+    #[corering::test]
+    async fn connection_that_waits_is_accepted() -> io::Result<()> {
+        let (fd, address) = listener();
+        let client = client_of(address);
+        let accepted = std::net::TcpStream::from(submit(Accept::new(fd)).await?);
+        assert_eq!(accepted.peer_addr()?, client.local_addr()?);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn socket_that_does_not_listen_is_an_error() {
+        let (fd, _peer) = pair();
+        let error = submit(Accept::new(fd)).await.expect_err("it is connected");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes_the_listener_and_frees_its_slot() {
+        let (fd, address) = listener();
+        drop_in_flight(submit(Accept::new(fd))).await;
+        nothing_is_in_flight().await;
+        let refused = std::net::TcpStream::connect(address).expect_err("nobody listens");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[corering::test]
+    async fn dropped_after_completion_it_closes_the_connection() {
+        let (fd, address) = listener();
+        let mut accept = submit(Accept::new(fd.clone()));
+        assert!(poll_once(&mut accept).await.is_pending());
+        let client = client_of(address);
+        while corering::metrics().operations_in_flight > 0 {
+            corering::yield_now().await;
+        }
+        drop(accept);
+        assert_eq!(corering::metrics().slots_in_use, 0);
+        // Without a ring nothing was accepted yet: the connection ends with its listener.
+        drop(fd);
+        assert!(has_ended(&client));
+    }
+
+    #[corering::test]
+    async fn time_limit_ends_it() {
+        let (fd, _) = listener();
+        let accept = submit(Accept::new(fd)).timeout(Duration::from_millis(1));
+        let error = accept.await.expect_err("nobody connects");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        nothing_is_in_flight().await;
+    }
+}

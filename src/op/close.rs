@@ -60,3 +60,51 @@ impl Drop for Close {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{SharedFd, submit};
+    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
+
+    fn only(fd: SharedFd) -> OwnedFd {
+        fd.try_unwrap().expect("nobody else uses it")
+    }
+
+    #[corering::test]
+    async fn peer_sees_the_end() -> io::Result<()> {
+        let (fd, peer) = pair();
+        submit(Close::new(only(fd))).await?;
+        assert!(has_ended(&peer));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn dropped_before_it_began_it_closes() {
+        let (fd, peer) = pair();
+        drop(submit(Close::new(only(fd))));
+        assert!(has_ended(&peer));
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes() {
+        let (fd, peer) = pair();
+        let mut close = submit(Close::new(only(fd)));
+        assert!(poll_once(&mut close).await.is_pending());
+        drop(close);
+        nothing_is_in_flight().await;
+        assert!(has_ended(&peer));
+    }
+
+    #[test]
+    fn outside_a_runtime_it_closes_and_says_that_there_is_none() {
+        let (fd, peer) = pair();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut close = std::pin::pin!(submit(Close::new(only(fd))));
+        let std::task::Poll::Ready(closed) = close.as_mut().poll(&mut cx) else {
+            panic!("there is nothing to wait for")
+        };
+        assert!(closed.is_err());
+        assert!(has_ended(&peer));
+    }
+}

@@ -46,3 +46,59 @@ unsafe impl Operation for Connect {
         outcome.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use socket2::{Domain, Type};
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::Socket;
+    use crate::op::test_sockets::{busy_listener, drop_in_flight, listener, nothing_is_in_flight};
+
+    async fn socket() -> io::Result<SharedFd> {
+        let nonblocking = !crate::driver::current()?.is_uring();
+        submit(Socket::new(Domain::IPV4, Type::STREAM, None, nonblocking)).await
+    }
+
+    #[corering::test]
+    async fn listener_is_connected_to() -> io::Result<()> {
+        let (_listening, address) = listener();
+        let fd = socket().await?;
+        submit(Connect::new(fd.clone(), address.into())).await?;
+        let connected = socket2::SockRef::from(&fd).peer_addr()?;
+        assert_eq!(connected.as_socket(), Some(address));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn port_without_a_listener_refuses() -> io::Result<()> {
+        let (listening, address) = listener();
+        drop(listening);
+        let connect = submit(Connect::new(socket().await?, address.into()));
+        let error = connect.await.expect_err("nobody listens");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_frees_its_slot() -> io::Result<()> {
+        let (busy, _first) = busy_listener();
+        let connect = submit(Connect::new(socket().await?, busy.local_addr()?));
+        drop_in_flight(connect).await;
+        nothing_is_in_flight().await;
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn time_limit_ends_it() -> io::Result<()> {
+        let (busy, _first) = busy_listener();
+        let connect = submit(Connect::new(socket().await?, busy.local_addr()?));
+        let error = connect.timeout(Duration::from_millis(1)).await.expect_err("no room");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        nothing_is_in_flight().await;
+        Ok(())
+    }
+}

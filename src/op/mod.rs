@@ -27,3 +27,6 @@ pub(crate) use recv_multi::RecvMulti;
 pub(crate) use send::Send;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use socket::Socket;
+
+#[cfg(test)]
+mod test_sockets;

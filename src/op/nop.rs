@@ -31,3 +31,22 @@ unsafe impl Operation for Nop {
         outcome.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_sockets::{drop_in_flight, nothing_is_in_flight};
+
+    #[corering::test]
+    async fn a_trip_to_the_kernel_comes_back() -> io::Result<()> {
+        submit(Nop).await
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn dropped_in_flight_it_frees_its_slot() {
+        drop_in_flight(submit(Nop)).await;
+        nothing_is_in_flight().await;
+        assert_eq!(crate::metrics().abandoned, 1);
+    }
+}

@@ -61,3 +61,75 @@ unsafe impl Operation for PollAdd {
         outcome.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+
+    #[corering::test]
+    async fn socket_is_readable_when_bytes_come() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        let readable = corering::spawn(submit(PollAdd::readable(fd)));
+        corering::yield_now().await;
+        assert!(!readable.is_finished());
+        peer.write_all(b"x")?;
+        readable.await.expect("it does not panic")
+    }
+
+    #[corering::test]
+    async fn socket_is_readable_when_the_peer_has_hung_up() -> io::Result<()> {
+        let (fd, peer) = pair();
+        drop(peer);
+        submit(PollAdd::readable(fd)).await
+    }
+
+    #[corering::test]
+    async fn each_wait_tells_the_state_of_its_moment() -> io::Result<()> {
+        let (ours, mut peer) = std::os::unix::net::UnixStream::pair()?;
+        let fd = SharedFd::from(OwnedFd::from(ours.try_clone()?));
+        for _ in 0..3 {
+            let early = submit(PollAdd::readable(fd.clone())).timeout(Duration::from_millis(1));
+            assert_eq!(early.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
+            peer.write_all(b"x")?;
+            submit(PollAdd::readable(fd.clone())).await?;
+            // Still readable: nobody has read.
+            submit(PollAdd::readable(fd.clone())).await?;
+            (&ours).read_exact(&mut [0])?;
+        }
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn socket_with_room_is_writable() -> io::Result<()> {
+        let (fd, _peer) = pair();
+        submit(PollAdd::writable(fd)).await
+    }
+
+    #[corering::test]
+    async fn file_that_is_always_ready_is_ready() -> io::Result<()> {
+        let fd = SharedFd::from(OwnedFd::from(std::fs::File::open("/proc/self/exe")?));
+        submit(PollAdd::readable(fd)).await
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes_the_descriptor_and_frees_its_slot() {
+        let (fd, peer) = pair();
+        drop_in_flight(submit(PollAdd::readable(fd))).await;
+        nothing_is_in_flight().await;
+        assert!(has_ended(&peer));
+    }
+
+    #[corering::test]
+    async fn time_limit_ends_it() {
+        let (fd, _peer) = pair();
+        let poll = submit(PollAdd::readable(fd)).timeout(Duration::from_millis(1));
+        assert_eq!(poll.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
+        nothing_is_in_flight().await;
+    }
+}

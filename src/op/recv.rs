@@ -61,3 +61,80 @@ unsafe impl<B: IoBufMut> Operation for Recv<B> {
         self.buf.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+
+    #[corering::test]
+    async fn bytes_fill_the_buffer_from_its_beginning() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"hello")?;
+        let (count, buf) = submit(Recv::new(fd, b"0123456789".to_vec())).await?;
+        assert_eq!((count, &*buf), (5, &b"hello"[..]));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn no_more_comes_than_there_is_room_for() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"hello")?;
+        let (_, buf) = submit(Recv::new(fd.clone(), vec![0; 3].into_boxed_slice())).await?;
+        assert_eq!(*buf, *b"hel");
+        let (_, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        assert_eq!(buf, b"lo");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn end_of_the_stream_is_zero_bytes() -> io::Result<()> {
+        let (fd, peer) = pair();
+        drop(peer);
+        let (count, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        assert_eq!((count, buf.len()), (0, 0));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn error_gives_the_buffer_back() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let fd = SharedFd::from(std::os::fd::OwnedFd::from(reader));
+        let failed = submit(Recv::new(fd, b"mine".to_vec())).await.expect_err("not a socket");
+        let (error, buf) = failed.into_parts();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+        assert_eq!(buf, b"mine");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes_the_descriptor_and_frees_its_slot() {
+        let (fd, peer) = pair();
+        drop_in_flight(submit(Recv::new(fd, Vec::with_capacity(64)))).await;
+        nothing_is_in_flight().await;
+        assert!(has_ended(&peer));
+    }
+
+    #[corering::test]
+    async fn time_limit_gives_the_buffer_back() {
+        let (fd, _peer) = pair();
+        let recv = submit(Recv::new(fd, b"mine".to_vec())).timeout(Duration::from_millis(1));
+        let (error, buf) = recv.await.expect_err("nothing was sent").into_parts();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(buf, b"mine");
+        nothing_is_in_flight().await;
+    }
+
+    #[corering::test]
+    async fn what_is_there_wins_against_a_time_limit_of_zero() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"first")?;
+        let recv = submit(Recv::new(fd, Vec::with_capacity(8))).timeout(Duration::ZERO);
+        assert_eq!(recv.await?.1, b"first");
+        Ok(())
+    }
+}

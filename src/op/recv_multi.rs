@@ -47,3 +47,96 @@ unsafe impl Multishot for RecvMulti {
         self.queued_max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    use super::*;
+    use crate::driver::{self, Multi};
+    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair};
+
+    fn receives(fd: SharedFd, queued_max: u32) -> Multi<RecvMulti> {
+        let group = driver::current().expect("a test has a runtime").group();
+        Multi::new(RecvMulti::new(fd, group.expect("the kernel has buffer rings"), queued_max))
+    }
+
+    async fn next(receives: &mut Multi<RecvMulti>) -> io::Result<Option<RecvBuf>> {
+        poll_fn(|cx| receives.poll_next(cx)).await?.transpose()
+    }
+
+    /// Turns the loop until a condition on the shard's counts holds.
+    async fn until(holds: impl Fn(corering::Metrics) -> bool) {
+        while !holds(corering::metrics()) {
+            corering::yield_now().await;
+        }
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn messages_come_in_order_until_the_end_of_the_stream() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        let mut receives = receives(fd, 8);
+        for message in [&b"one"[..], b"two", b"three"] {
+            peer.write_all(message)?;
+            assert_eq!(&*next(&mut receives).await?.expect("it goes on"), message);
+        }
+        drop(peer);
+        assert!(next(&mut receives).await?.expect("the end is an item").is_empty());
+        assert!(next(&mut receives).await?.is_none());
+        Ok(())
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn dropped_with_messages_that_nobody_took_it_returns_their_buffers() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        let mut receives = receives(fd, 8);
+        peer.write_all(b"taken")?;
+        let taken = next(&mut receives).await?;
+        for count in 2..5 {
+            peer.write_all(b"left")?;
+            until(|metrics| metrics.group_buffers_out == count).await;
+        }
+        drop(receives);
+        nothing_is_in_flight().await;
+        assert_eq!(corering::metrics().group_buffers_out, 1);
+        drop(taken);
+        assert_eq!(corering::metrics().group_buffers_out, 0);
+        assert!(has_ended(&peer));
+        Ok(())
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn it_pauses_when_nobody_takes_and_loses_no_byte() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        let mut receives = receives(fd, 4);
+        let mut sent = Vec::new();
+        let mut got = Vec::new();
+        for number in 0..100_u8 {
+            peer.write_all(&[number; 10])?;
+            sent.extend_from_slice(&[number; 10]);
+            if number == 0 {
+                got.extend_from_slice(&next(&mut receives).await?.expect("it goes on"));
+            }
+            corering::yield_now().await;
+        }
+        until(|metrics| metrics.paused_multishots > 0).await;
+        assert!(corering::metrics().group_buffers_out <= 5);
+        while got.len() < sent.len() {
+            if let Some(received) = next(&mut receives).await? {
+                got.extend_from_slice(&received);
+            }
+        }
+        assert_eq!(got, sent);
+        Ok(())
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn descriptor_that_is_no_socket_is_an_error() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let mut receives = receives(SharedFd::from(std::os::fd::OwnedFd::from(reader)), 8);
+        let error = next(&mut receives).await.expect_err("not a socket");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+        Ok(())
+    }
+}

@@ -72,3 +72,93 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
         self.fd.tries_first()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+
+    /// More than two sockets hold.
+    const TOO_MUCH: usize = 8 << 20;
+
+    /// Sends until the socket takes no more at once.
+    async fn fill(fd: &SharedFd) -> io::Result<()> {
+        let (sent, _) = submit(Send::new(fd.clone(), vec![0; TOO_MUCH], 0))
+            .timeout(Duration::from_millis(1))
+            .await?;
+        assert!(sent < TOO_MUCH);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn bytes_after_the_beginning_arrive() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        let (count, buf) = submit(Send::new(fd, "hello", 2)).await?;
+        assert_eq!((count, buf), (3, "hello"));
+        let mut got = [0; 8];
+        assert_eq!(peer.read(&mut got)?, 3);
+        assert_eq!(got[..3], *b"llo");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn peer_that_is_gone_is_an_error_with_the_buffer() {
+        let (fd, peer) = pair();
+        drop(peer);
+        let failed = submit(Send::new(fd, b"mine".to_vec(), 0)).await.expect_err("nobody reads");
+        let (error, buf) = failed.into_parts();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(buf, b"mine");
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes_the_descriptor_and_frees_its_slot() -> io::Result<()> {
+        let (fd, peer) = pair();
+        fill(&fd).await?;
+        drop_in_flight(submit(Send::new(fd, vec![0; TOO_MUCH], 0))).await;
+        nothing_is_in_flight().await;
+        assert!(has_ended(&peer));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn time_limit_gives_the_buffer_back() -> io::Result<()> {
+        let (fd, _peer) = pair();
+        fill(&fd).await?;
+        let send = submit(Send::new(fd, b"mine".to_vec(), 0)).timeout(Duration::from_millis(1));
+        let (error, buf) = send.await.expect_err("the socket is full").into_parts();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(buf, b"mine");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn full_socket_is_sent_to_when_the_peer_has_read() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        fill(&fd).await?;
+        let send = corering::spawn(submit(Send::new(fd, "last", 0)));
+        corering::yield_now().await;
+        assert!(!send.is_finished());
+        let mut got = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        while !send.is_finished() {
+            if let Ok(count) = peer.read(&mut buffer) {
+                got = buffer[..count].to_vec();
+            }
+            corering::yield_now().await;
+        }
+        assert_eq!(send.await.expect("it does not panic")?.0, 4);
+        while let Ok(count) = peer.read(&mut buffer) {
+            if count == 0 {
+                break;
+            }
+            got = buffer[..count].to_vec();
+        }
+        assert!(got.ends_with(b"last"));
+        Ok(())
+    }
+}

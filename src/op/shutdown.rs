@@ -1,6 +1,8 @@
 //! `shutdown(2)`: end one or both directions of a connection.
 //!
-//! `IORING_OP_SHUTDOWN`, kernel 5.11; a plain call, which never blocks, without a ring.
+//! A plain call, which never blocks. `IORING_OP_SHUTDOWN` (kernel 5.11) exists, but the kernel runs
+//! it on a worker thread: dearer than the call, and a cancel that comes before the worker begins
+//! would undo what was asked for.
 
 use std::io;
 
@@ -43,5 +45,57 @@ unsafe impl Operation for Shutdown {
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         outcome.map(drop)
+    }
+
+    fn tries_first(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
+
+    #[corering::test]
+    async fn peer_sees_the_end_of_the_sending_side() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        assert!(!has_ended(&peer));
+        submit(Shutdown::new(fd.clone(), std::net::Shutdown::Write)).await?;
+        assert!(has_ended(&peer));
+        peer.write_all(b"the other side goes on")
+    }
+
+    #[corering::test]
+    async fn peer_cannot_send_to_a_side_that_ended() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        submit(Shutdown::new(fd.clone(), std::net::Shutdown::Read)).await?;
+        let error = peer.write(b"x").expect_err("nobody will receive it");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn socket_without_a_peer_is_an_error() -> io::Result<()> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        let fd = SharedFd::from(std::os::fd::OwnedFd::from(socket));
+        let shutdown = submit(Shutdown::new(fd, std::net::Shutdown::Both));
+        let error = shutdown.await.expect_err("it was never connected");
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn once_polled_it_happens_though_the_future_is_dropped() {
+        let (fd, peer) = pair();
+        let mut shutdown = submit(Shutdown::new(fd.clone(), std::net::Shutdown::Write));
+        let _at_once = poll_once(&mut shutdown).await;
+        drop(shutdown);
+        nothing_is_in_flight().await;
+        assert!(has_ended(&peer));
+        drop(fd);
     }
 }

@@ -64,3 +64,50 @@ unsafe impl Operation for Socket {
         Ok(SharedFd::opened(fd, self.nonblocking))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_sockets::{nothing_is_in_flight, poll_once};
+
+    fn nonblocking() -> bool {
+        !crate::driver::current().expect("a test has a runtime").is_uring()
+    }
+
+    fn flags(fd: &SharedFd, command: i32) -> i32 {
+        // SAFETY: these commands take no argument.
+        unsafe { libc::fcntl(fd.raw(), command) }
+    }
+
+    #[corering::test]
+    async fn socket_waits_as_the_driver_wants_and_is_closed_by_exec() -> io::Result<()> {
+        let fd = submit(Socket::new(Domain::IPV4, Type::STREAM, None, nonblocking())).await?;
+        assert_eq!(flags(&fd, libc::F_GETFL) & libc::O_NONBLOCK != 0, nonblocking());
+        assert_eq!(flags(&fd, libc::F_GETFD), libc::FD_CLOEXEC);
+        assert_eq!(socket2::SockRef::from(&fd.as_fd()).r#type()?, Type::STREAM);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn kind_that_does_not_exist_is_an_error() {
+        let kind = Type::from(9);
+        let error = submit(Socket::new(Domain::UNIX, kind, None, nonblocking())).await;
+        let error = error.expect_err("there is no such type");
+        assert!(
+            matches!(error.raw_os_error(), Some(libc::ESOCKTNOSUPPORT | libc::EINVAL)),
+            "{error}"
+        );
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_frees_its_slot() {
+        let mut socket = submit(Socket::new(Domain::IPV4, Type::STREAM, None, nonblocking()));
+        // Without a ring it is there at once.
+        let _ = poll_once(&mut socket).await;
+        drop(socket);
+        nothing_is_in_flight().await;
+    }
+}
