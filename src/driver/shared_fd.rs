@@ -13,9 +13,10 @@ use crate::util::linked_slab::Key;
 /// A descriptor with a count of its users. An operation in flight is one, so the number cannot
 /// be closed and given to another file while the kernel works on it.
 #[derive(Clone)]
-pub(crate) struct SharedFd(Rc<Inner>);
+pub(crate) struct SharedFd(Rc<Open>);
 
-struct Inner {
+/// An open file.
+struct Open {
     fd: ManuallyDrop<OwnedFd>,
     /// Whether `O_NONBLOCK` is set; unknown for a descriptor that came from outside.
     nonblocking: Cell<Option<bool>>,
@@ -29,7 +30,7 @@ struct Inner {
 
 impl SharedFd {
     fn with(fd: OwnedFd, nonblocking: Option<bool>, exposed: bool) -> Self {
-        SharedFd(Rc::new(Inner {
+        SharedFd(Rc::new(Open {
             fd: ManuallyDrop::new(fd),
             nonblocking: Cell::new(nonblocking),
             exposed: Cell::new(exposed),
@@ -112,12 +113,12 @@ impl SharedFd {
             return Err(self);
         }
         self.forget_readiness();
-        let mut inner = Rc::into_inner(self.0).expect("the count was one");
-        // SAFETY: the descriptor is not used again: the drop of `inner` is skipped below.
-        let fd = unsafe { ManuallyDrop::take(&mut inner.fd) };
-        // `Inner::drop` would close the descriptor; what else it holds is empty by now.
-        drop(inner.registered.take());
-        std::mem::forget(inner);
+        let mut open = Rc::into_inner(self.0).expect("the count was one");
+        // SAFETY: the descriptor is not used again: the drop of `open` is skipped below.
+        let fd = unsafe { ManuallyDrop::take(&mut open.fd) };
+        // `Open::drop` would close the descriptor; what else it holds is empty by now.
+        drop(open.registered.take());
+        std::mem::forget(open);
         Ok(fd)
     }
 
@@ -153,7 +154,7 @@ impl fmt::Debug for SharedFd {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Open {
     fn drop(&mut self) {
         if let Some((driver, key)) = self.registered.take() {
             driver.deregister(key, self.fd.as_raw_fd(), self.exposed.get());

@@ -249,7 +249,7 @@ impl State {
         fd.set_tries_first(true);
         let policy = match driver.group_is_possible() {
             true => policy,
-            false => Policy::new(crate::ReceivePolicy::Notification),
+            false => Policy::new(crate::driver::ReceivePolicy::Notification),
         };
         State::Notification { wait: ReadableWait::default(), policy }
     }

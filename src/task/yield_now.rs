@@ -9,7 +9,12 @@ use std::task::{Context, Poll};
 /// # Cancel safety
 /// Nothing to lose.
 ///
+/// # Errors
+///
+/// None.
+///
 /// # Examples
+///
 /// ```
 /// # async fn step() {}
 /// async fn long_computation() {
