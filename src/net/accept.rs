@@ -184,8 +184,11 @@ impl Acceptor {
 
 impl Armed {
     fn new(fd: &SharedFd, driver: &Driver) -> Self {
-        if driver.support().is_some_and(|support| support.multishot_accept()) {
-            let queued_max = driver.limits().queued_accepts_max;
+        let queued_max = driver.limits().queued_accepts_max;
+        let multishot = driver.support().is_some_and(|support| support.multishot_accept());
+        // A multishot takes a whole backlog before it can be told to pause. Only single accepts
+        // keep the promise that no more than one connection, and its descriptor, waits.
+        if multishot && queued_max > 1 {
             Armed::Multi(Multi::new(op::AcceptMulti::new(fd.clone(), queued_max)))
         } else {
             Armed::Single(submit(op::Accept::new(fd.clone())))

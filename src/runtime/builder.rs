@@ -113,7 +113,8 @@ impl Builder {
     }
 
     /// How many connections may wait for `accept`, before accepting pauses and the kernel's
-    /// backlog fills. Default: 64.
+    /// backlog fills. A burst may go beyond it, except with 1, which accepts one by one: for
+    /// programs with few descriptors. Default: 64.
     pub fn max_queued_accepts(mut self, count: u32) -> Self {
         self.config.limits.queued_accepts_max = count.max(1);
         self
