@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::driver::{self, Metrics, submit};
 use crate::op;
-use crate::runtime::{Driver, Runtime, ShutdownReport};
+use crate::runtime::{Builder, Driver, Runtime, ShutdownReport};
 use crate::sys::exit;
 
 /// Names the drivers, separated by commas.
@@ -36,21 +36,36 @@ where
     F: Future,
     F::Output: TestOutput,
 {
+    run_configured(name, only, |builder| builder, body);
+}
+
+/// As [`run`], on runtimes that `configure` has changed something of.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_configured<C, B, F>(name: &str, only: Option<Driver>, configure: C, body: B)
+where
+    C: Fn(Builder) -> Builder,
+    B: Fn() -> F,
+    F: Future,
+    F::Output: TestOutput,
+{
     let wanted = drivers().into_iter().filter(|driver| only.is_none_or(|only| only == *driver));
     for driver in wanted {
         count(driver);
-        run_on(name, driver, body());
+        run_on(name, driver, configure(Runtime::builder()), body());
     }
 }
 
-fn run_on<F>(name: &str, driver: Driver, body: F)
+fn run_on<F>(name: &str, driver: Driver, builder: Builder, body: F)
 where
     F: Future,
     F::Output: TestOutput,
 {
     // With captured output this is shown only when the test fails, and then says on what.
     println!("{name} on {driver}");
-    let mut runtime = match Runtime::builder().driver(driver).build() {
+    let mut runtime = match builder.driver(driver).build() {
         Ok(runtime) => runtime,
         Err(error) => panic!(
             "{VARIABLE} names {driver}, which is refused here: {error}. Where that is so, name \
