@@ -255,15 +255,20 @@ impl Driver {
     /// An error if this process is not the one that started the runtime, or the runtime has ended.
     #[inline]
     fn check_usable(&self) -> io::Result<()> {
-        if fork::fork_generation() != self.fork_generation {
+        if fork::fork_generation() == self.fork_generation && !self.ended.get() {
+            return Ok(());
+        }
+        self.not_usable()
+    }
+
+    #[cold]
+    fn not_usable(&self) -> io::Result<()> {
+        if !self.ended.get() {
             return Err(io::Error::other(
                 "this runtime belongs to the parent process; start one of its own after fork",
             ));
         }
-        if self.ended.get() {
-            return Err(io::Error::other("the runtime of this operation has ended"));
-        }
-        Ok(())
+        Err(io::Error::other("the runtime of this operation has ended"))
     }
 
     /// The group that receives by completion are filled from; `None` if the kernel has none, then

@@ -3,50 +3,70 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::metrics::count;
 use super::operation::Direction;
 use super::uring::is_would_block;
-use super::{Driver, SharedFd};
+use super::{Driver, SharedFd, State, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
 use crate::util::linked_slab::Key;
 
 /// A place in the line of those that wait for a descriptor to become readable. Dropped, it leaves
-/// the line.
+/// the line. It keeps its slot from one wait to the next.
 #[derive(Default)]
 pub(crate) struct ReadableWait {
-    flight: Option<(Rc<Driver>, Key)>,
+    place: Option<(Rc<Driver>, Key)>,
+    /// In line; else the slot is linked nowhere.
+    in_line: bool,
 }
 
 impl ReadableWait {
     /// Receives what is there, or waits for it.
+    #[inline]
     pub(crate) fn poll_recv(
         &mut self,
-        driver: &Rc<Driver>,
         fd: &SharedFd,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
-        if let Some((waited_with, key)) = &self.flight {
-            if !waited_with.is_woken(*key, cx) {
-                return Poll::Pending;
+        let driver = match &self.place {
+            Some((driver, key)) if !driver.ended.get() => {
+                if self.in_line && !driver.is_woken(*key, cx.waker()) {
+                    return Poll::Pending;
+                }
+                driver
             }
-            self.leave();
-        }
-        match driver.receive_now(fd)? {
-            Some(received) => Poll::Ready(Ok(received)),
-            None => {
-                let key = driver.wait_ready(fd, Direction::Read, cx.waker())?;
-                self.flight = Some((driver.clone(), key));
-                Poll::Pending
+            _ => {
+                self.leave();
+                &self.place.insert((current()?, NOWHERE)).0
             }
+        };
+        // Woken, it is worth a call whatever is known.
+        let woken = std::mem::take(&mut self.in_line);
+        match driver.receive_now(fd, woken) {
+            Ok(None) => self.wait(fd, cx.waker()),
+            Ok(Some(received)) => Poll::Ready(Ok(received)),
+            Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    fn wait(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<RecvBuf>> {
+        let (driver, key) = self.place.as_mut().expect("it was there above");
+        if !driver.wait_again(*key, fd, waker) {
+            *key = match driver.wait_ready(fd, Direction::Read, waker) {
+                Ok(key) => key,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+        }
+        self.in_line = true;
+        Poll::Pending
     }
 
     /// Waits no longer.
     pub(crate) fn leave(&mut self) {
-        if let Some((driver, key)) = self.flight.take() {
+        self.in_line = false;
+        if let Some((driver, key)) = self.place.take() {
             driver.let_go(key);
         }
     }
@@ -58,68 +78,163 @@ impl Drop for ReadableWait {
     }
 }
 
+/// The key of no slot.
+const NOWHERE: Key = Key::NONE;
+
 impl Driver {
     /// Whether a waiting slot was woken; if not, this waker is the one that will be.
-    fn is_woken(&self, key: Key, cx: &mut Context<'_>) -> bool {
+    #[inline]
+    fn is_woken(&self, key: Key, waker: &Waker) -> bool {
         let mut state = self.state.borrow_mut();
         let slot = state.slots.get_mut(key).expect("a waiting stream has a slot");
         if slot.done {
             return true;
         }
-        if !slot.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        if !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             drop(state);
-            let waker = cx.waker().clone();
+            let waker = waker.clone();
             let old = self.state.borrow_mut().slots.set_waker(key, waker);
             drop(old);
         }
         false
     }
 
+    /// Puts a slot that was woken back into the line of its descriptor. False if it has none, or
+    /// the descriptor is registered anew.
+    #[inline]
+    fn wait_again(self: &Rc<Self>, key: Key, fd: &SharedFd, waker: &Waker) -> bool {
+        let Some(registration) = fd.registration(self) else { return false };
+        let waker = waker.clone();
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, .. } = &mut *state;
+        let (Some(known), Some(slot)) = (registrations.get_mut(registration), slots.get_mut(key))
+        else {
+            return false;
+        };
+        // On a ring the poll may have ended: it is armed by a new wait.
+        if !slot.waits_for(registration) || (self.is_uring && known.poll.is_none()) {
+            drop(state);
+            self.let_go(key);
+            return false;
+        }
+        slot.done = false;
+        let old = slot.waker.replace(waker);
+        slots.join(known.line(Direction::Read), key);
+        drop(state);
+        drop(old);
+        true
+    }
+
     /// Receives what a socket has, into the buffer that was used last. `None` if it has nothing.
-    pub(crate) fn receive_now(self: &Rc<Self>, fd: &SharedFd) -> io::Result<Option<RecvBuf>> {
+    /// Makes no call where one is known to be of no use, unless it was `woken`.
+    pub(crate) fn receive_now(
+        self: &Rc<Self>,
+        fd: &SharedFd,
+        woken: bool,
+    ) -> io::Result<Option<RecvBuf>> {
         self.check_usable()?;
         fd.set_nonblocking(!self.is_uring)?;
         let registration = fd.registration(self);
-        if let Some(key) = registration
-            && let Some(known) = self.state.borrow_mut().registrations.get_mut(key)
-            && !known.is_ready(Direction::Read)
-        {
+        if !woken && self.is_unready(registration, Direction::Read) {
             return Ok(None);
         }
         let mut buffer = self.lent.take();
         let room = buffer.len();
         let arguments =
             [fd.argument(), buffer.as_mut_ptr() as usize, room, libc::MSG_DONTWAIT as usize];
-        let call = SysCall::new(libc::SYS_recvfrom, arguments);
-        let result = loop {
-            count(&self.counters.attempts);
-            // SAFETY: the buffer has so much room and is borrowed by nobody.
-            match unsafe { call.run() } {
-                interrupted if interrupted == -libc::EINTR => {}
-                result => break result,
-            }
-        };
-        if let Some(key) = registration
-            && let Some(known) = self.state.borrow_mut().registrations.get_mut(key)
-        {
-            if is_would_block(result) {
-                known.refused(Direction::Read);
-            } else if result > 0 && (result as usize) < room {
-                known.drained(Direction::Read);
-            }
-        }
+        // SAFETY: the buffer has so much room and is borrowed by nobody.
+        let result = unsafe { self.call_now(SysCall::new(libc::SYS_recvfrom, arguments)) };
+        self.learn(registration, Direction::Read, result, room);
         if result > 0 {
             // SAFETY: the kernel has written so many bytes from the beginning on.
             return Ok(Some(unsafe { self.lent.lend(buffer, result as usize) }));
         }
         self.lent.put_back(buffer);
         if is_would_block(result) {
-            count(&self.counters.would_block);
             return Ok(None);
         }
         if result == 0 {
             return Ok(Some(RecvBuf::empty()));
         }
         Err(io::Error::from_raw_os_error(-result))
+    }
+
+    /// Sends what a socket takes at once. `None` if it takes nothing.
+    #[inline]
+    pub(crate) fn send_now(
+        self: &Rc<Self>,
+        fd: &SharedFd,
+        bytes: &[u8],
+    ) -> Option<io::Result<usize>> {
+        if let Err(error) = self.check_usable() {
+            return Some(Err(error));
+        }
+        if let Err(error) = fd.set_nonblocking(!self.is_uring) {
+            return Some(Err(error));
+        }
+        let registration = fd.registration(self);
+        if !self.is_uring && self.is_unready(registration, Direction::Write) {
+            return None;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let arguments = [fd.argument(), bytes.as_ptr() as usize, bytes.len(), flags as usize];
+        // SAFETY: the bytes are borrowed for the call.
+        let result = unsafe { self.call_now(SysCall::new(libc::SYS_sendto, arguments)) };
+        self.learn(registration, Direction::Write, result, bytes.len());
+        if is_would_block(result) {
+            return None;
+        }
+        let sent = usize::try_from(result);
+        Some(sent.map_err(|_| io::Error::from_raw_os_error(-result)))
+    }
+
+    /// Makes a call, again if a signal interrupts it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`SysCall::run`].
+    #[inline]
+    pub(super) unsafe fn call_now(&self, call: SysCall) -> i32 {
+        loop {
+            count(&self.counters.attempts);
+            // SAFETY: the caller vouches for the arguments.
+            let result = unsafe { call.run() };
+            if result != -libc::EINTR {
+                return result;
+            }
+        }
+    }
+
+    /// Whether a call would only hear EAGAIN. A descriptor that was never registered is tried.
+    #[inline]
+    pub(super) fn is_unready(&self, registration: Option<Key>, direction: Direction) -> bool {
+        registration.is_some_and(|key| {
+            let mut state = self.state.borrow_mut();
+            state.registrations.get_mut(key).is_some_and(|known| !known.is_ready(direction))
+        })
+    }
+
+    /// Notes what the result of a call tells of a descriptor's readiness.
+    #[inline]
+    pub(super) fn learn(
+        &self,
+        registration: Option<Key>,
+        direction: Direction,
+        result: i32,
+        wanted: usize,
+    ) {
+        let refused = is_would_block(result);
+        if refused {
+            count(&self.counters.would_block);
+        }
+        if let Some(key) = registration
+            && (refused || (result > 0 && (result as usize) < wanted))
+            && let Some(known) = self.state.borrow_mut().registrations.get_mut(key)
+        {
+            match refused {
+                true => known.refused(direction),
+                false => known.drained(direction),
+            }
+        }
     }
 }

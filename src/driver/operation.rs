@@ -50,7 +50,8 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         false
     }
 
-    /// Whether a ring tries the plain call first and takes the operation only if it would block.
+    /// Whether a ring tries the plain call first and takes the operation only if it would block:
+    /// for calls that the ring would hand to a worker thread though they never block.
     fn tries_first(&self) -> bool {
         false
     }

@@ -123,7 +123,11 @@ impl Registration {
     }
 }
 
+#[inline]
 fn wake_line(line: &mut List, slots: &mut Slots, effects: &mut Effects) {
+    if line.is_empty() {
+        return;
+    }
     while let Some(slot) = slots.next_in(line) {
         slot.done = true;
         effects.wakers.extend(slot.waker.take());

@@ -90,9 +90,7 @@ impl Driver {
             Readiness::Readable(_) => Direction::Read,
             Readiness::Writable(_) => Direction::Write,
         };
-        if !self.known_unready(operation, direction)
-            && let Attempt::Done(result) = self.attempt_when_ready(operation, direction)
-        {
+        if let Attempt::Done(result) = self.attempt_when_ready(operation, direction, false) {
             return Started::Now(outcome(result));
         }
         let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
@@ -104,54 +102,37 @@ impl Driver {
         }
     }
 
-    /// Whether a call would only hear EAGAIN. A descriptor that was never registered is tried.
-    fn known_unready<T: Operation>(self: &Rc<Self>, operation: &T, direction: Direction) -> bool {
-        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
-            return false;
-        };
-        let Some(key) = fd.registration(self) else { return false };
-        let mut state = self.state.borrow_mut();
-        state.registrations.get_mut(key).is_some_and(|known| !known.is_ready(direction))
-    }
-
     /// Makes the plain call of an operation.
     fn attempt<T: Operation>(&self, operation: &mut T) -> Attempt {
-        loop {
-            count(&self.counters.attempts);
-            // SAFETY: `Operation` promises valid pointers, and the operation is borrowed meanwhile.
-            let result = unsafe { operation.attempt().run() };
-            if result == -libc::EINTR {
-                continue;
-            }
-            if is_would_block(result) || (result == 0 && operation.zero_would_block()) {
-                count(&self.counters.would_block);
-                return Attempt::WouldBlock;
-            }
-            return Attempt::Done(result);
+        // SAFETY: `Operation` promises valid pointers, and the operation is borrowed meanwhile.
+        let result = unsafe { self.call_now(operation.attempt()) };
+        if is_would_block(result) || (result == 0 && operation.zero_would_block()) {
+            return Attempt::WouldBlock;
         }
+        Attempt::Done(result)
     }
 
-    /// Makes the call and notes what it tells of the descriptor's readiness.
+    /// Makes the call and notes what it tells of the descriptor's readiness. `woken`: it is worth a
+    /// call whatever is known.
     fn attempt_when_ready<T: Operation>(
         self: &Rc<Self>,
         operation: &mut T,
         direction: Direction,
+        woken: bool,
     ) -> Attempt {
-        let attempt = self.attempt(operation);
-        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
-            return attempt;
+        let registration = match operation.waits_for() {
+            Readiness::Readable(fd) | Readiness::Writable(fd) => fd.registration(self),
+            Readiness::Nothing | Readiness::Blocking => None,
         };
-        let Some(key) = fd.registration(self) else { return attempt };
-        let mut state = self.state.borrow_mut();
-        let Some(registration) = state.registrations.get_mut(key) else { return attempt };
-        match attempt {
-            Attempt::WouldBlock => registration.refused(direction),
-            Attempt::Done(result) => {
-                if result > 0 && (result as usize) < operation.wanted() {
-                    registration.drained(direction);
-                }
-            }
+        if !woken && self.is_unready(registration, direction) {
+            return Attempt::WouldBlock;
         }
+        let attempt = self.attempt(operation);
+        let result = match attempt {
+            Attempt::Done(result) => result,
+            Attempt::WouldBlock => -libc::EAGAIN,
+        };
+        self.learn(registration, direction, result, operation.wanted());
         attempt
     }
 
@@ -240,7 +221,7 @@ impl Driver {
                 drop(self.state.borrow_mut().slots.remove(key));
                 return Poll::Ready(Err(error));
             }
-            let attempt = self.attempt_when_ready(operation, direction);
+            let attempt = self.attempt_when_ready(operation, direction, true);
             if let Attempt::Done(result) = attempt {
                 drop(self.take_slot(key));
                 return Poll::Ready(outcome(result));

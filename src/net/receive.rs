@@ -68,14 +68,10 @@ impl Receiver {
         if let Some(rest) = self.rest.take() {
             return Poll::Ready(Ok(rest));
         }
-        if let Poll::Ready(stored) = self.poll_dropped(cx) {
-            match stored {
-                Ok(None) => {}
-                Ok(Some(received)) => return Poll::Ready(Ok(received)),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        } else {
-            return Poll::Pending;
+        if self.dropped.is_some()
+            && let Some(received) = std::task::ready!(self.poll_dropped(cx))?
+        {
+            return Poll::Ready(Ok(received));
         }
         self.poll_kernel(cx)
     }
@@ -96,12 +92,13 @@ impl Receiver {
                     self.state = State::first(&self.fd, &driver);
                 }
                 State::Notification { wait, policy } => {
-                    let driver = driver::current()?;
-                    let received = std::task::ready!(wait.poll_recv(&driver, &self.fd, cx))?;
-                    if policy.after(Way::Notification, received.len(), false).is_some() {
-                        self.change_to_completion(&driver);
+                    let received = std::task::ready!(wait.poll_recv(&self.fd, cx));
+                    if let Ok(received) = &received
+                        && policy.after(Way::Notification, received.len(), false).is_some()
+                    {
+                        self.change_to_completion(&*driver::current()?);
                     }
-                    return Poll::Ready(Ok(received));
+                    return Poll::Ready(received);
                 }
                 State::Completion { .. } => {
                     if let Some(received) = std::task::ready!(self.poll_completion(cx))? {
@@ -127,7 +124,7 @@ impl Receiver {
             *line = Line::Free;
             if group.out() >= usize::from(group.count()) {
                 let driver = driver::current()?;
-                if let Some(received) = driver.receive_now(&self.fd)? {
+                if let Some(received) = driver.receive_now(&self.fd, true)? {
                     count(&driver.counters.heap_receives);
                     return Poll::Ready(Ok(Some(received)));
                 }
@@ -174,7 +171,7 @@ impl Receiver {
         Ok(())
     }
 
-    fn change_to_completion(&mut self, driver: &Rc<Driver>) {
+    fn change_to_completion(&mut self, driver: &Driver) {
         let Some(group) = driver.group() else { return };
         count(&driver.counters.changes_to_completion);
         self.fd.set_tries_first(false);

@@ -6,8 +6,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{IoFuture, SharedFd, Submit, submit};
+use crate::buf::{self, BufError, BufResult, IoBuf};
+use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
 use crate::op;
 
 /// What a stream keeps for sending.
@@ -57,6 +57,12 @@ impl Transmitter {
 
     pub(super) fn fd(&self) -> &SharedFd {
         &self.fd
+    }
+
+    /// Whether the last write has ended, and its caller knows how.
+    #[inline]
+    fn is_clear(&self) -> bool {
+        self.dropped.is_none() && self.abandoned.is_none()
     }
 
     /// Waits until an abandoned write has ended. The error tells of it, once.
@@ -121,13 +127,12 @@ impl<'a, B: IoBuf> Sending<'a, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         loop {
             if let State::Ready(_) = self.state {
-                match self.transmitter.poll_clear(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(cleared) => {
-                        if let Err(failed) = self.begin(cleared) {
-                            return Poll::Ready(failed);
-                        }
-                    }
+                let cleared = match self.transmitter.is_clear() {
+                    true => Ok(()),
+                    false => std::task::ready!(self.transmitter.poll_clear(cx)),
+                };
+                if let Err(ended) = self.begin(cleared) {
+                    return Poll::Ready(ended);
                 }
             }
             let State::Sending(send) = &mut self.state else {
@@ -169,6 +174,20 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         }
         if self.all && buf.bytes_len() == self.sent {
             return Err(Ok((self.sent, buf)));
+        }
+        if self.transmitter.fd.tries_first()
+            && !self.expired
+            && let Ok(driver) = driver::current()
+            && let Some(sent) =
+                driver.send_now(&self.transmitter.fd, &buf::as_slice(&buf)[self.sent..])
+        {
+            match sent {
+                Err(error) => return Err(Err(BufError::new(error, buf))),
+                Ok(count) => self.sent += count,
+            }
+            if !self.all || self.sent == buf.bytes_len() {
+                return Err(Ok((self.sent, buf)));
+            }
         }
         let mut send = submit(op::Send::new(self.transmitter.fd.clone(), buf, self.sent));
         if self.expired {

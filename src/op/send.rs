@@ -67,10 +67,6 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
     fn wanted(&self) -> usize {
         self.len()
     }
-
-    fn tries_first(&self) -> bool {
-        self.fd.tries_first()
-    }
 }
 
 #[cfg(test)]

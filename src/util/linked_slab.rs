@@ -166,6 +166,9 @@ impl<T> LinkedSlab<T> {
 }
 
 impl Key {
+    /// The key of no value.
+    pub(crate) const NONE: Key = Key { index: NIL, generation: 0 };
+
     /// The key as one number. No key's is `u64::MAX` or close to it: index 2^32 - 1 is never used.
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) | u64::from(self.index) << 32
