@@ -112,10 +112,11 @@ impl Uring {
         // Completions that are there already are looked at before any wait.
         let wait = if cqes.is_empty() && self.backlog.is_empty() { wait } else { Wait::No };
         self.idle_rounds += 1;
-        let wanted = wait != Wait::No
+        // Asked first, since it also counts.
+        let wanted = self.ring.wants_enter()
+            || wait != Wait::No
             || self.ring.staged() > 0
-            || self.idle_rounds > IDLE_ROUNDS_MAX
-            || self.ring.wants_enter();
+            || self.idle_rounds > IDLE_ROUNDS_MAX;
         if wanted {
             self.enter(wait, counters);
             self.ring.reap(cqes);
