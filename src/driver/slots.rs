@@ -195,6 +195,11 @@ impl Slots {
             Kind::Multi { queued_max } => {
                 // The end of a cancelled multishot is not an item, even if it carries a buffer.
                 cancelled = slot.cancel_sent && cqe.result == -libc::ECANCELED;
+                if last && !cancelled {
+                    // It ended by itself, and how it ended may be for the handle to deal with (an
+                    // empty buffer group, the end of the stream): not to be armed before that.
+                    slot.paused = false;
+                }
                 if !cancelled {
                     let queued = self.queued.insert(cqe);
                     self.queued.push_back(&mut slot.queue, queued);
