@@ -1,7 +1,9 @@
 //! The buffer group: memory from which the kernel picks a buffer at the moment data is there.
 //!
 //! An idle connection holds no buffer. The group is bounded; a connection that finds it empty
-//! waits in line, first come, first served. See `io_uring_register_buf_ring(3)`, kernel 5.19.
+//! waits in line, first come, first served, and watches its socket meanwhile: data that comes
+//! before a buffer does is received into other memory. See `io_uring_register_buf_ring(3)`, kernel
+//! 5.19.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
@@ -28,10 +30,9 @@ pub(crate) struct BufferGroup {
 /// The connections that found the group empty, in the order of their coming.
 #[derive(Default)]
 struct Line {
+    /// Ordered by ticket, since tickets only grow.
     waiting: VecDeque<(u64, Waker)>,
-    next_ticket: u64,
-    /// The first in line and the round it became so: after a whole round it is served otherwise.
-    first_seen: Option<u64>,
+    last_ticket: u64,
 }
 
 /// Page alignment, as the kernel asks for the ring of buffers.
@@ -85,6 +86,11 @@ impl BufferGroup {
         self.buffer_size as usize
     }
 
+    /// Whether the kernel has no buffer left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.out.get() >= self.count
+    }
+
     /// Buffers in completions that wait, or with users.
     pub(crate) fn out(&self) -> usize {
         usize::from(self.out.get())
@@ -102,14 +108,15 @@ impl BufferGroup {
         self.out.set(self.out.get() + 1);
     }
 
-    /// Takes a buffer back, and lets the first in line try again.
+    /// Takes a buffer back, and calls the first in line. If it does not come (its future may be
+    /// gone), the others hear of the buffer when their sockets have data.
     #[inline]
     pub(crate) fn give_back(&self, id: u16) {
         self.hand_over(id);
         if self.line.borrow().waiting.is_empty() {
             return;
         }
-        let first = self.line.borrow_mut().pop();
+        let first = self.line.borrow_mut().waiting.pop_front();
         if let Some((_, waker)) = first {
             waker.wake();
         }
@@ -137,69 +144,36 @@ impl BufferGroup {
         self.out.set(self.out.get() - 1);
     }
 
-    /// Joins the line, or stays in it with another waker. Returns the ticket.
+    /// Joins the line, or stays in it with another waker. Returns the ticket; whoever had been
+    /// called gets a new one.
     pub(crate) fn wait(&self, ticket: Option<u64>, waker: Waker) -> u64 {
         let mut line = self.line.borrow_mut();
-        let place = line.waiting.iter().position(|(held, _)| Some(*held) == ticket);
-        let old = match place {
-            Some(place) => Some(std::mem::replace(&mut line.waiting[place].1, waker)),
-            None => {
-                line.next_ticket += 1;
-                let ticket = line.next_ticket;
-                line.waiting.push_back((ticket, waker));
-                None
-            }
-        };
-        let ticket = place.map_or(line.next_ticket, |place| line.waiting[place].0);
-        drop(line);
-        drop(old);
+        if let Some(ticket) = ticket
+            && let Some(place) = line.place(ticket)
+        {
+            let old = std::mem::replace(&mut line.waiting[place].1, waker);
+            drop(line);
+            drop(old);
+            return ticket;
+        }
+        line.last_ticket += 1;
+        let ticket = line.last_ticket;
+        line.waiting.push_back((ticket, waker));
         ticket
     }
 
-    /// Whether the holder of `ticket` is still in line.
-    pub(crate) fn waits(&self, ticket: u64) -> bool {
-        self.line.borrow().waiting.iter().any(|(held, _)| *held == ticket)
-    }
-
-    /// Leaves the line; passes the turn on if the holder had already been called.
+    /// Leaves the line, if the holder of `ticket` is still in it.
     pub(crate) fn leave(&self, ticket: u64) {
         let mut line = self.line.borrow_mut();
-        let place = line.waiting.iter().position(|(held, _)| *held == ticket);
-        let waker = match place {
-            Some(place) => line.waiting.remove(place).map(|(_, waker)| waker),
-            None => None,
-        };
+        let left = line.place(ticket).and_then(|place| line.waiting.remove(place));
         drop(line);
-        drop(waker);
-    }
-
-    /// Called once a round: the first in line that has waited a whole round for a buffer is let
-    /// go, to receive into memory of its own. Returns whether anybody waits.
-    pub(crate) fn round(&self) -> bool {
-        if self.line.borrow().waiting.is_empty() {
-            return false;
-        }
-        let mut line = self.line.borrow_mut();
-        let first = line.waiting.front().map(|(ticket, _)| *ticket);
-        let called = if line.first_seen == first {
-            line.pop()
-        } else {
-            line.first_seen = first;
-            None
-        };
-        let waiting = !line.waiting.is_empty();
-        drop(line);
-        if let Some((_, waker)) = called {
-            waker.wake();
-        }
-        waiting
+        drop(left);
     }
 }
 
 impl Line {
-    fn pop(&mut self) -> Option<(u64, Waker)> {
-        self.first_seen = None;
-        self.waiting.pop_front()
+    fn place(&self, ticket: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |(held, _)| *held).ok()
     }
 }
 

@@ -63,6 +63,17 @@ impl ReadableWait {
         Poll::Pending
     }
 
+    /// Waits for data without a look at whether some is there: the kernel will tell, once it has
+    /// been visited.
+    pub(crate) fn begin(&mut self, fd: &SharedFd, waker: &Waker) -> io::Result<()> {
+        self.leave();
+        let driver = current()?;
+        let key = driver.wait_ready(fd, Direction::Read, waker)?;
+        self.place = Some((driver, key));
+        self.in_line = true;
+        Ok(())
+    }
+
     /// Waits no longer.
     pub(crate) fn leave(&mut self) {
         self.in_line = false;

@@ -29,17 +29,7 @@ impl Driver {
     /// it waits for the first completion, event, timer or ring of the doorbell.
     pub(crate) fn turn(&self, idle: bool) {
         count(&self.counters.rounds);
-        // Somebody waits in line for a buffer: the next round may have to serve it otherwise.
-        let group = match &*self.group.borrow() {
-            GroupState::Made(group) => Some(group.clone()),
-            _ => None,
-        };
-        let waiting = group.is_some_and(|group| group.round());
-        let wait = match idle && !waiting {
-            false => Wait::No,
-            true => self.wait_for_timer(),
-        };
-        self.visit(wait);
+        self.visit(if idle { self.wait_for_timer() } else { Wait::No });
     }
 
     /// A round of the shutdown: waits for at most so long.

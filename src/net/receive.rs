@@ -40,8 +40,8 @@ enum State {
 enum Line {
     /// The multishot is armed, or may be.
     Free,
-    /// In line for a buffer.
-    Waiting { ticket: u64 },
+    /// In line for a buffer, and watching for data: what comes first decides.
+    Waiting { ticket: u64, wait: ReadableWait },
     /// The multishot is being cancelled: what it has brought comes first, then the other way.
     Changing,
 }
@@ -114,21 +114,17 @@ impl Receiver {
         let State::Completion { multi, group, policy, line } = &mut self.state else {
             return Poll::Ready(Ok(None));
         };
-        if let Line::Waiting { ticket } = line {
-            let ticket = *ticket;
-            if group.waits(ticket) {
-                group.wait(Some(ticket), cx.waker().clone());
-                return Poll::Pending;
+        if let Line::Waiting { ticket, wait } = line {
+            if group.is_empty() {
+                // Others hold all buffers, perhaps for long, and there may be data already.
+                *ticket = group.wait(Some(*ticket), cx.waker().clone());
+                let received = std::task::ready!(wait.poll_recv(&self.fd, cx))?;
+                count(&driver::current()?.counters.heap_receives);
+                return Poll::Ready(Ok(Some(received)));
             }
-            // Called: a buffer has come back, or this stream has waited long enough.
+            group.leave(*ticket);
             *line = Line::Free;
-            if group.out() >= usize::from(group.count()) {
-                let driver = driver::current()?;
-                if let Some(received) = driver.receive_now(&self.fd, true)? {
-                    count(&driver.counters.heap_receives);
-                    return Poll::Ready(Ok(Some(received)));
-                }
-            }
+            self.fd.forget_readiness();
         }
         let item = std::task::ready!(multi.poll_next(cx))?;
         let Some(received) = item else {
@@ -150,10 +146,13 @@ impl Receiver {
                 Poll::Ready(Ok(Some(received)))
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                // The group is empty: stand in line. The multishot has ended with this.
+                // The multishot has ended with this. If no buffer has come back since, stand in line.
                 count(&driver::current()?.counters.buffer_group_empty);
-                if matches!(line, Line::Free) {
-                    *line = Line::Waiting { ticket: group.wait(None, cx.waker().clone()) };
+                if matches!(line, Line::Free) && group.is_empty() {
+                    let mut wait = ReadableWait::default();
+                    wait.begin(&self.fd, cx.waker())?;
+                    let ticket = group.wait(None, cx.waker().clone());
+                    *line = Line::Waiting { ticket, wait };
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(None))
@@ -208,6 +207,13 @@ impl Receiver {
         }));
     }
 
+    /// Waits for a buffer of the group no longer.
+    fn leave_line(&mut self) {
+        if let State::Completion { group, line: Line::Waiting { ticket, .. }, .. } = &self.state {
+            group.leave(*ticket);
+        }
+    }
+
     /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
     /// to another shard, without losing a byte.
     pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
@@ -220,6 +226,7 @@ impl Receiver {
         {
             bytes.extend_from_slice(&received);
         }
+        self.leave_line();
         if let State::Completion { multi, .. } = &mut self.state {
             multi.cancel();
             while multi.is_armed() {
@@ -260,9 +267,7 @@ impl State {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if let State::Completion { group, line: Line::Waiting { ticket }, .. } = &self.state {
-            group.leave(*ticket);
-        }
+        self.leave_line();
     }
 }
 
