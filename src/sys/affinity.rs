@@ -42,23 +42,37 @@ pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
     allow(&[cpu])
 }
 
-/// Gives this thread back the CPUs that it had, when dropped.
-pub(crate) struct Restore {
+/// The CPUs that a thread had, to be given to it again, or to another thread.
+pub(crate) struct Cpus {
     cpus: Vec<usize>,
 }
 
-impl Restore {
+impl Cpus {
     pub(crate) fn of_this_thread() -> Self {
         // Where they cannot be read, nothing can be pinned either.
-        Restore { cpus: allowed_cpus().unwrap_or_default() }
+        Cpus { cpus: allowed_cpus().unwrap_or_default() }
+    }
+
+    /// Lets this thread run on all of them.
+    pub(crate) fn give_to_this_thread(&self) {
+        if !self.cpus.is_empty() {
+            let _ = allow(&self.cpus);
+        }
+    }
+}
+
+/// Gives this thread back the CPUs that it had, when dropped.
+pub(crate) struct Restore(Cpus);
+
+impl Restore {
+    pub(crate) fn of_this_thread() -> Self {
+        Restore(Cpus::of_this_thread())
     }
 }
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        if !self.cpus.is_empty() {
-            let _ = allow(&self.cpus);
-        }
+        self.0.give_to_this_thread();
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::sys::affinity::Cpus;
 use crate::sys::clock;
 use crate::sys::signal_mask::SignalsBlocked;
 
@@ -52,6 +53,9 @@ impl Default for Config {
 pub(crate) struct Pool<J: Job> {
     shared: Arc<Shared<J>>,
     config: Config,
+    /// Those of the thread that made the pool. A shard that starts a thread of the pool is pinned,
+    /// and the thread would inherit that.
+    cpus: Arc<Cpus>,
 }
 
 /// Why a job was not queued, with the job.
@@ -65,7 +69,7 @@ impl<J: Job> Pool<J> {
     pub(crate) fn new(config: Config) -> Self {
         let state = State { queue: VecDeque::new(), threads: 0, running: 0, closed: false };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() };
-        Pool { shared: Arc::new(shared), config }
+        Pool { shared: Arc::new(shared), config, cpus: Arc::new(Cpus::of_this_thread()) }
     }
 
     /// Queues a job. Fails if the pool was shut down, or if it has no thread and none can be created.
@@ -138,7 +142,12 @@ impl<J: Job> Pool<J> {
         let (shared, keep_alive) = (Arc::clone(&self.shared), self.config.keep_alive);
         // The thread inherits the mask: a signal that the program waits for never ends here.
         let _blocked = SignalsBlocked::on_this_thread();
-        builder.spawn(move || shared.work(keep_alive)).map(drop)
+        let cpus = self.cpus.clone();
+        let work = move || {
+            cpus.give_to_this_thread();
+            shared.work(keep_alive);
+        };
+        builder.spawn(work).map(drop)
     }
 }
 
