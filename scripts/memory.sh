@@ -7,6 +7,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 connections=10000
 status=0
+limit=$(ulimit -Hn)
+if [[ $limit != unlimited ]] && ((limit < connections + 100)); then
+    connections=$((limit - 100))
+    echo "$connections connections, since the hard limit of descriptors is $limit" >&2
+fi
 build_servers
 (($#)) || set -- uring epoll
 for name in "$@"; do
