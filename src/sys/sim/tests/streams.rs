@@ -121,7 +121,9 @@ fn an_operation_in_flight_keeps_the_socket_open() {
     machine.settle();
     assert!(machine.reaped.is_empty(), "no end of stream while a receive is in flight");
     let by_number = types::CancelBuilder::fd(types::Fd(number));
-    assert_eq!(machine.run(opcode::AsyncCancel2::new(by_number).build()), -libc::EBADF);
+    // The number is closed, unless a test on another thread has just been given it.
+    let refused = machine.run(opcode::AsyncCancel2::new(by_number).build());
+    assert!([-libc::EBADF, -libc::ENOENT].contains(&refused), "{refused}");
     assert_eq!(machine.run(opcode::AsyncCancel::new(pending).build()), 0);
     assert_eq!(machine.wait(pending).result, -libc::ECANCELED);
     assert_eq!(machine.wait(peer).result, 0);
