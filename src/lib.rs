@@ -1,10 +1,64 @@
-//! An io_uring completion-based runtime for Linux.
+//! An io_uring completion-based runtime for Linux: one thread, one ring and one executor per core.
+//!
+//! A submission and a completion ring replace readiness polling. The executor owns the buffers of
+//! what is in flight and resumes a task when its completion is reaped. The same program runs on
+//! io_uring, and on epoll where io_uring is refused.
+//!
+//! ```
+//! use corering::net::{TcpListener, TcpStream};
+//!
+//! #[corering::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     corering::spawn(async move {
+//!         let mut stream = listener.accept().await?;
+//!         let bytes = stream.recv().await?;
+//!         stream.write_all(bytes).await?;
+//!         Ok::<(), std::io::Error>(())
+//!     });
+//!     let mut stream = TcpStream::connect(address).await?;
+//!     stream.write_all("hello").await?;
+//!     assert_eq!(&*stream.recv().await?, b"hello");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to begin
+//!
+//! - [`main`] and [`spawn`]: a program and its tasks. [`Runtime::builder`]: everything that can be
+//!   set. [`Builder::run`]: several shards, each on a core of its own.
+//! - [`net`], [`fs`], [`time`], [`signal`]: what programs wait for. [`sync`]: channels and locks of
+//!   one shard; [`shard_channel`] and [`Shard::submit_to`] between shards. [`spawn_blocking`]: work
+//!   that blocks or computes.
+//! - [`buf`]: what a buffer is. Operations take buffers by value and give them back with the result;
+//!   an error gives the buffer back, too ([`BufError`]).
+//! - [`IoFuture::timeout`]: a limit in time that loses nothing.
+//! - [`probe`]: what this kernel can do, in plain sentences. [`metrics`]: what a shard has counted.
+//!
+//! # Tasks stay on their shard
+//!
+//! Tasks, streams and buffers are `!Send`: nothing on the hot path is shared. A `Waker` is `Send`,
+//! as its contract demands, so anything may wake a task from any thread.
+//!
+//! # Features
+//!
+//! - `macros` (default): [`main`] and [`test`].
+//! - `bytes`: `bytes::Bytes` and `bytes::BytesMut` as buffers.
+//! - `tracing`: log lines through `tracing` instead of standard error.
+//! - `sim`: the simulated kernel. Test support, not yet public API.
+
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("corering runs on 64-bit Linux only");
 
 // What `#[corering::test]` expands to names the crate, in the crate's own tests, too.
 #[cfg(test)]
 extern crate self as corering;
+
+// The programs of the README are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod buf;
 mod driver;
