@@ -412,10 +412,8 @@ impl Driver {
         }
         let left = self.state.borrow().slots.in_flight();
         if left > 0 {
-            // The kernel may write to these buffers at any time.
-            if let GroupState::Made(group) = &*self.group.borrow() {
-                std::mem::forget(group.clone());
-            }
+            // The kernel may write to these operations' buffers, and to the group's, at any time.
+            std::mem::forget(self.clone());
         }
         let system = self.state.borrow_mut().system.take();
         drop(system);

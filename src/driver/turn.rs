@@ -27,7 +27,14 @@ impl Driver {
 
     /// Visits the kernel: submits what is staged, completes what has ended, and wakes. If `idle`,
     /// it waits for the first completion, event, timer or ring of the doorbell.
+    ///
+    /// # Panics
+    ///
+    /// In a process that was forked off while the runtime ran: the ring is its parent's.
     pub(crate) fn turn(&self, idle: bool) {
+        if let Err(error) = self.check_usable() {
+            panic!("{error}");
+        }
         count(&self.counters.rounds);
         self.visit(if idle { self.wait_for_timer() } else { Wait::No });
     }
