@@ -6,6 +6,7 @@
 
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;
+pub(crate) mod poll_pinned;
 pub(crate) mod pool;
 pub(crate) mod sync_types;
 pub(crate) mod timer_wheel;
