@@ -1,1 +1,44 @@
-//! `time`
+//! Layer 6: sleeping, limits in time, and ticks, on the timer wheel of the shard.
+//!
+//! Nothing here makes a system call: the nearest deadline goes into the wait that the shard makes
+//! anyway. A timer never fires early; it may fire late, by the 65 µs of the wheel's tick and by
+//! what the shard has to do first. A duration that reaches beyond the clock's end, as
+//! [`Duration::MAX`] does, never passes.
+//!
+//! A limit for an I/O operation of corering's is better set by
+//! [`IoFuture::timeout`](crate::IoFuture::timeout), which gives the buffer back.
+//!
+//! Read `sleep.rs` first.
+
+#![forbid(unsafe_code)]
+
+mod interval;
+mod sleep;
+mod timeout;
+
+pub use interval::{Interval, MissedTicks, interval, interval_at};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use std::time::{Duration, Instant};
+pub use timeout::{Elapsed, timeout, timeout_at};
+
+use crate::sys::clock;
+
+/// The present moment of the clock that timers run on.
+///
+/// That is the clock of [`Instant::now`], except on a simulated kernel, whose clock is virtual: so
+/// measure with this one what is to be repeatable.
+///
+/// # Examples
+///
+/// ```
+/// use corering::time;
+///
+/// let begin = time::now();
+/// assert!(time::now() >= begin);
+/// ```
+pub fn now() -> Instant {
+    clock::now()
+}
+
+#[cfg(test)]
+mod tests;
