@@ -8,25 +8,48 @@ mod accept;
 mod accept_multi;
 mod close;
 mod connect;
+mod fsync;
+mod ftruncate;
+mod mkdir_at;
 mod nop;
+mod open_at;
+mod path;
 mod poll_add;
+mod position;
+mod read_at;
 mod recv;
 mod recv_multi;
+mod rename_at;
 mod send;
 mod shutdown;
 mod socket;
+mod statx;
+mod unlink_at;
+mod write_at;
 
 pub(crate) use accept::Accept;
 pub(crate) use accept_multi::AcceptMulti;
 pub(crate) use close::Close;
 pub(crate) use connect::Connect;
+pub(crate) use fsync::Fsync;
+pub(crate) use ftruncate::Ftruncate;
+pub(crate) use mkdir_at::MkDirAt;
 pub(crate) use nop::Nop;
+pub(crate) use open_at::{OpenAt, Unopened};
 pub(crate) use poll_add::PollAdd;
+pub(crate) use position::Position;
+pub(crate) use read_at::ReadAt;
 pub(crate) use recv::Recv;
 pub(crate) use recv_multi::RecvMulti;
+pub(crate) use rename_at::RenameAt;
 pub(crate) use send::Send;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use socket::Socket;
+pub(crate) use statx::Statx;
+pub(crate) use unlink_at::UnlinkAt;
+pub(crate) use write_at::WriteAt;
 
+#[cfg(test)]
+pub(crate) mod test_files;
 #[cfg(test)]
 mod test_sockets;

@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod exit;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod limits;
 pub(crate) mod log;

@@ -1,0 +1,351 @@
+//! An open file.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use super::future::{Begun, Map};
+use super::transfer::{Extent, Transfer};
+use super::whole::{ReadExact, ReadToEnd, WriteAll};
+use super::{Metadata, OpenOptions};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+use crate::driver::{self, IoFuture, SharedFd, submit};
+use crate::op::{self, Position};
+use crate::sys::file::is_stream;
+
+/// An open file, or a folder, device or pipe.
+///
+/// Reads and writes name their offset, so any number of them may be in flight at once; the file's
+/// own position is neither used nor moved. Two things are otherwise:
+/// - a file opened to [append](OpenOptions::append) is written at its end, whatever the offset;
+/// - a pipe, terminal or socket has no offsets: what is given is ignored, and calls take place one
+///   after the other. On epoll such a file is made non-blocking, and with it every duplicate of
+///   its descriptor.
+///
+/// Dropped, the file is closed as soon as the last operation on it has ended; what closing could
+/// report is then not heard, see [`close`](Self::close).
+///
+/// # Examples
+///
+/// ```
+/// use corering::fs::File;
+///
+/// corering::block_on(async {
+///     let file = File::open("/dev/zero").await?;
+///     let (count, buf) = file.read_at(vec![1; 16], 0).await?;
+///     assert_eq!((count, buf), (16, vec![0; 16]));
+///     file.close().await
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct File {
+    fd: SharedFd,
+    /// Whether it has no positions, where that is known.
+    stream: Cell<Option<bool>>,
+}
+
+impl File {
+    pub(super) fn opened(fd: SharedFd) -> Self {
+        File { fd, stream: Cell::new(None) }
+    }
+
+    pub(crate) fn shared(&self) -> &SharedFd {
+        &self.fd
+    }
+
+    /// Where an operation takes place. A ring has to know only of what it did not open itself, of a
+    /// socket in particular; a thread of the pool has to know of everything, since it would wait.
+    pub(super) fn position(&self, offset: u64) -> Position {
+        let known = self.stream.get();
+        let ask = known.is_none() && driver::current().is_ok_and(|driver| !driver.is_uring());
+        let stream = known.unwrap_or_else(|| ask && is_stream(self.fd.as_fd()));
+        if ask {
+            self.stream.set(Some(stream));
+        }
+        if stream { Position::Stream } else { Position::At(offset) }
+    }
+
+    /// Opens a file, or a folder, for reading.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, what it opened is closed again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenOptions::open`], for instance `NotFound`.
+    #[doc(alias = "IORING_OP_OPENAT2")]
+    pub fn open<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file for writing: creates it if it is not there, and empties it if it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, what it opened is closed again; the file may have been created or
+    /// emptied.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenOptions::open`].
+    #[doc(alias = "IORING_OP_OPENAT2")]
+    pub fn create<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Options to open a file by; the same as [`OpenOptions::new`].
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Reads once, from `offset` on, into the buffer from its beginning up to its capacity, and
+    /// makes it as long as what came. A count of 0 is the end of the file (or a buffer without
+    /// room); fewer bytes than there is room for are no sign of the end. One call reads at most
+    /// 2,147,479,552 bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the buffer; the file is unchanged, and the same read can be made
+    /// again. What was taken out of a pipe is lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pread(2)`, with the buffer: `IsADirectory`, and `InvalidInput` for an offset that
+    /// no file has. A file opened with `O_DIRECT` whose alignment is not met says which one it
+    /// needs. With a [time limit](IoFuture::timeout) `TimedOut`; a disk that has begun is waited
+    /// for all the same.
+    #[doc(alias = "IORING_OP_READ")]
+    #[doc(alias = "pread")]
+    pub fn read_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        let position = self.position(offset);
+        let extent = Extent::at(position).with(&buf, 0, buf.capacity());
+        Transfer::new(&self.fd, op::ReadAt::new(self.fd.clone(), buf, position), extent)
+    }
+
+    /// Writes once, at `offset`, and returns how many bytes the file took. A gap between the file's
+    /// end and `offset` reads as zeroes and takes no room on most disks. One call writes at most
+    /// 2,147,479,552 bytes.
+    ///
+    /// The data is then with the kernel, and not yet on the disk: see [`sync_all`](Self::sync_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the buffer; the file may have been written, in part or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pwrite(2)`, with the buffer: `StorageFull`, `FileTooLarge`, and `InvalidInput` for
+    /// an offset that no file has. `O_DIRECT` and time limits are as in [`read_at`](Self::read_at).
+    #[doc(alias = "IORING_OP_WRITE")]
+    #[doc(alias = "pwrite")]
+    pub fn write_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        let position = self.position(offset);
+        let extent = Extent::at(position).with(&buf, 0, buf.bytes_len());
+        Transfer::new(&self.fd, op::WriteAt::new(self.fd.clone(), buf, position), extent)
+    }
+
+    /// Reads from `offset` on until the buffer is full, and gives it back. For a part of a buffer
+    /// use [`slice`](IoBuf::slice): a vector is full at its capacity, which may be above what was
+    /// asked for.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`read_at`](Self::read_at).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at), and `UnexpectedEof` if the file ends before; the buffer's
+    /// length says how much came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::buf::IoBuf;
+    ///
+    /// corering::block_on(async {
+    ///     let file = corering::fs::File::open("/proc/version").await?;
+    ///     let word = file.read_exact_at(Vec::with_capacity(64).slice(..5), 0).await?;
+    ///     assert_eq!(&*word, b"Linux");
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_exact_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<B> {
+        ReadExact::of(self, buf, offset)
+    }
+
+    /// Writes the whole buffer, at `offset`, and gives it back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the buffer; a first part of it, or all, may have been written.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at), and `WriteZero` if the file takes no more.
+    pub fn write_all_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<B> {
+        WriteAll::of(self, buf, offset)
+    }
+
+    /// Reads all that the file holds, whatever its metadata says of its size.
+    ///
+    /// Not for files opened with `O_DIRECT`, which need aligned buffers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses what was read and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at), without a buffer, and `OutOfMemory`.
+    pub fn read_to_end(&self) -> impl IoFuture<Output = io::Result<Vec<u8>>> + use<> {
+        ReadToEnd::of(self)
+    }
+
+    /// Waits until all that was written is on the disk, with the file's metadata.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing is known about what is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fsync(2)`. After an error earlier writes may be lost, and asking again does not
+    /// tell.
+    #[doc(alias = "IORING_OP_FSYNC")]
+    #[doc(alias = "fsync")]
+    pub fn sync_all(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::Fsync::new(self.fd.clone(), false))
+    }
+
+    /// Waits until all that was written is on the disk, with as much metadata as it takes to read
+    /// it back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`sync_all`](Self::sync_all).
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_all`](Self::sync_all).
+    #[doc(alias = "IORING_OP_FSYNC")]
+    #[doc(alias = "fdatasync")]
+    pub fn sync_data(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::Fsync::new(self.fd.clone(), true))
+    }
+
+    /// What the file system knows of the file.
+    ///
+    /// # Cancel safety
+    ///
+    /// There is nothing to lose.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    #[doc(alias = "IORING_OP_STATX")]
+    pub fn metadata(&self) -> impl IoFuture<Output = io::Result<Metadata>> + use<> {
+        let statx = submit(op::Statx::of_file(self.fd.clone()));
+        Map::new(statx, |answer: io::Result<_>| answer.map(Metadata::new))
+    }
+
+    /// Cuts the file at `len` bytes, or lets it grow to them with zeroes that take no room.
+    ///
+    /// A ring does it on Linux 6.9 and later; before, a thread of the pool does.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the file has the old length or the new one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ftruncate(2)`: `InvalidInput` if the file is not opened for writing or cannot have
+    /// a length, `FileTooLarge`.
+    #[doc(alias = "IORING_OP_FTRUNCATE")]
+    #[doc(alias = "ftruncate")]
+    pub fn set_len(&self, len: u64) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::Ftruncate::new(self.fd.clone(), len))
+    }
+
+    /// Closes the file and tells what closing reports, for instance that a write to a file on
+    /// another machine had failed. It does not wait for the disk: see [`sync_all`](Self::sync_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// The file is closed also if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of `close(2)`; the file is closed all the same. `ResourceBusy` if an operation on the
+    /// file has not ended, among them one whose future was dropped: the file is then closed when
+    /// it has, and what that reports is not heard.
+    #[doc(alias = "IORING_OP_CLOSE")]
+    pub fn close(self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        Begun::new(match self.fd.try_unwrap() {
+            Ok(fd) => Ok(op::Close::new(fd)),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "an operation on this file has not ended; it is closed when it has",
+            )),
+        })
+    }
+
+    /// The file as one of the standard library's.
+    ///
+    /// # Errors
+    ///
+    /// The file itself, if an operation on it has not ended, among them one whose future was
+    /// dropped.
+    pub fn try_into_std(self) -> Result<std::fs::File, File> {
+        let stream = self.stream;
+        match self.fd.try_unwrap() {
+            Ok(fd) => Ok(fd.into()),
+            Err(fd) => Err(File { fd, stream }),
+        }
+    }
+}
+
+impl From<OwnedFd> for File {
+    /// Takes over whatever is open under a descriptor.
+    fn from(fd: OwnedFd) -> Self {
+        let stream = Cell::new(Some(is_stream(fd.as_fd())));
+        File { fd: SharedFd::from(fd), stream }
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> Self {
+        File::from(OwnedFd::from(file))
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.expose()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("fd", &self.fd.raw()).finish()
+    }
+}

@@ -1,0 +1,188 @@
+//! What the file system knows of a file.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sys::file::device_number;
+
+/// What the file system knew of a file at one moment: `statx(2)`.
+#[derive(Clone, Copy)]
+pub struct Metadata {
+    statx: libc::statx,
+}
+
+impl Metadata {
+    pub(super) fn new(statx: libc::statx) -> Self {
+        Metadata { statx }
+    }
+
+    fn kind(&self) -> u32 {
+        self.mode() & libc::S_IFMT
+    }
+
+    /// The size in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "metadata is not a collection")]
+    pub fn len(&self) -> u64 {
+        self.statx.stx_size
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.kind() == libc::S_IFREG
+    }
+
+    /// Whether it is a folder.
+    pub fn is_dir(&self) -> bool {
+        self.kind() == libc::S_IFDIR
+    }
+
+    /// Whether it is a symbolic link, which only
+    /// [`symlink_metadata`](super::symlink_metadata) can tell.
+    pub fn is_symlink(&self) -> bool {
+        self.kind() == libc::S_IFLNK
+    }
+
+    /// The kind of file and the permissions, as in `inode(7)`.
+    pub fn mode(&self) -> u32 {
+        self.statx.stx_mode.into()
+    }
+
+    /// The number of the file in its file system.
+    pub fn ino(&self) -> u64 {
+        self.statx.stx_ino
+    }
+
+    /// The number of the device that holds the file system.
+    pub fn dev(&self) -> u64 {
+        device_number(self.statx.stx_dev_major, self.statx.stx_dev_minor)
+    }
+
+    /// The number of the device that the file is, if it is one.
+    pub fn rdev(&self) -> u64 {
+        device_number(self.statx.stx_rdev_major, self.statx.stx_rdev_minor)
+    }
+
+    /// How many names the file has.
+    pub fn nlink(&self) -> u64 {
+        self.statx.stx_nlink.into()
+    }
+
+    /// The owner's number.
+    pub fn uid(&self) -> u32 {
+        self.statx.stx_uid
+    }
+
+    /// The owning group's number.
+    pub fn gid(&self) -> u32 {
+        self.statx.stx_gid
+    }
+
+    /// The room it takes on the disk, in units of 512 bytes. Less than [`len`](Self::len) says for
+    /// a file with holes.
+    pub fn blocks(&self) -> u64 {
+        self.statx.stx_blocks
+    }
+
+    /// The size in bytes that the file system likes best for a read or write.
+    pub fn block_size(&self) -> u32 {
+        self.statx.stx_blksize
+    }
+
+    /// When the contents were last changed.
+    pub fn modified(&self) -> SystemTime {
+        system_time(self.statx.stx_mtime.tv_sec, self.statx.stx_mtime.tv_nsec)
+    }
+
+    /// When it was last read, as far as the file system keeps note of it.
+    pub fn accessed(&self) -> SystemTime {
+        system_time(self.statx.stx_atime.tv_sec, self.statx.stx_atime.tv_nsec)
+    }
+
+    /// When contents, owner, permissions or names were last changed.
+    pub fn changed(&self) -> SystemTime {
+        system_time(self.statx.stx_ctime.tv_sec, self.statx.stx_ctime.tv_nsec)
+    }
+
+    /// When it was created; `None` if the file system does not keep note of it.
+    pub fn created(&self) -> Option<SystemTime> {
+        let known = self.statx.stx_mask & libc::STATX_BTIME != 0;
+        known.then(|| system_time(self.statx.stx_btime.tv_sec, self.statx.stx_btime.tv_nsec))
+    }
+
+    /// What reads and writes must be aligned to if the file is opened with `O_DIRECT`. `None` if it
+    /// cannot be, if the file system does not say, or before Linux 6.1.
+    #[doc(alias = "STATX_DIOALIGN")]
+    pub fn direct_alignment(&self) -> Option<DirectAlignment> {
+        DirectAlignment::of(&self.statx)
+    }
+}
+
+/// A time out of the reach of `SystemTime` is one that no clock has shown: it becomes the epoch.
+fn system_time(seconds: i64, nanoseconds: u32) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let whole = match seconds >= 0 {
+        true => UNIX_EPOCH.checked_add(distance),
+        false => UNIX_EPOCH.checked_sub(distance),
+    };
+    // The nanoseconds count forwards, also before the epoch.
+    whole
+        .and_then(|whole| whole.checked_add(Duration::from_nanos(nanoseconds.into())))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("mode", &format_args!("{:#o}", self.mode()))
+            .field("len", &self.len())
+            .field("ino", &self.ino())
+            .field("dev", &self.dev())
+            .field("nlink", &self.nlink())
+            .field("uid", &self.uid())
+            .field("gid", &self.gid())
+            .field("blocks", &self.blocks())
+            .field("modified", &self.modified())
+            .field("accessed", &self.accessed())
+            .field("created", &self.created())
+            .field("direct_alignment", &self.direct_alignment())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What reads and writes of a file opened with `O_DIRECT` must be aligned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectAlignment {
+    pub(super) memory: u32,
+    pub(super) offset: u32,
+}
+
+impl DirectAlignment {
+    pub(super) fn of(statx: &libc::statx) -> Option<Self> {
+        let (memory, offset) = (statx.stx_dio_mem_align, statx.stx_dio_offset_align);
+        let known = statx.stx_mask & libc::STATX_DIOALIGN != 0 && memory != 0 && offset != 0;
+        known.then_some(DirectAlignment { memory, offset })
+    }
+
+    /// The buffer's address must be a multiple of so many bytes.
+    pub fn memory(&self) -> u32 {
+        self.memory
+    }
+
+    /// Offset and length must be multiples of so many bytes.
+    pub fn offset(&self) -> u32 {
+        self.offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_and_far_from_the_epoch_do_not_overflow() {
+        assert_eq!(system_time(1, 5), UNIX_EPOCH + Duration::new(1, 5));
+        assert_eq!(system_time(-1, 999_999_999), UNIX_EPOCH - Duration::from_nanos(1));
+        assert!(system_time(i64::MAX, 999_999_999) > UNIX_EPOCH);
+        assert!(system_time(i64::MIN, 0) < UNIX_EPOCH);
+    }
+}

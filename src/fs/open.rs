@@ -1,0 +1,274 @@
+//! How files are opened.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::File;
+use super::future::Map;
+use crate::driver::{IoFuture, SharedFd, Submit, submit};
+use crate::op::{OpenAt, Unopened};
+
+/// How a file is opened: for what, and what happens if it is there, or is not.
+///
+/// # Examples
+///
+/// ```
+/// use corering::fs::OpenOptions;
+///
+/// corering::block_on(async {
+///     let null = OpenOptions::new().write(true).open("/dev/null").await?;
+///     let (written, _) = null.write_at("nothing", 0).await?;
+///     assert_eq!(written, 7);
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `open`"]
+pub struct OpenOptions {
+    read: bool,
+    write: bool,
+    append: bool,
+    truncate: bool,
+    create: bool,
+    create_new: bool,
+    mode: u32,
+    custom_flags: i32,
+    beneath: Option<SharedFd>,
+}
+
+/// A path with `..` is tried so often again when something that is being renamed kept the kernel
+/// from finding out whether the path leaves the folder.
+const RACES_MAX: u32 = 256;
+
+impl OpenOptions {
+    /// All off, and the mode 0o666.
+    #[expect(clippy::new_without_default, reason = "options of nothing open nothing")]
+    pub fn new() -> Self {
+        OpenOptions {
+            read: false,
+            write: false,
+            append: false,
+            truncate: false,
+            create: false,
+            create_new: false,
+            mode: 0o666,
+            custom_flags: 0,
+            beneath: None,
+        }
+    }
+
+    /// For reading. Default: false.
+    pub fn read(&mut self, read: bool) -> &mut Self {
+        self.read = read;
+        self
+    }
+
+    /// For writing. Default: false.
+    pub fn write(&mut self, write: bool) -> &mut Self {
+        self.write = write;
+        self
+    }
+
+    /// For writing at the end, wherever the end is at that moment: the offset that a write is given
+    /// is then ignored. Default: false.
+    pub fn append(&mut self, append: bool) -> &mut Self {
+        self.append = append;
+        self
+    }
+
+    /// Empties a file that is there. Default: false.
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Creates a file that is not there. Default: false.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    /// Creates a file, and fails with `AlreadyExists` if it is there. `create` and `truncate` are
+    /// then without effect. Default: false.
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// The permissions of a file that is created, less the process's umask. Default: 0o666.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Further flags of `open(2)`, for instance `libc::O_DIRECT` or `libc::O_NOFOLLOW`. The access
+    /// mode in them is ignored. Default: none, and close-on-exec is always added.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.custom_flags = flags;
+        self
+    }
+
+    /// Takes paths as relative to `folder`, and refuses those that lead out of it: an absolute path,
+    /// `..` and symbolic links, wherever they stand in the path, as far as they leave the folder.
+    /// The kernel checks while it walks, so nobody can exchange a part of the path meanwhile.
+    ///
+    /// A refused path is an error with the code `EXDEV` (`CrossesDevices`). Links of `/proc` are not
+    /// followed (`ELOOP`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::fs::{File, OpenOptions};
+    ///
+    /// corering::block_on(async {
+    ///     let root = File::open("/proc").await?;
+    ///     let mut within = OpenOptions::new();
+    ///     within.read(true).resolve_beneath(&root);
+    ///     assert!(within.open("version").await.is_ok());
+    ///     assert!(within.open("../etc/passwd").await.is_err());
+    ///     assert!(within.open("/etc/passwd").await.is_err());
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "RESOLVE_BENEATH")]
+    pub fn resolve_beneath(&mut self, folder: &File) -> &mut Self {
+        self.beneath = Some(folder.shared().clone());
+        self
+    }
+
+    /// Opens a file.
+    ///
+    /// Opening a FIFO waits for its other end, and on epoll takes a thread of the pool meanwhile,
+    /// unless `libc::O_NONBLOCK` is among the custom flags; for regular files that flag is without
+    /// effect.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, what it opened is closed again; a file that it created or emptied
+    /// may stay so.
+    ///
+    /// # Errors
+    ///
+    /// Those of `openat2(2)`: `NotFound`, `PermissionDenied`, `AlreadyExists`, `IsADirectory` (for
+    /// writing), too many open files; `InvalidInput` for options that contradict each other and for
+    /// a path with a NUL byte.
+    #[doc(alias = "IORING_OP_OPENAT2")]
+    pub fn open<P: AsRef<Path>>(
+        &self,
+        path: P,
+    ) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+        self.opening(path.as_ref())
+    }
+
+    /// The same, as a type that does not depend on that of the path.
+    pub(super) fn opening(&self, path: &Path) -> impl IoFuture<Output = io::Result<File>> + use<> {
+        // Without a folder that must not be left EAGAIN has another meaning.
+        let races_left = if self.beneath.is_some() { RACES_MAX } else { 0 };
+        let opening = Opening::new(self.operation(path), races_left);
+        Map::new(opening, |opened: io::Result<SharedFd>| opened.map(File::opened))
+    }
+
+    fn operation(&self, path: &Path) -> io::Result<OpenAt> {
+        let flags = self.access()? | self.creation()? | self.custom_flags & !libc::O_ACCMODE;
+        let resolve = match self.beneath {
+            Some(_) => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
+            None => 0,
+        };
+        OpenAt::new(self.beneath.clone(), path, flags, self.mode, resolve)
+    }
+
+    fn access(&self) -> io::Result<i32> {
+        Ok(match (self.read, self.write, self.append) {
+            (true, false, false) => libc::O_RDONLY,
+            (false, true, false) => libc::O_WRONLY,
+            (true, true, false) => libc::O_RDWR,
+            (false, _, true) => libc::O_WRONLY | libc::O_APPEND,
+            (true, _, true) => libc::O_RDWR | libc::O_APPEND,
+            (false, false, false) => {
+                return Err(contradiction("a file is opened to read, write or append: set one"));
+            }
+        })
+    }
+
+    fn creation(&self) -> io::Result<i32> {
+        let changes = self.truncate || self.create || self.create_new;
+        if changes && !self.write && !self.append {
+            return Err(contradiction(
+                "only a file that is opened to write or append can be created or truncated",
+            ));
+        }
+        if self.truncate && self.append && !self.create_new {
+            return Err(contradiction("a file is either truncated or appended to"));
+        }
+        Ok(match (self.create, self.truncate, self.create_new) {
+            (_, _, true) => libc::O_CREAT | libc::O_EXCL,
+            (true, true, false) => libc::O_CREAT | libc::O_TRUNC,
+            (true, false, false) => libc::O_CREAT,
+            (false, true, false) => libc::O_TRUNC,
+            (false, false, false) => 0,
+        })
+    }
+}
+
+fn contradiction(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("OpenOptions: {text}"))
+}
+
+/// Opening one file, again and again while the kernel cannot tell whether a path leaves its folder.
+struct Opening {
+    /// The error is `None` once it was told.
+    attempt: Result<Submit<OpenAt>, Option<io::Error>>,
+    /// So many attempts more if it is refused for a race.
+    races_left: u32,
+    expired: bool,
+}
+
+impl Opening {
+    fn new(operation: io::Result<OpenAt>, races_left: u32) -> Self {
+        Opening { attempt: operation.map(submit).map_err(Some), races_left, expired: false }
+    }
+}
+
+impl Future for Opening {
+    type Output = io::Result<SharedFd>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let submitted = match &mut this.attempt {
+                Ok(submitted) => submitted,
+                Err(error) => {
+                    let error = error.take();
+                    return Poll::Ready(Err(error.expect("not polled again after its end")));
+                }
+            };
+            let Unopened { error, again } = match ready!(Pin::new(submitted).poll(cx)) {
+                Ok(fd) => return Poll::Ready(Ok(fd)),
+                Err(unopened) => unopened,
+            };
+            if this.races_left == 0 || error.raw_os_error() != Some(libc::EAGAIN) {
+                return Poll::Ready(Err(error));
+            }
+            this.races_left -= 1;
+            let mut next = submit(again);
+            if this.expired {
+                next.expire();
+            }
+            this.attempt = Ok(next);
+        }
+    }
+}
+
+impl IoFuture for Opening {
+    fn expire(&mut self) {
+        self.expired = true;
+        if let Ok(submitted) = &mut self.attempt {
+            submitted.expire();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Files opened with `O_DIRECT`.
+
+use std::io::{self, ErrorKind};
+
+use super::{Folder, pattern};
+use crate::buf::AlignedBuf;
+use crate::fs::{DirectAlignment, File, OpenOptions};
+
+/// A file of so many bytes, and what it needs; `None` where temporary files are on a file system
+/// that does not read past its cache, or does not say how.
+async fn direct(folder: &Folder, len: usize) -> Option<(File, DirectAlignment)> {
+    let path = folder.file("file", &pattern(len));
+    let options = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).clone();
+    let file = options.open(path).await.ok()?;
+    let needed = file.metadata().await.ok()?.direct_alignment()?;
+    Some((file, needed))
+}
+
+#[corering::test]
+async fn aligned_buffers_are_read_and_written_past_the_cache() -> io::Result<()> {
+    let folder = Folder::new();
+    let Some((file, _)) = direct(&folder, 20_000).await else { return Ok(()) };
+    let buf = file.read_exact_at(AlignedBuf::new(8192, 4096), 4096).await?;
+    assert_eq!(&*buf, &pattern(20_000)[4096..12_288]);
+    let (count, buf) = file.write_at(buf, 0).await?;
+    assert_eq!(count, 8192);
+    let (_, again) = file.read_at(AlignedBuf::new(8192, 4096), 0).await?;
+    assert_eq!(*again, *buf);
+    Ok(())
+}
+
+#[corering::test]
+async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
+    let folder = Folder::new();
+    let Some((file, needed)) = direct(&folder, 20_000).await else { return };
+    let offset = needed.offset();
+    let named = format!("multiples of {offset}, and memory aligned to {} ", needed.memory());
+
+    let failed = file.read_at(AlignedBuf::new(4096, 4096), 100).await.expect_err("the offset");
+    assert_eq!(failed.kind(), ErrorKind::InvalidInput);
+    assert!(failed.to_string().contains(&named), "{failed}");
+    assert!(failed.to_string().ends_with("but the offset is 100"), "{failed}");
+    assert_eq!(failed.buf.alignment(), 4096);
+
+    let failed = file.write_at(AlignedBuf::copied_from(&[1; 100], 4096), 0).await;
+    let failed = failed.expect_err("the length");
+    assert!(failed.to_string().ends_with("the length is a multiple of 4 only"), "{failed}");
+}
+
+#[corering::test]
+async fn the_end_of_a_file_within_a_block_is_an_end_and_no_wrong_alignment() {
+    let folder = Folder::new();
+    let Some((file, _)) = direct(&folder, 5000).await else { return };
+    let failed = file.read_exact_at(AlignedBuf::new(8192, 4096), 0).await.expect_err("it ends");
+    assert_eq!(failed.kind(), ErrorKind::UnexpectedEof);
+    assert_eq!(*failed.buf, *pattern(5000));
+}
+
+#[corering::test]
+async fn an_offset_that_no_file_has_is_no_wrong_alignment() {
+    let folder = Folder::new();
+    let Some((file, _)) = direct(&folder, 5000).await else { return };
+    let failed = file.read_at(AlignedBuf::new(4096, 4096), 1 << 63).await.expect_err("too far");
+    assert_eq!(failed.error.raw_os_error(), Some(libc::EINVAL));
+}

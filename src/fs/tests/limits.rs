@@ -1,0 +1,148 @@
+//! Time limits, futures that are dropped, and more operations than a ring has places.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::{Folder, pattern};
+use crate::buf::IoBuf;
+use crate::fs::{File, read, write};
+use crate::{IoFuture, Runtime, metrics, test_support, yield_now};
+
+const SOON: Duration = Duration::from_millis(2);
+
+fn pipe() -> (File, io::PipeWriter) {
+    let (reader, writer) = io::pipe().expect("a descriptor is free");
+    (File::from(OwnedFd::from(reader)), writer)
+}
+
+/// Polls a future once; it has to wait.
+async fn begin<F: Future + Unpin>(future: &mut F) {
+    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await;
+    assert!(polled, "it should have had to wait");
+}
+
+async fn nothing_is_in_flight() {
+    while metrics().operations_in_flight > 0 {
+        yield_now().await;
+    }
+    assert_eq!(metrics().slots_in_use, 0);
+}
+
+#[corering::test]
+async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
+    let (file, _writer) = pipe();
+    let failed = file.read_at(b"mine".to_vec(), 0).timeout(SOON).await.expect_err("no writer");
+    assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::TimedOut, &b"mine"[..]));
+    nothing_is_in_flight().await;
+}
+
+#[corering::test]
+async fn a_limit_reached_half_way_gives_back_what_came() {
+    let (file, mut writer) = pipe();
+    writer.write_all(b"half").expect("the pipe has room");
+    let reading = file.read_exact_at(Vec::with_capacity(100).slice(..8), 0).timeout(SOON);
+    let failed = reading.await.expect_err("the other half is missing");
+    assert_eq!((failed.kind(), &*failed.buf), (ErrorKind::TimedOut, &b"half"[..]));
+}
+
+#[corering::test]
+async fn a_write_that_nobody_reads_gives_the_buffer_back() {
+    let (reader, writer) = io::pipe().expect("a descriptor is free");
+    let file = File::from(OwnedFd::from(writer));
+    let failed = file.write_all_at(vec![1; 1 << 20], 0).timeout(SOON).await.expect_err("full");
+    assert_eq!((failed.kind(), failed.buf.len()), (ErrorKind::TimedOut, 1 << 20));
+    drop(reader);
+}
+
+#[corering::test]
+async fn a_limit_spans_the_steps_of_a_whole_read_or_write() -> io::Result<()> {
+    let folder = Folder::new();
+    let path = folder.file("file", &pattern(100_000));
+    assert_eq!(read(&path).timeout(Duration::MAX).await?, pattern(100_000));
+    write(&path, "new").timeout(Duration::MAX).await?;
+    // However short the limit, the outcome is one of the two, and nothing stays behind.
+    match read(&path).timeout(Duration::ZERO).await {
+        Ok(bytes) => assert_eq!(bytes, b"new"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+    }
+    if let Err(failed) = write(&path, "newer").timeout(Duration::ZERO).await {
+        assert_eq!((failed.kind(), failed.buf), (ErrorKind::TimedOut, "newer"));
+    }
+    nothing_is_in_flight().await;
+    Ok(())
+}
+
+#[corering::test]
+async fn drop_while_in_flight_closes_a_pipe_and_frees_the_slot() {
+    let (file, mut writer) = pipe();
+    let mut reading = file.read_at(Vec::with_capacity(64), 0);
+    begin(&mut reading).await;
+    drop((reading, file));
+    nothing_is_in_flight().await;
+    let error = writer.write_all(b"x").expect_err("the reader is closed");
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
+#[corering::test]
+async fn an_open_that_was_dropped_leaves_no_descriptor() {
+    let folder = Folder::new();
+    let path = folder.file("file", b"");
+    for _ in 0..20 {
+        let mut opening = File::open(&path);
+        begin(&mut opening).await;
+        // Half of them have ended by then, and their result is never asked for.
+        yield_now().await;
+        drop(opening);
+    }
+    nothing_is_in_flight().await;
+    let links = std::fs::read_dir("/proc/self/fd").expect("there is a proc");
+    let open = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    assert_eq!(open.filter(|target| *target == path).count(), 0);
+}
+
+#[test]
+fn ten_thousand_reads_fit_through_a_ring_of_four_places() {
+    for driver in test_support::drivers() {
+        let folder = Folder::new();
+        let path = folder.file("file", &pattern(10_000));
+        let runtime = Runtime::builder().driver(driver).ring_entries(4).build();
+        let runtime = runtime.expect("the driver was named, so it runs");
+        runtime.block_on(async {
+            let file = File::open(&path).await.expect("it is there");
+            let reads = (0..10_000).map(|n| file.read_exact_at(vec![0; 1].into_boxed_slice(), n));
+            let read = try_join_all(reads).await.expect("the file is that long");
+            assert_eq!(read.concat(), pattern(10_000));
+        });
+        assert_eq!(runtime.shut_down().leaked_operations, 0, "on {driver}");
+    }
+}
+
+#[test]
+fn ten_thousand_dropped_reads_are_cancelled_through_a_ring_of_four_places() {
+    for driver in test_support::drivers() {
+        let runtime = Runtime::builder().driver(driver).ring_entries(4).build();
+        let runtime = runtime.expect("the driver was named, so it runs");
+        runtime.block_on(async {
+            let (file, _writer) = pipe();
+            let mut reads: Vec<_> =
+                (0..10_000).map(|_| file.read_at(Vec::with_capacity(1), 0)).collect();
+            for reading in &mut reads {
+                begin(reading).await;
+            }
+            let kept = reads.split_off(9_990);
+            drop(reads);
+            let kept = kept.into_iter().map(|reading| reading.timeout(SOON));
+            for failed in join_all(kept).await {
+                assert_eq!(failed.expect_err("nobody writes").kind(), ErrorKind::TimedOut);
+            }
+            nothing_is_in_flight().await;
+        });
+        assert_eq!(runtime.shut_down().leaked_operations, 0, "on {driver}");
+    }
+}

@@ -1,0 +1,168 @@
+//! `openat2(2)`: open a file, relative to a folder if one is given.
+//!
+//! `IORING_OP_OPENAT2`, kernel 5.6; on the blocking pool without a ring, since a path may lead to a
+//! slow disk.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::Path;
+
+use io_uring::types::OpenHow;
+use io_uring::{opcode, squeue};
+
+use super::path::{PathWith, start};
+use crate::driver::{Operation, Readiness, SharedFd};
+use crate::sys::call::SysCall;
+
+pub(crate) struct OpenAt {
+    folder: Option<SharedFd>,
+    target: PathWith<OpenHow, 256>,
+    nonblocking: bool,
+}
+
+impl OpenAt {
+    /// `flags` and `resolve` are as in `openat2(2)`; close-on-exec is added. `mode` is the one of a
+    /// file that is created.
+    pub(crate) fn new(
+        folder: Option<SharedFd>,
+        path: &Path,
+        flags: i32,
+        mode: u32,
+        resolve: u64,
+    ) -> io::Result<Self> {
+        // The kernel refuses a mode without a file to be created.
+        let creates = flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0;
+        let how = OpenHow::new()
+            .flags(u64::from((flags | libc::O_CLOEXEC) as u32))
+            .mode(if creates { u64::from(mode & 0o7777) } else { 0 })
+            .resolve(resolve);
+        let nonblocking = flags & libc::O_NONBLOCK != 0;
+        Ok(OpenAt { folder, target: PathWith::new(path, how)?, nonblocking })
+    }
+}
+
+// SAFETY: path and `open_how` are in an operand block, or a long path on the heap.
+unsafe impl Operation for OpenAt {
+    type Output = Result<SharedFd, Unopened>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        opcode::OpenAt2::new(start(&self.folder), self.target.path(), self.target.value()).build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        Readiness::Blocking
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        SysCall::new(
+            libc::SYS_openat2,
+            [
+                start(&self.folder).0 as usize,
+                self.target.path() as usize,
+                std::ptr::from_ref(self.target.value()) as usize,
+                size_of::<OpenHow>(),
+            ],
+        )
+    }
+
+    fn decode(self, outcome: io::Result<u32>) -> Self::Output {
+        match outcome {
+            Ok(fd) => {
+                // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows.
+                let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+                Ok(SharedFd::opened(fd, self.nonblocking))
+            }
+            Err(error) => Err(Unopened { error, again: self }),
+        }
+    }
+}
+
+/// Why a file was not opened, and the operation, to be tried again: a path with `..` below a folder
+/// that must not be left is refused with EAGAIN while something anywhere is being renamed.
+pub(crate) struct Unopened {
+    pub(crate) error: io::Error,
+    pub(crate) again: OpenAt,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_files::{Folder, contents};
+    use crate::op::test_sockets::{drop_in_flight, nothing_is_in_flight};
+
+    async fn open(
+        folder: Option<SharedFd>,
+        path: impl AsRef<Path>,
+        flags: i32,
+        resolve: u64,
+    ) -> io::Result<SharedFd> {
+        let operation = OpenAt::new(folder, path.as_ref(), flags, 0o640, resolve)?;
+        submit(operation).await.map_err(|unopened| unopened.error)
+    }
+
+    #[corering::test]
+    async fn a_file_opens_and_is_closed_on_exec() {
+        let folder = Folder::new();
+        let path = folder.file("there", b"text");
+        let fd = open(None, path, libc::O_RDONLY, 0).await.expect("it is there");
+        assert_eq!(contents(&fd), b"text");
+        let info = format!("/proc/self/fdinfo/{}", fd.raw());
+        let info = std::fs::read_to_string(info).expect("the descriptor is open");
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("it has one");
+        let flags = i32::from_str_radix(flags.trim(), 8).expect("it is octal");
+        assert_ne!(flags & libc::O_CLOEXEC, 0);
+    }
+
+    #[corering::test]
+    async fn a_created_file_has_the_mode_that_was_asked_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        let path = folder.join("new");
+        open(None, &path, libc::O_CREAT | libc::O_WRONLY, 0).await.expect("it can be created");
+        let mode = std::fs::metadata(path).expect("it was created").permissions().mode();
+        assert_eq!(mode & 0o7717, 0o600);
+    }
+
+    #[corering::test]
+    async fn a_path_of_any_length_is_passed_on_whole() {
+        let folder = Folder::new();
+        let deep = format!("{}there", "./".repeat(1000));
+        folder.file("there", b"deep");
+        let fd = open(None, folder.join(&deep), libc::O_RDONLY, 0).await.expect("it is there");
+        assert_eq!(contents(&fd), b"deep");
+        let error = open(None, "x".repeat(5000), libc::O_RDONLY, 0).await.expect_err("too long");
+        assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+    }
+
+    #[corering::test]
+    async fn nothing_is_opened_outside_a_folder_that_must_not_be_left() {
+        let folder = Folder::new();
+        folder.file("within", b"within");
+        std::os::unix::fs::symlink("/etc/hostname", folder.join("link")).expect("links work");
+        let root = open(None, &folder, libc::O_PATH, 0).await.expect("the folder is there");
+        let beneath = |path| open(Some(root.clone()), path, libc::O_RDONLY, libc::RESOLVE_BENEATH);
+        assert_eq!(contents(&beneath("within").await.expect("it is within")), b"within");
+        for path in ["../x", "/etc/hostname", "link", "/"] {
+            let error = beneath(path).await.expect_err("it is outside");
+            assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{path}");
+        }
+    }
+
+    #[corering::test]
+    async fn drop_while_in_flight_closes_what_was_opened() {
+        let folder = Folder::new();
+        let path = folder.file("there", b"");
+        for _ in 0..50 {
+            let opening = OpenAt::new(None, &path, libc::O_RDONLY, 0, 0).expect("no NUL");
+            drop_in_flight(submit(opening)).await;
+        }
+        nothing_is_in_flight().await;
+        let open: Vec<_> = std::fs::read_dir("/proc/self/fd")
+            .expect("there is a proc")
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| *target == path)
+            .collect();
+        assert!(open.is_empty(), "{} descriptors were not closed", open.len());
+    }
+}

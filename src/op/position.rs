@@ -1,0 +1,42 @@
+//! Where in a file a call reads or writes.
+
+use crate::driver::{Readiness, SharedFd};
+
+/// The place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// So many bytes from the beginning, whatever the file's own position is.
+    At(u64),
+    /// The file has no positions: a pipe, a terminal, a socket.
+    Stream,
+}
+
+/// The kernel reads or writes so many bytes at most in one call (`MAX_RW_COUNT`).
+pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
+
+impl Position {
+    /// As an entry of a ring says it. All ones stand for a file's own position: it suits a stream,
+    /// and must not be reached by an offset, for which the next lower number is as absurd.
+    pub(crate) fn for_ring(self) -> u64 {
+        match self {
+            Position::At(offset) => offset.min(u64::MAX - 1),
+            Position::Stream => u64::MAX,
+        }
+    }
+
+    /// What reading there waits for without a ring.
+    pub(crate) fn to_read(self, fd: &SharedFd) -> Readiness<'_> {
+        match self {
+            Position::At(_) => Readiness::Blocking,
+            Position::Stream => Readiness::Readable(fd),
+        }
+    }
+
+    /// What writing there waits for without a ring.
+    pub(crate) fn to_write(self, fd: &SharedFd) -> Readiness<'_> {
+        match self {
+            Position::At(_) => Readiness::Blocking,
+            Position::Stream => Readiness::Writable(fd),
+        }
+    }
+}

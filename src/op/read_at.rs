@@ -1,0 +1,172 @@
+//! `pread(2)`: read from a place in a file into a buffer of the caller's.
+//!
+//! `IORING_OP_READ`, kernel 5.6; on the blocking pool without a ring. A stream, which has no
+//! places, is read by `read(2)`, and without a ring when it is readable.
+
+use std::io;
+
+use io_uring::{opcode, squeue};
+
+use super::position::{Position, TRANSFER_MAX};
+use crate::buf::{BufError, BufResult, IoBufMut};
+use crate::driver::{Operation, Readiness, SharedFd};
+use crate::sys::call::SysCall;
+
+pub(crate) struct ReadAt<B> {
+    fd: SharedFd,
+    buf: B,
+    /// Bytes of the buffer that earlier reads have filled.
+    begin: usize,
+    position: Position,
+}
+
+impl<B: IoBufMut> ReadAt<B> {
+    pub(crate) fn new(fd: SharedFd, buf: B, position: Position) -> Self {
+        ReadAt::after(fd, buf, 0, position)
+    }
+
+    /// Into what is left of the buffer after its first `begin` bytes, which are initialised.
+    pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
+        debug_assert!(begin <= buf.capacity());
+        ReadAt { fd, buf, begin, position }
+    }
+
+    fn ptr(&mut self) -> *mut u8 {
+        // SAFETY: `begin` is within the buffer's capacity.
+        unsafe { self.buf.bytes_mut_ptr().add(self.begin) }
+    }
+
+    fn room(&self) -> usize {
+        (self.buf.capacity() - self.begin).min(TRANSFER_MAX)
+    }
+}
+
+// SAFETY: the pointer leads to the buffer's memory, which `IoBufMut` keeps in place.
+unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
+    /// How many bytes this call has read; the buffer's length counts the earlier ones, too.
+    type Output = BufResult<usize, B>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        let room = self.room() as u32;
+        opcode::Read::new(self.fd.target(), self.ptr(), room)
+            .offset(self.position.for_ring())
+            .build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        self.position.to_read(&self.fd)
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        let (fd, ptr, room) = (self.fd.argument(), self.ptr() as usize, self.room());
+        match self.position {
+            Position::At(offset) => {
+                SysCall::new(libc::SYS_pread64, [fd, ptr, room, offset as usize])
+            }
+            Position::Stream => SysCall::new(libc::SYS_read, [fd, ptr, room]),
+        }
+    }
+
+    fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
+        match outcome {
+            Ok(count) => {
+                // SAFETY: the kernel has written `count` bytes after `begin` initialised ones.
+                unsafe { self.buf.set_len(self.begin + count as usize) };
+                Ok((count as usize, self.buf))
+            }
+            Err(error) => Err(BufError::new(error, self.buf)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_files::{opened, scratch};
+
+    #[corering::test]
+    async fn bytes_come_from_the_place_and_set_the_length() {
+        let file = scratch(b"0123456789");
+        let (count, buf) = submit(ReadAt::new(file, Vec::with_capacity(4), Position::At(3)))
+            .await
+            .expect("it can be read");
+        assert_eq!((count, &buf[..]), (4, &b"3456"[..]));
+    }
+
+    #[corering::test]
+    async fn a_later_part_of_a_buffer_is_filled_after_the_first() {
+        let file = scratch(b"0123456789");
+        let mut buf = Vec::with_capacity(5);
+        buf.extend_from_slice(b"ab");
+        let (count, buf) =
+            submit(ReadAt::after(file, buf, 2, Position::At(7))).await.expect("it can be read");
+        assert_eq!((count, &buf[..]), (3, &b"ab789"[..]));
+    }
+
+    #[corering::test]
+    async fn the_end_of_the_file_reads_as_nothing() {
+        let file = scratch(b"0123456789");
+        let buf = b"old".to_vec();
+        let (count, buf) =
+            submit(ReadAt::new(file, buf, Position::At(10))).await.expect("it can be read");
+        assert_eq!((count, buf.len()), (0, 0));
+    }
+
+    #[corering::test]
+    async fn an_offset_that_no_file_has_is_an_error_and_not_the_files_own_position() {
+        for offset in [u64::MAX, u64::MAX - 1, 1 << 63] {
+            let file = scratch(b"0123456789");
+            let read = submit(ReadAt::new(file, vec![1, 2], Position::At(offset))).await;
+            let (error, buf) = read.expect_err("no file reaches there").into_parts();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "at {offset}");
+            assert_eq!(buf, [1, 2]);
+        }
+    }
+
+    #[corering::test]
+    async fn a_stream_is_read_as_it_comes() {
+        let (reader, mut writer) = io::pipe().expect("a pipe can be made");
+        let reader = SharedFd::from(OwnedFd::from(reader));
+        let read = submit(ReadAt::new(reader.clone(), Vec::with_capacity(9), Position::Stream));
+        let write = async {
+            crate::task::yield_now().await;
+            io::Write::write_all(&mut writer, b"late").expect("the pipe has room");
+        };
+        let (read, ()) = futures_util::join!(read, write);
+        assert_eq!(read.expect("it can be read").1, b"late");
+        drop(writer);
+        let end = submit(ReadAt::new(reader, Vec::with_capacity(9), Position::Stream)).await;
+        assert_eq!(end.expect("the end is no error").0, 0);
+    }
+
+    #[corering::test]
+    async fn a_short_read_of_a_stream_does_not_say_that_nothing_is_left() {
+        // As with the lines of a terminal, a read takes one however large its buffer is.
+        let (ours, theirs) = UnixDatagram::pair().expect("a pair can be made");
+        let ours = SharedFd::from(OwnedFd::from(ours));
+        let read = || submit(ReadAt::new(ours.clone(), Vec::with_capacity(99), Position::Stream));
+        let write = async {
+            crate::task::yield_now().await;
+            theirs.send(b"first").expect("there is room");
+            theirs.send(b"second").expect("there is room");
+        };
+        let (first, ()) = futures_util::join!(read(), write);
+        assert_eq!(first.expect("it was sent").1, b"first");
+        assert_eq!(read().await.expect("it was sent").1, b"second");
+    }
+
+    #[corering::test]
+    async fn a_device_is_read_as_a_file_is() {
+        let zero = opened("/dev/zero");
+        let (count, buf) = submit(ReadAt::new(zero, vec![1; 1_000], Position::At(0)))
+            .await
+            .expect("it can be read");
+        assert_eq!(count, 1_000);
+        assert!(buf.iter().all(|&byte| byte == 0));
+    }
+}

@@ -1,0 +1,124 @@
+//! `pwrite(2)`: write a buffer of the caller's to a place in a file.
+//!
+//! `IORING_OP_WRITE`, kernel 5.6; on the blocking pool without a ring. A stream, which has no
+//! places, is written by `write(2)`, and without a ring when there is room. A file opened for
+//! appending is written at its end, whatever the place.
+
+use std::io;
+
+use io_uring::{opcode, squeue};
+
+use super::position::{Position, TRANSFER_MAX};
+use crate::buf::{BufError, BufResult, IoBuf};
+use crate::driver::{Operation, Readiness, SharedFd};
+use crate::sys::call::SysCall;
+
+pub(crate) struct WriteAt<B> {
+    fd: SharedFd,
+    buf: B,
+    /// Bytes of the buffer that earlier writes have taken.
+    begin: usize,
+    position: Position,
+}
+
+impl<B: IoBuf> WriteAt<B> {
+    pub(crate) fn new(fd: SharedFd, buf: B, position: Position) -> Self {
+        WriteAt::after(fd, buf, 0, position)
+    }
+
+    /// What is left of the buffer after its first `begin` bytes.
+    pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
+        debug_assert!(begin <= buf.bytes_len());
+        WriteAt { fd, buf, begin, position }
+    }
+
+    fn ptr(&self) -> *const u8 {
+        // SAFETY: `begin` is within the buffer's bytes.
+        unsafe { self.buf.bytes_ptr().add(self.begin) }
+    }
+
+    fn len(&self) -> usize {
+        (self.buf.bytes_len() - self.begin).min(TRANSFER_MAX)
+    }
+}
+
+// SAFETY: the pointer leads to the buffer's memory, which `IoBuf` keeps in place.
+unsafe impl<B: IoBuf> Operation for WriteAt<B> {
+    type Output = BufResult<usize, B>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        opcode::Write::new(self.fd.target(), self.ptr(), self.len() as u32)
+            .offset(self.position.for_ring())
+            .build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        self.position.to_write(&self.fd)
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        let (fd, ptr, len) = (self.fd.argument(), self.ptr() as usize, self.len());
+        match self.position {
+            Position::At(offset) => {
+                SysCall::new(libc::SYS_pwrite64, [fd, ptr, len, offset as usize])
+            }
+            Position::Stream => SysCall::new(libc::SYS_write, [fd, ptr, len]),
+        }
+    }
+
+    fn decode(self, outcome: io::Result<u32>) -> Self::Output {
+        match outcome {
+            Ok(count) => Ok((count as usize, self.buf)),
+            Err(error) => Err(BufError::new(error, self.buf)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_files::{contents, opened, scratch};
+
+    #[corering::test]
+    async fn bytes_go_to_the_place_and_leave_a_hole_before_it() {
+        let file = scratch(b"01");
+        let written = submit(WriteAt::new(file.clone(), b"xyz".to_vec(), Position::At(4))).await;
+        assert_eq!(written.expect("it can be written"), (3, b"xyz".to_vec()));
+        assert_eq!(contents(&file), b"01\0\0xyz");
+    }
+
+    #[corering::test]
+    async fn only_what_is_left_of_a_buffer_is_written() {
+        let file = scratch(b"");
+        let written = submit(WriteAt::after(file.clone(), "abcdef", 4, Position::At(0))).await;
+        assert_eq!(written.expect("it can be written").0, 2);
+        assert_eq!(contents(&file), b"ef");
+    }
+
+    #[corering::test]
+    async fn a_full_disk_is_an_error_that_gives_the_buffer_back() {
+        let full = opened("/dev/full");
+        let written = submit(WriteAt::new(full, b"text".to_vec(), Position::At(0))).await;
+        let (error, buf) = written.expect_err("nothing fits").into_parts();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(buf, b"text");
+    }
+
+    #[corering::test]
+    async fn a_stream_is_written_until_its_readers_are_gone() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let writer = SharedFd::from(std::os::fd::OwnedFd::from(writer));
+        let written = submit(WriteAt::new(writer.clone(), "text", Position::Stream)).await;
+        assert_eq!(written.expect("there is room").0, 4);
+        let mut text = [0; 4];
+        reader.read_exact(&mut text).expect("it was written");
+        assert_eq!(&text, b"text");
+        drop(reader);
+        let written = submit(WriteAt::new(writer, "text", Position::Stream)).await;
+        let error = written.expect_err("nobody reads");
+        assert_eq!(error.error.raw_os_error(), Some(libc::EPIPE));
+    }
+}
