@@ -119,6 +119,8 @@ pub(crate) struct Driver {
     fork_generation: u32,
     /// The doorbell of signals is watched.
     watches_signals: Cell<bool>,
+    /// Calls that streams may still make by themselves in this round.
+    direct_calls: Cell<u32>,
     /// No operation starts any more.
     ended: Cell<bool>,
     /// Kept between rounds for its capacity.
@@ -147,6 +149,10 @@ enum GroupState {
     /// The kernel has no buffer rings, or no memory for one.
     Refused,
 }
+
+/// So many receives and sends are made at once in one round. Beyond it a task waits for the next
+/// round: one whose socket is always ready would never let the others, or the kernel, have a turn.
+const DIRECT_CALLS_PER_ROUND: u32 = 512;
 
 /// The number under which the kernel knows the buffer group.
 const GROUP: u16 = 0;
@@ -215,6 +221,7 @@ impl Driver {
             support,
             fork_generation: fork::fork_generation(),
             watches_signals: Cell::new(false),
+            direct_calls: Cell::new(DIRECT_CALLS_PER_ROUND),
             ended: Cell::new(false),
             effects: RefCell::default(),
             cqes: RefCell::default(),

@@ -42,6 +42,9 @@ impl ReadableWait {
                 &self.place.insert((current()?, NOWHERE)).0
             }
         };
+        if !driver.may_call(cx.waker()) {
+            return Poll::Pending;
+        }
         // Woken, it is worth a call whatever is known.
         let woken = std::mem::take(&mut self.in_line);
         match driver.receive_now(fd, woken) {
@@ -168,6 +171,18 @@ impl Driver {
             return Ok(Some(RecvBuf::empty()));
         }
         Err(io::Error::from_raw_os_error(-result))
+    }
+
+    /// Whether a task may make another call in this round; if not, it is woken for the next.
+    #[inline]
+    pub(crate) fn may_call(&self, waker: &Waker) -> bool {
+        let left = self.direct_calls.get();
+        if left == 0 {
+            waker.wake_by_ref();
+            return false;
+        }
+        self.direct_calls.set(left - 1);
+        true
     }
 
     /// Sends what a socket takes at once. `None` if it takes nothing.

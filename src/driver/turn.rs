@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::metrics::count;
 use super::slots::{Completed, Effects};
 use super::uring::{CANCEL, DOORBELL, SIGNALS};
-use super::{Driver, GroupState, State, System};
+use super::{DIRECT_CALLS_PER_ROUND, Driver, GroupState, State, System};
 use crate::sys::ring::{Cqe, Wait};
 use crate::sys::{clock, signal};
 use crate::util::linked_slab::Key;
@@ -36,6 +36,7 @@ impl Driver {
             panic!("{error}");
         }
         count(&self.counters.rounds);
+        self.direct_calls.set(DIRECT_CALLS_PER_ROUND);
         self.visit(if idle { self.wait_for_timer() } else { Wait::No });
     }
 

@@ -12,6 +12,7 @@ mod accept;
 mod address;
 mod policy;
 mod receive;
+mod send_file;
 mod stream;
 mod tcp;
 mod transmit;

@@ -125,6 +125,31 @@ macro_rules! stream {
                 WriteAll::new(&mut self.transmitter, buf)
             }
 
+            /// Sends up to `len` bytes of `file`, from `offset` on, and returns how many: fewer only
+            /// where the file ends.
+            ///
+            /// Memory is bounded, however long the file is and however slowly the peer reads: on
+            /// a ring two buffers of 64 KiB, one read ahead while the other is sent; on epoll
+            /// none, by `sendfile(2)`.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`write`](Self::write): dropped, it may have sent a part, and the next write
+            /// fails once with [`WriteAbandoned`].
+            ///
+            /// # Errors
+            ///
+            /// Those of reading the file and of `send(2)`, and [`WriteAbandoned`].
+            #[doc(alias = "sendfile")]
+            pub async fn send_file(
+                &mut self,
+                file: &File,
+                offset: u64,
+                len: u64,
+            ) -> io::Result<u64> {
+                send_file(&mut self.transmitter, file, offset, len).await
+            }
+
             /// Ends the receiving side, the sending side, or both. The peer sees the end of the
             /// stream when the sending side ends.
             ///

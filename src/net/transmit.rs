@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
+use crate::driver::{self, Driver, IoFuture, SharedFd, Submit, submit};
 use crate::op;
 
 /// What a stream keeps for sending.
@@ -82,6 +83,15 @@ impl Transmitter {
         self.abandoned = Some(written);
     }
 
+    /// A write of several parts ended early, when `sent` bytes of parts that had ended were sent.
+    pub(super) fn add_abandoned(&mut self, sent: usize) {
+        match self.dropped.take() {
+            Some(dropped) => self.dropped = Some(Box::pin(async move { sent + dropped.await })),
+            None if sent > 0 => self.abandoned = Some(sent + self.abandoned.unwrap_or(0)),
+            None => {}
+        }
+    }
+
     /// A write was dropped in flight, when `before` bytes had been sent.
     fn keep<B: IoBuf>(&mut self, mut send: Submit<op::Send<B>>, before: usize) {
         send.expire();
@@ -127,11 +137,16 @@ impl<'a, B: IoBuf> Sending<'a, B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         loop {
             if let State::Ready(_) = self.state {
+                let at_once = self.transmitter.fd.tries_first() && !self.expired;
+                let driver = if at_once { driver::current().ok() } else { None };
+                if driver.as_ref().is_some_and(|driver| !driver.may_call(cx.waker())) {
+                    return Poll::Pending;
+                }
                 let cleared = match self.transmitter.is_clear() {
                     true => Ok(()),
                     false => std::task::ready!(self.transmitter.poll_clear(cx)),
                 };
-                if let Err(ended) = self.begin(cleared) {
+                if let Err(ended) = self.begin(cleared, driver) {
                     return Poll::Ready(ended);
                 }
             }
@@ -162,10 +177,14 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         }
     }
 
-    /// Makes the next send, unless the write is over: an earlier one was abandoned, or nothing is
+    /// Sends at once if there is a driver to do so, and makes the operation for the rest, unless the write is over: an earlier one was abandoned, or nothing is
     /// left to send.
     #[inline]
-    fn begin(&mut self, cleared: io::Result<()>) -> Result<(), BufResult<usize, B>> {
+    fn begin(
+        &mut self,
+        cleared: io::Result<()>,
+        driver: Option<Rc<Driver>>,
+    ) -> Result<(), BufResult<usize, B>> {
         let State::Ready(buf) = std::mem::replace(&mut self.state, State::Ended) else {
             unreachable!("the caller has looked")
         };
@@ -175,11 +194,9 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         if self.all && buf.bytes_len() == self.sent {
             return Err(Ok((self.sent, buf)));
         }
-        if self.transmitter.fd.tries_first()
-            && !self.expired
-            && let Ok(driver) = driver::current()
-            && let Some(sent) =
-                driver.send_now(&self.transmitter.fd, &buf::as_slice(&buf)[self.sent..])
+        let rest = &buf::as_slice(&buf)[self.sent..];
+        if let Some(driver) = driver
+            && let Some(sent) = driver.send_now(&self.transmitter.fd, rest)
         {
             match sent {
                 Err(error) => return Err(Err(BufError::new(error, buf))),

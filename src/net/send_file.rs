@@ -1,0 +1,106 @@
+//! A file to a socket.
+//!
+//! On a ring by copy through two buffers, the read ahead of the send. A splice would hold a worker
+//! thread of the kernel for each client that stalls, and the healthy ones would wait for it. On
+//! epoll by `sendfile(2)`, which returns what the socket took.
+
+use std::io;
+
+use futures_util::future::join;
+
+use super::transmit::{Transmitter, WriteAll};
+use crate::buf::IoBuf;
+use crate::driver::{self, SharedFd, submit};
+use crate::fs::File;
+use crate::op;
+use crate::task::yield_now;
+
+/// Bytes of one piece: what is read ahead while the piece before it is sent.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// Sends up to `len` bytes of `file` from `offset` on; fewer only where the file ends.
+pub(super) async fn send_file(
+    transmitter: &mut Transmitter,
+    file: &File,
+    offset: u64,
+    len: u64,
+) -> io::Result<u64> {
+    std::future::poll_fn(|cx| transmitter.poll_clear(cx)).await?;
+    let mut sending = Sending { transmitter, sent: 0, ended: false };
+    let result = match driver::current()?.is_uring() {
+        true => by_copy(&mut sending, file.shared(), offset, len).await,
+        false => by_sendfile(&mut sending, file.shared(), offset, len).await,
+    };
+    sending.ended = result.is_ok();
+    result.map(|()| sending.sent)
+}
+
+/// A file on its way. Dropped before its end, or failing, it leaves word of how much was sent.
+struct Sending<'a> {
+    transmitter: &'a mut Transmitter,
+    sent: u64,
+    ended: bool,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.transmitter.add_abandoned(self.sent as usize);
+        }
+    }
+}
+
+async fn by_copy(
+    sending: &mut Sending<'_>,
+    file: &SharedFd,
+    offset: u64,
+    len: u64,
+) -> io::Result<()> {
+    let read = |mut buf: Vec<u8>, done: u64| {
+        let wanted = (len - done).min(PIECE_BYTES) as usize;
+        buf.clear();
+        buf.reserve_exact(wanted);
+        let position = op::Position::At(offset.saturating_add(done));
+        submit(op::ReadAt::new(file.clone(), buf.slice(..wanted), position))
+    };
+    if len == 0 {
+        return Ok(());
+    }
+    let (mut count, mut piece) = read(Vec::new(), 0).await?;
+    let mut spare = Vec::new();
+    while count > 0 {
+        let read_bytes = sending.sent + count as u64;
+        let write = WriteAll::new(sending.transmitter, piece.into_inner());
+        if read_bytes == len {
+            write.await?;
+            sending.sent = read_bytes;
+            break;
+        }
+        let (written, next) = join(write, read(spare, read_bytes)).await;
+        spare = written?;
+        sending.sent = read_bytes;
+        (count, piece) = next?;
+    }
+    Ok(())
+}
+
+async fn by_sendfile(
+    sending: &mut Sending<'_>,
+    file: &SharedFd,
+    offset: u64,
+    len: u64,
+) -> io::Result<()> {
+    let socket = sending.transmitter.fd().clone();
+    while sending.sent < len {
+        let wanted = (len - sending.sent).min(PIECE_BYTES);
+        let from = offset.saturating_add(sending.sent);
+        let send = op::SendFile::new(socket.clone(), file.clone(), from, wanted as usize);
+        match submit(send).await? {
+            0 => break,
+            count => sending.sent += u64::from(count),
+        }
+        // A socket that takes everything at once must not keep the shard for itself.
+        yield_now().await;
+    }
+    Ok(())
+}

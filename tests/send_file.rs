@@ -1,0 +1,132 @@
+//! A file to a socket, on both drivers.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::thread;
+use std::time::Duration;
+
+use corering::fs::File;
+use corering::net::{UnixStream, WriteAbandoned};
+use corering::time::timeout;
+
+/// So many bytes, of which no two pieces are alike.
+fn content(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+async fn file_of(bytes: Vec<u8>) -> File {
+    // Without a name it needs no cleaning up.
+    let mut file = memfd();
+    file.write_all(&bytes).expect("memory is there");
+    File::from(file)
+}
+
+fn memfd() -> std::fs::File {
+    // SAFETY: the name is a string that ends in NUL, and outlives the call.
+    let fd = unsafe { libc::memfd_create(c"content".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the descriptor was just opened and nothing else owns it.
+    unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) }
+}
+
+fn pair() -> (UnixStream, StdStream) {
+    let (ours, theirs) = StdStream::pair().expect("a pair can be made");
+    (UnixStream::from(OwnedFd::from(ours)), theirs)
+}
+
+#[corering::test]
+async fn a_part_of_a_file_arrives_as_it_is() -> std::io::Result<()> {
+    let bytes = content(1_000_000);
+    let file = file_of(bytes.clone()).await;
+    for (offset, len) in [(0, 1_000_000), (0, 1), (5, 65_536), (123_456, 700_001), (999_999, 1)] {
+        let (mut ours, mut theirs) = pair();
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).map(|_| received)
+        });
+        assert_eq!(ours.send_file(&file, offset, len).await?, len);
+        ours.shutdown(Shutdown::Write).await?;
+        let received = reader.join().expect("the reader does not panic")?;
+        assert!(received == bytes[offset as usize..][..len as usize], "from {offset}, {len} bytes");
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn the_end_of_the_file_ends_the_sending() -> std::io::Result<()> {
+    let file = file_of(content(100_000)).await;
+    let (mut ours, mut theirs) = pair();
+    let reader = thread::spawn(move || {
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).map(|_| received.len())
+    });
+    assert_eq!(ours.send_file(&file, 40_000, u64::MAX).await?, 60_000);
+    assert_eq!(ours.send_file(&file, 100_000, 10).await?, 0);
+    assert_eq!(ours.send_file(&file, u64::MAX - 5, 10).await.unwrap_or(0), 0);
+    assert_eq!(ours.send_file(&file, 0, 0).await?, 0);
+    ours.shutdown(Shutdown::Write).await?;
+    assert_eq!(reader.join().expect("the reader does not panic")?, 60_000);
+    Ok(())
+}
+
+#[corering::test]
+async fn dropped_in_the_middle_it_leaves_word_of_what_was_sent() -> std::io::Result<()> {
+    let bytes = content(8_000_000);
+    let file = file_of(bytes.clone()).await;
+    let (mut ours, mut theirs) = pair();
+    // Nobody reads, so it cannot end.
+    let sent = timeout(Duration::from_millis(20), ours.send_file(&file, 0, 8_000_000)).await;
+    assert!(sent.is_err(), "the socket took 8 MB");
+    let failed = ours.write_all("after").await.expect_err("the caller must hear of it");
+    let abandoned = WriteAbandoned::of(&failed.error).expect("it says what became of the file");
+    assert!(abandoned.written > 0);
+    let reader = thread::spawn(move || {
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).map(|_| received)
+    });
+    ours.write_all("after").await?;
+    ours.shutdown(Shutdown::Write).await?;
+    let received = reader.join().expect("the reader does not panic")?;
+    let (file_part, after) = received.split_at(abandoned.written);
+    assert!(file_part == &bytes[..abandoned.written]);
+    assert_eq!(after, b"after");
+    Ok(())
+}
+
+#[corering::test]
+async fn a_peer_that_is_gone_is_an_error_and_not_a_signal() {
+    let file = file_of(content(1_000_000)).await;
+    let (mut ours, theirs) = pair();
+    drop(theirs);
+    let error = ours.send_file(&file, 0, 1_000_000).await.expect_err("nobody is there");
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// Where the socket is always ready, nothing else tells a task to give way.
+#[corering::test]
+async fn streams_that_are_always_ready_let_others_run() -> std::io::Result<()> {
+    let (mut ours, mut theirs) = pair();
+    let flood = thread::spawn(move || {
+        let chunk = [7; 65_536];
+        while theirs.write_all(&chunk).is_ok() {}
+    });
+    let reader = corering::spawn(async move {
+        loop {
+            match ours.recv().await {
+                Ok(bytes) if !bytes.is_empty() => {}
+                _ => return,
+            }
+        }
+    });
+    // Each of these rounds needs the loop, which the reader would keep for itself.
+    for _ in 0..100 {
+        corering::time::sleep(Duration::from_micros(100)).await;
+        corering::yield_now().await;
+    }
+    reader.abort();
+    assert!(reader.await.expect_err("it does not end by itself").is_cancelled());
+    flood.join().expect("the flood ends with its reader");
+    Ok(())
+}
