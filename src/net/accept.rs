@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -125,7 +124,7 @@ impl Acceptor {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(Ok(fd))) => {
                     self.last_pause.set(Duration::ZERO);
-                    return Poll::Ready(Ok(SharedFd::opened(fd, !driver.is_uring())));
+                    return Poll::Ready(Ok(fd));
                 }
                 Poll::Ready(Some(Err(error))) => match error.raw_os_error() {
                     // The client is gone before it was accepted, or the network says so. Linux
@@ -196,7 +195,7 @@ impl Armed {
     }
 
     /// `None`: it has ended, arm it again.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<OwnedFd>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<SharedFd>>> {
         match self {
             Armed::Multi(multi) => multi.poll_next(cx).map(|item| match item {
                 Ok(Some(accepted)) => Some(accepted),

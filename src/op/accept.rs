@@ -13,20 +13,23 @@ use crate::sys::call::SysCall;
 
 pub(crate) struct Accept {
     listener: SharedFd,
+    /// What the connection is opened as: a ring waits itself.
+    nonblocking: bool,
 }
 
 impl Accept {
     pub(crate) fn new(listener: SharedFd) -> Self {
-        Accept { listener }
+        Accept { listener, nonblocking: false }
     }
 }
 
 // SAFETY: no pointer is passed.
 unsafe impl Operation for Accept {
     /// The connection; its `O_NONBLOCK` is as the driver wants it.
-    type Output = io::Result<OwnedFd>;
+    type Output = io::Result<SharedFd>;
 
     fn encode(&mut self) -> squeue::Entry {
+        self.nonblocking = false;
         opcode::Accept::new(self.listener.target(), ptr::null_mut(), ptr::null_mut())
             .flags(libc::SOCK_CLOEXEC)
             .build()
@@ -37,13 +40,15 @@ unsafe impl Operation for Accept {
     }
 
     fn attempt(&mut self) -> SysCall {
+        self.nonblocking = true;
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         SysCall::new(libc::SYS_accept4, [self.listener.argument(), 0, 0, flags as usize])
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
-        outcome.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+        let fd = outcome.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
+        Ok(SharedFd::opened(fd, self.nonblocking))
     }
 }
 
@@ -61,7 +66,8 @@ mod tests {
     async fn connection_that_waits_is_accepted() -> io::Result<()> {
         let (fd, address) = listener();
         let client = client_of(address);
-        let accepted = std::net::TcpStream::from(submit(Accept::new(fd)).await?);
+        let accepted = submit(Accept::new(fd)).await?.try_unwrap().expect("nobody else has it");
+        let accepted = std::net::TcpStream::from(accepted);
         assert_eq!(accepted.peer_addr()?, client.local_addr()?);
         Ok(())
     }

@@ -24,7 +24,7 @@ impl AcceptMulti {
 
 // SAFETY: no pointer is passed.
 unsafe impl Multishot for AcceptMulti {
-    type Item = io::Result<OwnedFd>;
+    type Item = io::Result<SharedFd>;
 
     fn encode(&mut self) -> squeue::Entry {
         opcode::AcceptMulti::new(self.listener.target()).flags(libc::SOCK_CLOEXEC).build()
@@ -32,7 +32,8 @@ unsafe impl Multishot for AcceptMulti {
 
     fn decode(&mut self, cqe: Cqe) -> Self::Item {
         // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
-        cqe.outcome().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+        let fd = cqe.outcome().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
+        Ok(SharedFd::opened(fd, false))
     }
 
     fn queued_max(&self) -> u32 {
@@ -51,7 +52,8 @@ mod tests {
 
     async fn next(accepts: &mut Multi<AcceptMulti>) -> io::Result<Option<TcpStream>> {
         let item = poll_fn(|cx| accepts.poll_next(cx)).await?;
-        item.transpose().map(|fd| fd.map(TcpStream::from))
+        let fd = item.transpose()?.map(|fd| fd.try_unwrap().expect("nobody else has it"));
+        Ok(fd.map(TcpStream::from))
     }
 
     /// Turns the loop until a condition on the shard's counts holds.

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use io_uring::{opcode, squeue, types};
 
 use crate::driver::{Operation, Readiness};
+use crate::sys;
 use crate::sys::call::SysCall;
 
 pub(crate) struct Close {
@@ -56,7 +57,7 @@ impl Drop for Close {
     fn drop(&mut self) {
         if !self.asked {
             // SAFETY: the field is not used after this, its owner is being dropped.
-            drop(unsafe { ManuallyDrop::take(&mut self.fd) });
+            sys::socket::close(unsafe { ManuallyDrop::take(&mut self.fd) });
         }
     }
 }
