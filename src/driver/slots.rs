@@ -17,6 +17,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::operation::Direction;
+use crate::buf::RecvBuf;
 use crate::sys::ring::Cqe;
 use crate::util::linked_slab::{Key, LinkedSlab, List};
 
@@ -90,6 +91,8 @@ pub(crate) struct Effects {
     pub(crate) ended: Vec<(Box<dyn Abandoned>, usize)>,
     /// Their completions, one operation's after the other's.
     pub(crate) completions: Vec<Cqe>,
+    /// Buffers that nobody takes. Back in their group they wake who waits for one.
+    pub(crate) unwanted: Vec<RecvBuf>,
 }
 
 /// What a completion calls for beyond [`Effects`].

@@ -7,6 +7,7 @@ use super::metrics::count;
 use super::slots::{Completed, Effects};
 use super::uring::{CANCEL, DOORBELL, SIGNALS};
 use super::{DIRECT_CALLS_PER_ROUND, Driver, GroupState, State, System};
+use crate::buf::RecvBuf;
 use crate::sys::ring::{Cqe, Wait};
 use crate::sys::{clock, signal};
 use crate::util::linked_slab::Key;
@@ -136,7 +137,7 @@ impl Driver {
         }
         match state.slots.complete(cqe, effects) {
             Completed::Known => {}
-            Completed::Cancelled => self.return_buffer(cqe),
+            Completed::Cancelled => self.return_buffer(cqe, effects),
             Completed::Pause => {
                 let key = Key::from_bits(cqe.user_data);
                 if let (Some(slot), Some(System::Uring(uring))) =
@@ -149,7 +150,7 @@ impl Driver {
             }
             Completed::Unknown => {
                 count(&self.counters.unknown_completions);
-                self.return_buffer(cqe);
+                self.return_buffer(cqe, effects);
             }
             Completed::Readiness { registration } => {
                 self.on_poll(state, registration, cqe, effects);
@@ -173,9 +174,9 @@ impl Driver {
     }
 
     /// The buffer of a completion that nobody takes goes back to the group.
-    fn return_buffer(&self, cqe: Cqe) {
+    fn return_buffer(&self, cqe: Cqe, effects: &mut Effects) {
         if let (Some(id), GroupState::Made(group)) = (cqe.buffer_id(), &*self.group.borrow()) {
-            drop(crate::buf::RecvBuf::from_group(group.clone(), id, 0));
+            effects.unwanted.push(RecvBuf::from_group(group.clone(), id, 0));
         }
     }
 
@@ -183,6 +184,9 @@ impl Driver {
     pub(super) fn run(&self, effects: &mut Effects) {
         for waker in effects.wakers.drain(..) {
             shield(|| waker.wake());
+        }
+        for buffer in effects.unwanted.drain(..) {
+            shield(|| drop(buffer));
         }
         if effects.ended.is_empty() {
             return;
