@@ -306,6 +306,8 @@ impl Driver {
         let mut state = self.state.borrow_mut();
         let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else { return };
         let Some(slot) = slots.get_mut(key) else { return };
+        // Paused or not, it is not to be armed again under this key.
+        slot.paused = false;
         if slot.done || slot.cancel_sent || matches!(slot.kind, Kind::Pool | Kind::Waiting { .. }) {
             return;
         }
