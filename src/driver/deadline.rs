@@ -105,6 +105,11 @@ pub(crate) fn deadline_after(duration: Duration) -> Option<Instant> {
     clock::now().checked_add(duration)
 }
 
+/// Whether an error is that of [`timed_out`], and not one that the kernel reported.
+pub(crate) fn is_timed_out(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
+}
+
 /// What an operation that was cancelled for its time limit fails with.
 pub(crate) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the operation did not end within its time limit")

@@ -23,7 +23,7 @@ mod turn;
 mod uring;
 
 pub use deadline::{IoFuture, Timeout};
-pub(crate) use deadline::{deadline_after, timed_out};
+pub(crate) use deadline::{deadline_after, is_timed_out, timed_out};
 pub use metrics::Metrics;
 
 pub(crate) use jobs::Job;

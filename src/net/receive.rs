@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use super::policy::{Policy, Way};
 use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, RecvBuf, Slice};
 use crate::driver::{
-    self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, submit, timed_out,
-    was_cancelled,
+    self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, is_timed_out, submit,
+    timed_out, was_cancelled,
 };
 use crate::op;
 
@@ -201,7 +201,10 @@ impl Receiver {
                     let bytes = &buf::as_slice(&buf)[..count];
                     Ok(Some(RecvBuf::from_vec(bytes.to_vec())))
                 }
-                Err(failed) if was_cancelled(&failed.error) => Ok(None),
+                // Its time limit may have passed before it was dropped.
+                Err(failed) if was_cancelled(&failed.error) || is_timed_out(&failed.error) => {
+                    Ok(None)
+                }
                 Err(failed) => Err(failed.error),
             }
         }));
