@@ -429,6 +429,12 @@ impl<B: IoBufMut> Future for ReadExact<'_, B> {
         let this = &mut *self;
         loop {
             let read = this.read.as_mut().expect("a future is not polled after its end");
+            if this.wanted == 0
+                && let Some(buf) = read.buf.take()
+            {
+                // There is nothing to wait for.
+                return Poll::Ready(Ok(buf.into_inner()));
+            }
             let result = std::task::ready!(Pin::new(&mut *read).poll(cx));
             let (count, buf) = match result {
                 Ok((count, buf)) => (count, buf.into_inner()),
