@@ -295,6 +295,11 @@ impl Driver {
         group
     }
 
+    /// Whether a group is this driver's, so that its ring fills buffers of it.
+    pub(crate) fn owns(&self, group: &Rc<BufferGroup>) -> bool {
+        matches!(&*self.group.borrow(), GroupState::Made(own) if Rc::ptr_eq(own, group))
+    }
+
     /// Whether streams may receive by completion at all.
     pub(crate) fn group_is_possible(&self) -> bool {
         self.is_uring && !matches!(&*self.group.borrow(), GroupState::Refused)

@@ -32,7 +32,7 @@ impl<M: Multishot> Multi<M> {
         }
     }
 
-    /// Replaces the waker, so that the next completion wakes another task.
+    /// Whether it is in flight, or has brought something that nobody has taken yet.
     pub(crate) fn is_armed(&self) -> bool {
         self.flight.is_some()
     }
@@ -118,8 +118,10 @@ impl Driver {
             }
             return Next::Item(cqe);
         }
+        // A ring that is closed brings nothing more, whatever the kernel had not given back by then.
+        let over = state.system.is_none();
         let slot = state.slots.get_mut(key).expect("an armed handle has a slot");
-        if slot.done {
+        if slot.done || over {
             let slot = state.slots.remove(key);
             drop(state);
             drop(slot);

@@ -115,7 +115,7 @@ impl Receiver {
             return Poll::Ready(Ok(None));
         };
         if let Line::Waiting { ticket, wait } = line {
-            if group.is_empty() {
+            if group.is_empty() && driver::current()?.owns(group) {
                 // Others hold all buffers, perhaps for long, and there may be data already.
                 *ticket = group.wait(Some(*ticket), cx.waker().clone());
                 let received = std::task::ready!(wait.poll_recv(&self.fd, cx))?;
@@ -125,6 +125,11 @@ impl Receiver {
             group.leave(*ticket);
             *line = Line::Free;
             self.fd.forget_readiness();
+        }
+        if !multi.is_armed() && !driver::current()?.owns(group) {
+            // The runtime that the stream began in has ended; this one's ring fills other buffers.
+            self.state = State::New;
+            return Poll::Ready(Ok(None));
         }
         let item = std::task::ready!(multi.poll_next(cx))?;
         let Some(received) = item else {
