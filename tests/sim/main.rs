@@ -3,8 +3,18 @@
 //! Every test runs on several seeds, and at the end of each run nothing may be left: see
 //! `simulated::run`.
 
+#[path = "../common/echo.rs"]
+mod echo;
 #[path = "../common/simulated.rs"]
 mod simulated;
 
-mod group;
 mod pairs;
+
+mod accepting;
+mod cancelling;
+mod endings;
+mod enter;
+mod group;
+mod receiving;
+mod user_code;
+mod writing;

@@ -1,0 +1,266 @@
+//! The end of a runtime, with operations in flight, and what its handles do afterwards.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use corering::ReceivePolicy;
+use corering::buf::{IoBuf, IoBufMut};
+use corering::net::{TcpListener, TcpStream};
+use corering::sim::Simulation;
+
+use crate::pairs::{pair, pair_with, pattern, receive_all};
+use crate::simulated::{Seed, assert_world_is_empty, defaults, pause, settled};
+
+const POLICIES: [ReceivePolicy; 2] = [ReceivePolicy::Completion, ReceivePolicy::Notification];
+
+/// Polls a future once, with a waker that does nothing.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn runtime_that_ends_with_operations_in_flight_waits_for_them_and_leaks_nothing() {
+    for seed in 0..200 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        let run = sim.run_with(builder, async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            for n in 0..10 {
+                let (mut left, mut right) = pair_with(&listener).await;
+                corering::spawn(async move {
+                    match n % 3 {
+                        0 => drop(left.recv().await),
+                        1 => drop(left.read(vec![0; 100]).await),
+                        _ => drop(left.read_exact(vec![0; 100]).await),
+                    }
+                });
+                corering::spawn(async move {
+                    // More than the buffers take: it stays in flight.
+                    while n % 2 == 0 && right.write_all(vec![0; 1 << 20]).await.is_ok() {}
+                    drop(right.recv().await);
+                });
+            }
+            corering::spawn(async move { drop(listener.accept().await) });
+            pause(Duration::from_micros(seed * 5)).await;
+        });
+        let run = run.unwrap();
+        assert!(run.report.cancelled_tasks > 0);
+        assert_eq!(run.report.leaked_operations, 0);
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn future_that_was_forgotten_in_flight_only_leaks() {
+    for seed in 0..100 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        let run = sim.run_with(builder, async move {
+            let (mut left, mut right) = pair().await;
+            let (more_left, more_right) = pair().await;
+            {
+                let mut read = Box::pin(left.read(vec![0; 64]));
+                assert!(poll_once(read.as_mut()).is_pending());
+                std::mem::forget(read);
+            }
+            {
+                let mut recv = Box::pin(right.recv());
+                assert!(poll_once(recv.as_mut()).is_pending());
+                std::mem::forget(recv);
+            }
+            // A whole stream, with what is armed in it, and its handle in a task.
+            std::mem::forget(right);
+            let waiting = corering::spawn(async move {
+                let (mut left, _right) = (more_left, more_right);
+                left.recv().await.map(|bytes| bytes.len())
+            });
+            pause(Duration::from_micros(seed)).await;
+            std::mem::forget(waiting);
+            left.write_all("nobody reads this").await.unwrap();
+        });
+        assert_eq!(run.unwrap().report.leaked_operations, 0);
+        assert_eq!(sim.operations_in_flight(), 0);
+        assert!(sim.open_descriptors() <= 2, "only what was forgotten is left");
+    }
+}
+
+#[test]
+fn buffer_that_the_kernel_still_holds_at_the_deadline_is_never_freed() {
+    let mut leaked = 0;
+    for seed in 0..100 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let dropped = Rc::new(Cell::new(0));
+        let buffer = Watched { bytes: Vec::with_capacity(64), dropped: dropped.clone() };
+        let builder = defaults().shutdown_timeout(Duration::ZERO);
+        let run = sim.run_with(builder, async move {
+            let (mut left, mut right) = pair().await;
+            right.write_all("x").await.unwrap();
+            corering::spawn(async move { drop(left.read(buffer).await) });
+            corering::yield_now().await;
+        });
+        let report = run.unwrap().report;
+        assert_eq!(dropped.get() + report.leaked_operations, 1, "neither freed nor leaked twice");
+        leaked += report.leaked_operations;
+        assert_eq!(sim.operations_in_flight(), 0, "they ended with the ring");
+    }
+    assert!(leaked > 0, "the kernel never held a buffer at the deadline");
+}
+
+/// A buffer that counts its drops.
+struct Watched {
+    bytes: Vec<u8>,
+    dropped: Rc<Cell<usize>>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+}
+
+// SAFETY: the bytes are a vector's, on the heap.
+unsafe impl IoBuf for Watched {
+    fn bytes_ptr(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
+    fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl IoBufMut for Watched {
+    fn bytes_mut_ptr(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    unsafe fn set_len(&mut self, len: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.bytes.set_len(len) }
+    }
+}
+
+/// A connection of a runtime that has ended, in any state of receiving.
+fn streams_of_an_ended_runtime(
+    sim: &Simulation,
+    seed: u64,
+    policy: ReceivePolicy,
+) -> (TcpStream, TcpStream) {
+    let run = sim.run_with(defaults().receive_policy(policy), async move {
+        let (mut left, mut right) = pair().await;
+        left.write_all(pattern(400)).await.unwrap();
+        match seed % 4 {
+            0 => {}
+            1 => drop(receive_all(&mut right, 1).await),
+            // Armed, and what came is not taken.
+            2 => {
+                assert!(poll_once(std::pin::pin!(right.recv())).is_pending());
+                pause(Duration::from_millis(100)).await;
+            }
+            _ => assert!(poll_once(std::pin::pin!(right.read(vec![0; 64]))).is_pending()),
+        }
+        (left, right)
+    });
+    run.unwrap().output
+}
+
+#[test]
+fn stream_of_an_ended_runtime_works_in_the_next_one() {
+    for seed in 0..100 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let (mut left, mut right) =
+            streams_of_an_ended_runtime(&sim, seed, POLICIES[seed as usize / 4 % 2]);
+        let second = defaults().receive_policy(POLICIES[seed as usize / 8 % 2]);
+        let run = sim.run_with(
+            second,
+            settled(async move {
+                // Another connection of this runtime uses its buffers at the same time.
+                let (mut other_left, mut other_right) = pair().await;
+                let writing = corering::spawn(async move {
+                    for round in 0..20 {
+                        left.write_all(vec![round; 200]).await.unwrap();
+                        other_left.write_all(pattern(200)).await.unwrap();
+                        assert!(receive_all(&mut other_right, 200).await == pattern(200));
+                    }
+                });
+                let mut received = Vec::new();
+                loop {
+                    let bytes = right.recv().await.unwrap();
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    received.extend_from_slice(&bytes);
+                }
+                let rounds = (0..20).flat_map(|round| [round; 200]).collect::<Vec<u8>>();
+                assert!(received.ends_with(&rounds), "what was sent in this runtime comes");
+                writing.await.unwrap();
+            }),
+        );
+        let run = run.unwrap();
+        crate::simulated::assert_nothing_held(&run.metrics);
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn stream_without_a_runtime_is_an_error_and_no_hang() {
+    for seed in 0..40 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let (mut left, mut right) =
+            streams_of_an_ended_runtime(&sim, seed, POLICIES[seed as usize / 4 % 2]);
+        // What had arrived may be given first; then there is an error.
+        let error = loop {
+            match poll_once(std::pin::pin!(right.recv())) {
+                Poll::Ready(Ok(bytes)) => assert!(!bytes.is_empty()),
+                Poll::Ready(Err(error)) => break error,
+                Poll::Pending => panic!("nothing will ever wake it"),
+            }
+        };
+        assert!(error.to_string().contains("runtime"), "{error}");
+        let Poll::Ready(Err(failed)) = poll_once(std::pin::pin!(left.write_all("x"))) else {
+            panic!("a write without a runtime neither succeeds nor waits")
+        };
+        assert!(failed.error.to_string().contains("runtime"), "{failed}");
+        // Dropped where the world is, it closes its descriptor.
+        sim.run(async move { drop((left, right)) });
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn future_of_an_ended_runtime_ends_in_the_next_one() {
+    for seed in 0..40 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let (nop, sleep, task) = sim
+            .run(async {
+                let mut nop = Box::pin(corering::io::nop());
+                assert!(poll_once(nop.as_mut()).is_pending());
+                let mut sleep = Box::pin(pause(Duration::from_secs(3600)));
+                assert!(poll_once(sleep.as_mut()).is_pending());
+                (nop, sleep, corering::spawn(std::future::pending::<()>()))
+            })
+            .output;
+        sim.run(async move {
+            // Done or cancelled; what counts is that it ends.
+            drop(nop.await);
+            assert!(task.await.unwrap_err().is_cancelled());
+            drop(sleep);
+        });
+        assert_world_is_empty(&sim);
+    }
+}

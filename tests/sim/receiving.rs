@@ -1,0 +1,109 @@
+//! Receiving: errors, and bytes that wait in the stream.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use corering::sim::Simulation;
+use corering::{IoFuture, ReceivePolicy};
+use io_uring::opcode;
+
+use crate::pairs::{pair, pattern, receive_all};
+use crate::simulated::{defaults, pause, run, run_in};
+
+const POLICIES: [ReceivePolicy; 2] = [ReceivePolicy::Completion, ReceivePolicy::Notification];
+
+#[test]
+fn reset_is_an_error_of_the_receive_in_every_way() {
+    for seed in 0..100 {
+        let sim = Simulation::new(seed);
+        sim.fail(opcode::Recv::CODE, 1, libc::ECONNRESET);
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        run_in(&sim, seed, builder, async move {
+            let (mut sender, mut reader) = pair().await;
+            sender.write_all(pattern(100)).await.unwrap();
+            let error = match seed / 2 % 3 {
+                0 => reader.recv().await.unwrap_err(),
+                1 => reader.read(Vec::with_capacity(100)).await.unwrap_err().error,
+                _ => reader.read_exact(vec![0; 100]).await.unwrap_err().error,
+            };
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        });
+    }
+}
+
+#[test]
+fn reading_nothing_does_not_wait() {
+    for policy in POLICIES {
+        run(1, defaults().receive_policy(policy), async {
+            let (_sender, mut reader) = pair().await;
+            let empty = vec![0; 0].into_boxed_slice();
+            assert!(reader.read_exact(empty).await.unwrap().is_empty());
+        });
+    }
+}
+
+#[test]
+fn stream_with_unread_bytes_can_be_closed_and_detached() {
+    for seed in 0..100 {
+        let builder = defaults()
+            .receive_policy(ReceivePolicy::Completion)
+            .buffer_group(128, 64)
+            .max_queued_buffers([1, 2, 8][seed as usize % 3]);
+        run(seed, builder, async move {
+            let (mut sender, mut reader) = pair().await;
+            let sending =
+                corering::spawn(
+                    async move { sender.write_all(pattern(5_000)).await.map(|_| sender) },
+                );
+            // The multishot is armed, brings more than anybody takes, and is paused.
+            let first = reader.recv().await.unwrap().to_vec();
+            pause(Duration::from_millis(200)).await;
+            if seed % 2 == 0 {
+                reader.close().await.unwrap();
+                drop(sending.await.unwrap());
+                return;
+            }
+            let mut received = first;
+            let mut reader = reader.detach().await.unwrap().into_stream();
+            let left = 5_000 - received.len();
+            received.extend(receive_all(&mut reader, left).await);
+            assert!(received == pattern(5_000), "other bytes came, or in another order");
+            drop(sending.await.unwrap().unwrap());
+        });
+    }
+}
+
+#[test]
+fn read_that_timed_out_gives_its_buffer_back_and_loses_no_byte() {
+    for seed in 0..200 {
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        run(seed, builder, async move {
+            let (mut sender, mut reader) = pair().await;
+            let sending = corering::spawn(async move {
+                for piece in pattern(3_000).chunks(300) {
+                    pause(Duration::from_micros(seed * 7)).await;
+                    sender.write_all(piece.to_vec()).await.unwrap();
+                }
+            });
+            let mut buffer = Vec::with_capacity(1_000);
+            let mut received = Vec::new();
+            while received.len() < 3_000 {
+                let limit = Duration::from_micros(seed % 50);
+                buffer = match reader.read(buffer).timeout(limit).await {
+                    Ok((count, buffer)) => {
+                        assert_eq!(count, buffer.len());
+                        received.extend_from_slice(&buffer);
+                        buffer
+                    }
+                    Err(failed) => {
+                        assert_eq!(failed.error.kind(), ErrorKind::TimedOut);
+                        failed.buf
+                    }
+                };
+                assert_eq!(buffer.capacity(), 1_000);
+            }
+            assert!(received == pattern(3_000), "other bytes came, or in another order");
+            sending.await.unwrap();
+        });
+    }
+}
