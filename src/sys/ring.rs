@@ -189,6 +189,9 @@ impl KernelRing {
     pub(crate) fn new(ring: IoUring) -> Self {
         let no_iowait = ring.params().is_feature_no_iowait();
         let min_wait = ring.params().is_feature_min_timeout();
+        // By default only the limit of processes bounds the kernel's threads for what may wait long.
+        // Before 5.15 there is no such bound, and nothing that corering submits needs many.
+        let _ = ring.submitter().register_iowq_max_workers(&mut [0, WORKERS_MAX]);
         // Without a place for the descriptor (a thread has 16) the plain one does as well.
         let place = RingPlace::register(&ring);
         let registered = if place.is_some() { ENTER_REGISTERED_RING } else { 0 };
@@ -294,5 +297,28 @@ impl KernelRing {
     }
 }
 
+/// Threads of the kernel, of one ring, for operations that may wait for long. Those that wait for a
+/// disk keep the kernel's own bound.
+const WORKERS_MAX: u32 = 64;
+
 /// Longer waits end early and are taken up again; the kernel refuses seconds beyond an `i64`.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::setup;
+
+    #[test]
+    fn the_kernels_worker_threads_are_bounded() {
+        if !setup::tests::uring_is_tested() {
+            return;
+        }
+        let (ring, _) = setup::open_ring(8).expect("this machine allows io_uring");
+        let ring = KernelRing::new(ring);
+        // Zeroes change nothing, and the old bounds come back in their place.
+        let mut bounds = [0, 0];
+        ring.ring.submitter().register_iowq_max_workers(&mut bounds).expect("5.15 or later");
+        assert_eq!(bounds[1], WORKERS_MAX);
+    }
+}
