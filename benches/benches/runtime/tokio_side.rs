@@ -1,0 +1,137 @@
+//! tokio's current-thread runtime, doing the same.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::Criterion;
+use tokio::runtime::{Builder, Runtime};
+use tokio::spawn;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
+use tokio::time::{sleep, sleep_until};
+
+use crate::shared::{self, ARMED, CROWD, DEPTH, FAR, FIRING, READ_SIZE, Turn};
+
+pub(crate) struct Tokio {
+    runtime: Runtime,
+}
+
+impl Tokio {
+    pub(crate) fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Tokio { runtime: runtime.expect("epoll is always there") }
+    }
+
+    pub(crate) fn measure(&self, criterion: &mut Criterion) {
+        self.tasks(criterion);
+        self.messages(criterion);
+        self.timers(criterion);
+        self.reads(criterion);
+    }
+
+    fn figure<F: Future<Output = Duration>>(
+        &self,
+        criterion: &mut Criterion,
+        name: &str,
+        units: usize,
+        body: impl Fn(u64) -> F,
+    ) {
+        shared::figure(criterion, name, "tokio", units, |rounds| {
+            self.runtime.block_on(body(rounds))
+        });
+    }
+
+    fn tasks(&self, criterion: &mut Criterion) {
+        for crowd in [1, CROWD] {
+            self.figure(criterion, &format!("spawn_{crowd}"), crowd, async |rounds| {
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    join((0..crowd).map(|_| spawn(async {})).collect()).await;
+                }
+                start.elapsed()
+            });
+        }
+        for tasks in [1, 100] {
+            self.figure(criterion, &format!("yield_{tasks}"), tasks, async |rounds| {
+                let start = Instant::now();
+                join((0..tasks).map(|_| spawn(yields(rounds))).collect()).await;
+                start.elapsed()
+            });
+        }
+    }
+
+    fn messages(&self, criterion: &mut Criterion) {
+        self.figure(criterion, "ping_pong", 1, async |rounds| {
+            let turn = Arc::new(Turn::default());
+            let play = |side| {
+                let turn = turn.clone();
+                spawn(async move { turn.play(side, rounds).await })
+            };
+            let start = Instant::now();
+            join(vec![play(0), play(1)]).await;
+            start.elapsed()
+        });
+        self.figure(criterion, "channel", 1, async |rounds| {
+            let (sender, mut receiver) = mpsc::channel(64);
+            let start = Instant::now();
+            let send = spawn(async move {
+                for message in 0..rounds {
+                    sender.send(message).await.expect("the receiver takes all");
+                }
+            });
+            let receive = spawn(async move { while receiver.recv().await.is_some() {} });
+            join(vec![send, receive]).await;
+            start.elapsed()
+        });
+    }
+
+    fn timers(&self, criterion: &mut Criterion) {
+        let far = || sleep(FAR);
+        let until = |due: Instant| sleep_until(due.into());
+        self.figure(criterion, "timer_cancel", 1, |rounds| shared::cancel_timers(rounds, far));
+        self.figure(criterion, "timer_fire", FIRING, |rounds| shared::fire_timers(rounds, until));
+        let armed = self.runtime.block_on(shared::arm(ARMED, far));
+        self.figure(criterion, "timer_cancel_beside_1M", 1, |rounds| {
+            shared::cancel_timers(rounds, far)
+        });
+        self.figure(criterion, "timer_fire_beside_1M", FIRING, |rounds| {
+            shared::fire_timers(rounds, until)
+        });
+        drop(armed);
+    }
+
+    fn reads(&self, criterion: &mut Criterion) {
+        for depth in [1, DEPTH] {
+            self.figure(criterion, &format!("read_{depth}"), depth, async |rounds| {
+                let zero = Arc::new(File::open("/dev/zero").expect("every Linux has it"));
+                let start = Instant::now();
+                join((0..depth).map(|_| spawn(reads(zero.clone(), rounds))).collect()).await;
+                start.elapsed()
+            });
+        }
+    }
+}
+
+async fn yields(rounds: u64) {
+    for _ in 0..rounds {
+        yield_now().await;
+    }
+}
+
+/// As `tokio::fs` reads, on a thread of the pool, but at a given place and into one buffer.
+async fn reads(zero: Arc<File>, rounds: u64) {
+    let mut buffer = vec![0; READ_SIZE];
+    for _ in 0..rounds {
+        let zero = zero.clone();
+        let read = spawn_blocking(move || zero.read_exact_at(&mut buffer, 0).map(|()| buffer));
+        buffer = read.await.expect("the closure does not panic").expect("it can be read");
+    }
+}
+
+async fn join(handles: Vec<JoinHandle<()>>) {
+    for handle in handles {
+        handle.await.expect("the task does not panic");
+    }
+}
