@@ -432,6 +432,3 @@ impl Driver {
         left
     }
 }
-
-#[cfg(test)]
-mod tests;
