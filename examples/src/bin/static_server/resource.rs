@@ -51,7 +51,15 @@ impl Resource {
         self.path.join("index.html")
     }
 
-    /// The path as a person and a link write it: from the root on, with a slash at the end.
+    /// The path of this folder as a person writes it.
+    pub(crate) fn title(&self) -> String {
+        match self.path.to_string_lossy() {
+            path if path == "." => "/".into(),
+            path => format!("/{path}/"),
+        }
+    }
+
+    /// The path of this folder as a link writes it: from the root on, with a slash at the end.
     pub(crate) fn folder_target(&self) -> String {
         let mut target = String::from("/");
         // Built from the decoded parts, so it cannot begin with two slashes, which would make a

@@ -1,0 +1,151 @@
+//! The served folder: finds what a resource names, and never anything outside.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use corering::fs::{File, OpenOptions};
+use rustix::fs::{Dir, FileType, OFlags};
+use rustix::io::Errno;
+
+use crate::conditions::Validators;
+use crate::listing::{ENTRIES_MAX, Entry};
+use crate::resource::Resource;
+use crate::status::{Refusal, Status};
+
+/// The served folder.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// How everything below it is opened.
+    beneath: OpenOptions,
+}
+
+/// What a resource names.
+pub(crate) enum Found {
+    File(Document),
+    /// A folder whose target lacks the slash that links in its pages need.
+    FolderWithoutSlash,
+    /// A folder without an index page.
+    Listing(Vec<Entry>),
+}
+
+/// A regular file, open.
+pub(crate) struct Document {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) validators: Validators,
+}
+
+impl Root {
+    /// Opens the folder once, so that renaming it, or a folder above it, changes nothing.
+    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY.bits().cast_signed();
+        let folder = OpenOptions::new().read(true).custom_flags(flags).open(path).await?;
+        // The kernel refuses each step that would leave the folder, a symbolic link's included.
+        // O_NONBLOCK: opening a FIFO would otherwise wait for somebody to write. O_NOCTTY: a
+        // terminal would otherwise become that of the server.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let mut beneath = OpenOptions::new();
+        beneath.read(true).custom_flags(flags).resolve_beneath(&folder);
+        Ok(Self { beneath })
+    }
+
+    /// Opens what the resource names.
+    pub(crate) async fn find(&self, resource: &Resource) -> Result<Found, Refusal> {
+        let opened = self.open_beneath(resource.path()).await?;
+        let metadata = opened.metadata().await.map_err(|error| refuse(&error))?;
+        if metadata.is_file() {
+            if resource.wants_folder {
+                return Err(Refusal::new(Status::NotFound, "There is a file here, no folder."));
+            }
+            return Ok(Found::File(Document::new(opened, resource.path(), &metadata)));
+        }
+        if !metadata.is_dir() {
+            return Err(NOT_A_FILE);
+        }
+        if !resource.wants_folder {
+            return Ok(Found::FolderWithoutSlash);
+        }
+        let index = resource.index();
+        match self.open_beneath(&index).await {
+            Ok(file) => {
+                let metadata = file.metadata().await.map_err(|error| refuse(&error))?;
+                if !metadata.is_file() {
+                    return Err(NOT_A_FILE);
+                }
+                Ok(Found::File(Document::new(file, &index, &metadata)))
+            }
+            Err(refusal) if refusal.status == Status::NotFound => {
+                Ok(Found::Listing(list(&opened).await.map_err(|error| refuse(&error))?))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    async fn open_beneath(&self, path: &Path) -> Result<File, Refusal> {
+        self.beneath.open(path).await.map_err(|error| refuse(&error))
+    }
+}
+
+impl Document {
+    fn new(file: File, path: &Path, metadata: &corering::fs::Metadata) -> Self {
+        let validators = Validators {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: metadata.modified(),
+        };
+        Self { file, path: path.to_owned(), validators }
+    }
+}
+
+/// Reads the entries of an open folder, on a thread that may wait for the disk.
+async fn list(folder: &File) -> io::Result<Vec<Entry>> {
+    let folder = folder.as_fd().try_clone_to_owned()?;
+    let read = corering::spawn_blocking(move || {
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = std::os::unix::ffi::OsStrExt::from_bytes(name);
+            let name: &std::ffi::OsStr = name;
+            entries.push(Entry {
+                is_file: entry.file_type() != FileType::Directory,
+                name: name.to_owned(),
+            });
+            // One more than is shown tells the page that it is cut.
+            if entries.len() > ENTRIES_MAX {
+                break;
+            }
+        }
+        Ok(entries)
+    });
+    read.await.map_err(io::Error::other)?
+}
+
+const NOT_A_FILE: Refusal =
+    Refusal::new(Status::Forbidden, "There is neither a file nor a folder here.");
+
+/// What the failure to open or look at a file means to a client.
+fn refuse(error: &io::Error) -> Refusal {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP) => {
+            Refusal::new(Status::NotFound, "There is nothing here.")
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {
+            Refusal::new(Status::Forbidden, "The server may not read this file.")
+        }
+        Some(Errno::XDEV) => Refusal::new(Status::Forbidden, "A link leads out of the root."),
+        // What a socket and a device without a driver answer to open.
+        Some(Errno::NXIO | Errno::NODEV) => NOT_A_FILE,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
+            Refusal::new(Status::ServiceUnavailable, "The server is at its limit. Try again.")
+        }
+        _ => {
+            eprintln!("static_server: a file cannot be opened: {error}");
+            Refusal::new(Status::InternalServerError, "The server could not read this file.")
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Attacks the static server from outside, on both drivers: a process of its own, and clients that send raw bytes.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod confinement;
+mod connections;
+mod files;
+mod overload;
+mod process;
+mod refusals;
