@@ -27,8 +27,10 @@ pub(super) struct Acceptor {
     next_ticket: Cell<u64>,
     /// Descriptors have run out: no accept before the timer.
     pause: RefCell<Option<Pause>>,
-    /// How long the last pause was.
+    /// How long the last pause was; zero when a connection has been accepted since.
     last_pause: Cell<Duration>,
+    /// The log has been told.
+    warned: Cell<bool>,
 }
 
 /// The accept in flight. It belongs to the listener, so dropping a future loses no connection.
@@ -55,6 +57,7 @@ impl Acceptor {
             next_ticket: Cell::new(0),
             pause: RefCell::new(None),
             last_pause: Cell::new(Duration::ZERO),
+            warned: Cell::new(false),
         }
     }
 
@@ -165,7 +168,7 @@ impl Acceptor {
     /// Descriptors or memory have run out: connections wait in the backlog until some come free.
     fn begin_pause(&self, driver: &Rc<Driver>, error: &io::Error, cx: &mut Context<'_>) {
         let last = self.last_pause.get();
-        if last.is_zero() {
+        if !self.warned.replace(true) {
             log::warn(format_args!(
                 "accept has to wait: {error}; raise the limit of open files (ulimit -n), or accept \
                  fewer connections at a time"

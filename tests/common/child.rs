@@ -15,7 +15,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::{self, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Set in the child, with the name of its test.
@@ -62,7 +62,7 @@ impl Child {
     /// each user, so two tests must not be the same one. Without root the user stays, and has none.
     pub(crate) fn without_capabilities(mut self) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
         self.user = Some(1_000_000 + number % 1_000_000_000);
         self
     }
@@ -74,7 +74,17 @@ impl Child {
     }
 
     /// Runs the child and returns what it printed, whether or not it succeeded.
-    pub(crate) fn output(mut self) -> Output {
+    pub(crate) fn output(self) -> Output {
+        self.prepared().output().expect("the test's own executable runs again")
+    }
+
+    /// Starts the child, with a pipe for what it prints.
+    pub(crate) fn spawn(self) -> process::Child {
+        let mut command = self.prepared();
+        command.stdout(Stdio::piped()).spawn().expect("the test's own executable runs again")
+    }
+
+    fn prepared(mut self) -> Command {
         let filter = self.denied.map(io_uring_filter);
         let (limits, user) = (self.limits, self.user);
         // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
@@ -86,7 +96,7 @@ impl Child {
                 filter.as_ref().map_or(Ok(()), install_filter)
             });
         }
-        self.command.output().expect("the test's own executable runs again")
+        self.command
     }
 
     /// Runs the child and fails unless it passed.
