@@ -60,6 +60,11 @@ fn serve_with_32_descriptors(test: &str, driver: Driver) {
         return serve(driver);
     }
     let mut server = Child::of(test).limit(libc::RLIMIT_NOFILE, 32).spawn();
+    let mut told = server.stderr.take().expect("its output is a pipe");
+    let told = std::thread::spawn(move || {
+        let mut text = String::new();
+        told.read_to_string(&mut text).map(|_| text)
+    });
     let mut lines = BufReader::new(server.stdout.take().expect("its output is a pipe")).lines();
     let address = lines
         .by_ref()
@@ -81,7 +86,12 @@ fn serve_with_32_descriptors(test: &str, driver: Driver) {
     }
     let rest: Vec<_> = lines.map(|line| line.expect("the output is text")).collect();
     let status = server.wait().expect("the child is waited for once");
-    assert!(status.success(), "{rest:#?}");
+    let told = told.join().expect("it does not panic").expect("the output is text");
+    assert!(status.success(), "{rest:#?}\n{told}");
+    // Once, however often it had to wait.
+    let warnings = told.lines().filter(|line| line.contains("accept has to wait")).count();
+    assert_eq!(warnings, 1, "{told}");
+    assert!(told.contains("ulimit -n"), "{told}");
 }
 
 fn serve(driver: Driver) {

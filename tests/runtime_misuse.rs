@@ -3,6 +3,7 @@
 #[path = "common/child.rs"]
 mod child;
 
+use std::io::{self, ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -10,7 +11,10 @@ use std::time::Duration;
 use std::{future, thread};
 
 use child::Child;
-use corering::{Driver, Runtime, net::UdpSocket};
+use corering::net::{TcpListener, TcpStream};
+use corering::test_support::drivers;
+use corering::{IoFuture, Runtime};
+use futures_util::FutureExt;
 
 /// The text of a panic, or of the error inside `Ok`.
 fn complaint(body: impl FnOnce() -> std::io::Result<()>) -> Option<String> {
@@ -34,13 +38,11 @@ fn a_runtime_says_in_a_forked_child_that_it_was_forked() {
     }
     for driver in drivers() {
         let runtime = Runtime::builder().driver(driver).build().expect("the driver is there");
-        runtime.block_on(async { corering::time::sleep(Duration::from_millis(1)).await });
+        runtime.block_on(corering::io::nop()).expect("the runtime works");
         // SAFETY: the test runs alone in its process, which has no other thread that holds a lock.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
-            let told = complaint(|| {
-                runtime.block_on(async { UdpSocket::bind("127.0.0.1:0").await.map(drop) })
-            });
+            let told = complaint(|| runtime.block_on(TcpStream::connect("127.0.0.1:9")).map(drop));
             let named = told.is_some_and(|told| told.contains("fork"));
             // SAFETY: _exit takes no pointer and runs no destructor.
             unsafe { libc::_exit(if named { 0 } else { 1 }) };
@@ -50,7 +52,7 @@ fn a_runtime_says_in_a_forked_child_that_it_was_forked() {
         assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
         assert_eq!(status, 0, "{driver}: the child used its parent's runtime");
         // The parent's goes on.
-        runtime.block_on(async { corering::time::sleep(Duration::from_millis(1)).await });
+        runtime.block_on(corering::io::nop()).expect("the runtime works");
     }
 }
 
@@ -71,25 +73,44 @@ fn a_runtime_inside_a_runtime_is_refused_and_the_outer_goes_on() {
 }
 
 #[test]
-fn a_handle_used_after_its_runtime_ended_is_an_error_that_says_so() {
+fn a_handle_whose_runtime_ended_says_so_or_works_on_another() {
     for driver in drivers() {
         let runtime = Runtime::builder().driver(driver).build().expect("the driver is there");
-        let socket = runtime
-            .block_on(async { UdpSocket::bind("127.0.0.1:0").await })
-            .expect("a port is free");
+        let (listener, mut stream, mut peer) = runtime
+            .block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+                let mut stream = listener.accept().await?;
+                // With a receive in flight, which ends with its runtime.
+                let received = stream.recv().timeout(Duration::from_millis(1)).await;
+                assert_eq!(received.expect_err("nothing was sent").kind(), ErrorKind::TimedOut);
+                io::Result::Ok((listener, stream, peer))
+            })
+            .expect("sockets work");
         drop(runtime);
+        // Without a runtime there is nobody to wait for.
+        let told = match stream.recv().now_or_never().expect("it does not wait") {
+            Ok(_) => panic!("nothing was sent"),
+            Err(error) => error.to_string(),
+        };
+        assert!(told.contains("runtime"), "{driver}: {told}");
         let other = Runtime::builder().driver(driver).build().expect("the driver is there");
-        let told = complaint(|| {
-            // A different runtime on the same thread must not take an ended one's handle for its own.
-            other.block_on(async { socket.send_to(vec![1], ([127, 0, 0, 1], 9)).await })?;
-            Ok(())
-        });
-        if let Some(told) = told {
-            assert!(told.contains("runtime"), "{driver}: {told}");
-        }
+        other
+            .block_on(async {
+                peer.write_all(b"after")?;
+                assert_eq!(&*stream.recv().await?, b"after");
+                stream.write_all("the end").await?;
+                let next = std::net::TcpStream::connect(listener.local_addr()?)?;
+                assert_eq!(listener.accept().await?.peer_addr()?, next.local_addr()?);
+                io::Result::Ok(())
+            })
+            .expect("sockets outlive a runtime");
         drop(other);
-        // Without any runtime the handle closes.
-        drop(socket);
+        // Without any runtime the handles close.
+        drop((listener, stream));
+        let mut rest = String::new();
+        peer.read_to_string(&mut rest).expect("it was closed, not reset");
+        assert_eq!(rest, "the end");
     }
 }
 
@@ -122,16 +143,11 @@ fn a_wake_from_a_thread_after_the_runtime_ended_does_nothing() {
         let thread = thread::spawn(move || {
             for waker in wakers {
                 waker.wake_by_ref();
-                waker.clone().wake();
+                let copy = waker.clone();
                 drop(waker);
+                copy.wake();
             }
         });
         thread.join().expect("no wake panics");
     }
-}
-
-/// Those that `CORERING_TEST_DRIVERS` names.
-fn drivers() -> Vec<Driver> {
-    let named = std::env::var("CORERING_TEST_DRIVERS").unwrap_or_else(|_| "uring,epoll".into());
-    named.split(',').map(|name| name.trim().parse().expect("a driver's name")).collect()
 }

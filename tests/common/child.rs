@@ -78,10 +78,14 @@ impl Child {
         self.prepared().output().expect("the test's own executable runs again")
     }
 
-    /// Starts the child, with a pipe for what it prints.
+    /// Starts the child, with pipes for what it prints.
     pub(crate) fn spawn(self) -> process::Child {
         let mut command = self.prepared();
-        command.stdout(Stdio::piped()).spawn().expect("the test's own executable runs again")
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the test's own executable runs again")
     }
 
     fn prepared(mut self) -> Command {
