@@ -30,7 +30,7 @@ fn uring_where_it_is_refused_is_an_error_with_reason_and_advice() {
         return Child::of(TEST).deny_io_uring(libc::EPERM).passes();
     }
     let built = Runtime::builder().driver(Driver::Uring).build();
-    let told = built.err().expect("the ring is refused").to_string();
+    let told = built.expect_err("the ring is refused").to_string();
     assert!(told.contains("io_uring is blocked by seccomp (EPERM)"), "{told}");
     assert!(told.contains(&Refusal::Seccomp.advice()), "{told}");
 }
@@ -65,7 +65,7 @@ fn the_environment_that_asks_for_a_refused_ring_is_an_error() {
             .env("CORERING_DRIVER", "uring")
             .passes();
     }
-    let told = Runtime::builder().build().err().expect("the ring is refused").to_string();
+    let told = Runtime::builder().build().expect_err("the ring is refused").to_string();
     assert!(told.contains("ENOSYS"), "{told}");
 }
 
@@ -75,7 +75,7 @@ fn another_value_in_the_environment_is_an_error_that_lists_the_three() {
     if !child::is_child() {
         return Child::of(TEST).env("CORERING_DRIVER", "iocp").passes();
     }
-    let told = Runtime::builder().build().err().expect("no such driver").to_string();
+    let told = Runtime::builder().build().expect_err("no such driver").to_string();
     for word in ["CORERING_DRIVER", "iocp", "uring", "epoll", "auto"] {
         assert!(told.contains(word), "{told}");
     }
