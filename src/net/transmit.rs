@@ -177,8 +177,8 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         }
     }
 
-    /// Sends at once if there is a driver to do so, and makes the operation for the rest, unless the write is over: an earlier one was abandoned, or nothing is
-    /// left to send.
+    /// Sends at once if there is a driver to do so, and makes the operation for the rest, unless
+    /// the write is over: an earlier one was abandoned, or nothing is left to send.
     #[inline]
     fn begin(
         &mut self,
@@ -224,10 +224,11 @@ impl<'a, B: IoBuf> Sending<'a, B> {
 
 impl<B: IoBuf> Drop for Sending<'_, B> {
     fn drop(&mut self) {
-        if let State::Sending(send) = std::mem::replace(&mut self.state, State::Ended)
-            && send.in_flight()
-        {
-            self.transmitter.keep(send, self.sent);
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Sending(send) if send.in_flight() => self.transmitter.keep(send, self.sent),
+            // It had to let others have their turn between two sends.
+            State::Ready(_) if self.sent > 0 => self.transmitter.set_abandoned(self.sent),
+            _ => {}
         }
     }
 }
@@ -278,5 +279,52 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
 impl<B: IoBuf> IoFuture for WriteAll<'_, B> {
     fn expire(&mut self) {
         self.0.expire();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[corering::test(driver = "uring")]
+    async fn write_dropped_between_two_sends_is_told_by_the_next() -> io::Result<()> {
+        let (ours, mut peer) = UnixStream::pair()?;
+        peer.set_nonblocking(true)?;
+        let fd = SharedFd::from(OwnedFd::from(ours));
+        fd.set_tries_first(true);
+        let mut transmitter = Transmitter::new(fd);
+        let mut received = vec![0; 1 << 20];
+        let mut sent = 0;
+        {
+            let mut write = WriteAll::new(&mut transmitter, vec![7; 1 << 22]);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut write).poll(&mut cx).is_pending());
+            sent += peer.read(&mut received)?;
+            while corering::metrics().operations_in_flight > 0 {
+                corering::yield_now().await;
+            }
+            // All that the round allows is used up, so it stops before the third send.
+            let driver = driver::current()?;
+            while driver.may_call(Waker::noop()) {}
+            assert!(Pin::new(&mut write).poll(&mut cx).is_pending());
+            assert_eq!(corering::metrics().operations_in_flight, 0);
+        }
+        let failed = WriteAll::new(&mut transmitter, vec![8; 1]).await.expect_err("it is told");
+        let told = WriteAbandoned::of(&failed.error).expect("of the write before");
+        drop(transmitter);
+        peer.set_nonblocking(false)?;
+        loop {
+            match peer.read(&mut received)? {
+                0 => break,
+                count => sent += count,
+            }
+        }
+        assert_eq!(told.written, sent);
+        Ok(())
     }
 }
