@@ -1,9 +1,12 @@
 //! A file to a socket, on both drivers.
 
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::pin::pin;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -92,6 +95,50 @@ async fn dropped_in_the_middle_it_leaves_word_of_what_was_sent() -> std::io::Res
     let (file_part, after) = received.split_at(abandoned.written);
     assert!(file_part == &bytes[..abandoned.written]);
     assert_eq!(after, b"after");
+    Ok(())
+}
+
+#[corering::test]
+async fn dropped_after_any_number_of_polls_it_leaves_word_of_every_byte() -> std::io::Result<()> {
+    let bytes = content(700_000);
+    let file = file_of(bytes.clone()).await;
+    for polls in 1..50 {
+        let (mut ours, mut theirs) = pair();
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).map(|_| received)
+        });
+        {
+            let mut sending = pin!(ours.send_file(&file, 0, 700_000));
+            let mut left = polls;
+            poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Pending if left > 1 => {
+                    left -= 1;
+                    Poll::Pending
+                }
+                _ => Poll::Ready(()),
+            })
+            .await;
+        }
+        let written = match ours.write_all("after").await {
+            Err(failed) => {
+                let written = WriteAbandoned::of(&failed.error).expect("of the file").written;
+                ours.write_all("after").await?;
+                written
+            }
+            // Nothing was sent before the drop, or everything.
+            Ok(_) => usize::MAX,
+        };
+        ours.shutdown(Shutdown::Write).await?;
+        let received = reader.join().expect("the reader does not panic")?;
+        let (file_part, after) = received.split_at(received.len() - 5);
+        assert_eq!(after, b"after");
+        assert!(file_part == &bytes[..file_part.len()]);
+        match written {
+            usize::MAX => assert!([0, 700_000].contains(&file_part.len())),
+            written => assert_eq!(file_part.len(), written),
+        }
+    }
     Ok(())
 }
 

@@ -69,16 +69,20 @@ async fn by_copy(
     let (mut count, mut piece) = read(Vec::new(), 0).await?;
     let mut spare = Vec::new();
     while count > 0 {
-        let read_bytes = sending.sent + count as u64;
-        let write = WriteAll::new(sending.transmitter, piece.into_inner());
+        let Sending { transmitter, sent, .. } = sending;
+        let read_bytes = *sent + count as u64;
+        let write = async {
+            let piece = WriteAll::new(transmitter, piece.into_inner()).await?;
+            // Noted here, since the read ahead may take longer, and all be dropped meanwhile.
+            *sent = read_bytes;
+            io::Result::Ok(piece)
+        };
         if read_bytes == len {
             write.await?;
-            sending.sent = read_bytes;
             break;
         }
         let (written, next) = join(write, read(spare, read_bytes)).await;
         spare = written?;
-        sending.sent = read_bytes;
         (count, piece) = next?;
     }
     Ok(())
