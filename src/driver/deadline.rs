@@ -74,7 +74,8 @@ impl<F: IoFuture> Future for Timeout<F> {
                 return Poll::Pending;
             }
             Limit::Armed { driver, key } => {
-                if driver.update_timer(*key, cx.waker()) {
+                // Where the runtime has ended, no timer of it ever fires: the time is over.
+                if !driver.ended.get() && driver.update_timer(*key, cx.waker()) {
                     return Poll::Pending;
                 }
             }

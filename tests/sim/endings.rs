@@ -256,10 +256,10 @@ fn future_of_an_ended_runtime_ends_in_the_next_one() {
             })
             .output;
         sim.run(async move {
-            // Done or cancelled; what counts is that it ends.
+            // Done or cancelled; what counts is that they end.
             drop(nop.await);
             assert!(task.await.unwrap_err().is_cancelled());
-            drop(sleep);
+            sleep.await;
         });
         assert_world_is_empty(&sim);
     }
