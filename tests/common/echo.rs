@@ -14,6 +14,7 @@ use corering::net::{
     WriteAbandoned, WriteAll,
 };
 use corering::sync::oneshot;
+use corering::time::timeout;
 use corering::{Builder, IoFuture, JoinHandle, ReceivePolicy};
 use futures_util::future::{Either, select};
 
@@ -266,9 +267,9 @@ async fn receive(
                 None => continue,
             },
             4 => stream.read(room).await?.1,
-            5 => match drop_after(numbers.moment(), stream.read(room)).await {
-                Some(read) => read?.1,
-                None => continue,
+            5 => match timeout(numbers.moment(), stream.read(room)).await {
+                Ok(read) => read?.1,
+                Err(_elapsed) => continue,
             },
             6 => match stream.read(room).timeout(numbers.moment()).await {
                 Ok((count, bytes)) => {

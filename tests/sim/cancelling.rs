@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use corering::net::TcpStream;
+use corering::time::{sleep, timeout};
 use corering::{IoFuture, ReceivePolicy};
 
 use crate::pairs::{pair, pattern};
@@ -117,7 +118,8 @@ fn sleep_dropped_at_any_moment_leaves_no_timer() {
     for step in 0..STEPS {
         run(step, defaults(), async move {
             let limit = Duration::from_micros(step);
-            let _: Option<()> = drop_after(limit, pause(Duration::from_micros(30))).await;
+            let _: Option<()> = drop_after(limit, sleep(Duration::from_micros(30))).await;
+            let _ = timeout(limit, sleep(Duration::from_micros(30))).await;
             assert_eq!(corering::metrics().timers, 0);
         });
     }
