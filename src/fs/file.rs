@@ -155,6 +155,67 @@ impl File {
         Transfer::new(&self.fd, op::WriteAt::new(self.fd.clone(), buf, position), extent)
     }
 
+    /// Reads once into several buffers, one after the other, as [`read_at`](Self::read_at) does
+    /// into one. Of more than 1,024 buffers only the first are used.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`read_at`](Self::read_at).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at), with all buffers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// corering::block_on(async {
+    ///     let file = corering::fs::File::open("/proc/version").await?;
+    ///     let bufs = vec![Vec::with_capacity(5), Vec::with_capacity(9)];
+    ///     let (count, bufs) = file.read_vectored_at(bufs, 0).await?;
+    ///     assert_eq!((count, &bufs[0][..], &bufs[1][..]), (14, &b"Linux"[..], &b" version "[..]));
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "IORING_OP_READV")]
+    #[doc(alias = "preadv")]
+    pub fn read_vectored_at<B: IoBufMut>(
+        &self,
+        bufs: Vec<B>,
+        offset: u64,
+    ) -> impl IoFuture<Output = BufResult<usize, Vec<B>>> + use<B> {
+        let position = self.position(offset);
+        let extent = bufs
+            .iter()
+            .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.capacity()));
+        Transfer::new(&self.fd, op::Readv::new(self.fd.clone(), bufs, position), extent)
+    }
+
+    /// Writes once from several buffers, one after the other, as [`write_at`](Self::write_at) does
+    /// from one. Of more than 1,024 buffers only the first are used.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write_at`](Self::write_at).
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at), with all buffers.
+    #[doc(alias = "IORING_OP_WRITEV")]
+    #[doc(alias = "pwritev")]
+    pub fn write_vectored_at<B: IoBuf>(
+        &self,
+        bufs: Vec<B>,
+        offset: u64,
+    ) -> impl IoFuture<Output = BufResult<usize, Vec<B>>> + use<B> {
+        let position = self.position(offset);
+        let extent = bufs
+            .iter()
+            .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.bytes_len()));
+        Transfer::new(&self.fd, op::Writev::new(self.fd.clone(), bufs, position), extent)
+    }
+
     /// Reads from `offset` on until the buffer is full, and gives it back. For a part of a buffer
     /// use [`slice`](IoBuf::slice): a vector is full at its capacity, which may be above what was
     /// asked for.

@@ -88,6 +88,8 @@ async fn a_full_disk_gives_the_buffer_back() {
     let full = opened("/dev/full").await;
     let failed = full.write_all_at(b"text".to_vec(), 0).await.expect_err("nothing fits");
     assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::StorageFull, &b"text"[..]));
+    let failed = full.write_vectored_at(vec!["one", "two"], 0).await.expect_err("nothing fits");
+    assert_eq!((failed.kind(), failed.buf), (ErrorKind::StorageFull, vec!["one", "two"]));
 }
 
 #[corering::test]
@@ -102,6 +104,19 @@ async fn a_file_that_ends_before_the_buffer_is_full_says_how_much_came() -> io::
     assert!(error.to_string().contains("after 3 of 5 bytes"), "{error}");
     assert_eq!(buf, b"789");
     assert_eq!(file.read_exact_at(Vec::new(), 0).await?, b"");
+    Ok(())
+}
+
+#[corering::test]
+async fn several_buffers_make_one_read_and_one_write() -> io::Result<()> {
+    let folder = Folder::new();
+    let path = folder.file("file", b"");
+    let file = opened(&path).await;
+    let (count, bufs) = file.write_vectored_at(vec!["head ", "", "body ", "tail"], 3).await?;
+    assert_eq!((count, bufs.len()), (14, 4));
+    let bufs = vec![vec![0; 8].into_boxed_slice(), vec![0; 20].into_boxed_slice()];
+    let (count, bufs) = file.read_vectored_at(bufs, 0).await?;
+    assert_eq!((count, &*bufs[0], &bufs[1][..9]), (17, &b"\0\0\0head "[..], &b"body tail"[..]));
     Ok(())
 }
 

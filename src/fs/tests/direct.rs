@@ -45,6 +45,11 @@ async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
     let failed = file.write_at(AlignedBuf::copied_from(&[1; 100], 4096), 0).await;
     let failed = failed.expect_err("the length");
     assert!(failed.to_string().ends_with("the length is a multiple of 4 only"), "{failed}");
+
+    let bufs = vec![AlignedBuf::new(4096, 4096), AlignedBuf::new(1000, 4096)];
+    let failed = file.read_vectored_at(bufs, 0).await.expect_err("the second length");
+    assert!(failed.to_string().contains(&named), "{failed}");
+    assert_eq!(failed.buf.len(), 2);
 }
 
 #[corering::test]

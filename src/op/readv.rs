@@ -1,0 +1,119 @@
+//! `preadv(2)`: read from a place in a file into several buffers, one after the other.
+//!
+//! `IORING_OP_READV`, kernel 5.1; on the blocking pool without a ring. A stream is read by
+//! `readv(2)`, and without a ring when it is readable.
+
+use std::io;
+
+use io_uring::{opcode, squeue};
+use libc::iovec;
+
+use super::iovecs::{self, NEAR, NOTHING};
+use super::position::Position;
+use crate::buf::{BufError, BufResult, IoBufMut};
+use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::sys::call::SysCall;
+
+pub(crate) struct Readv<B> {
+    fd: SharedFd,
+    bufs: Vec<B>,
+    position: Position,
+    near: Operand<[iovec; NEAR]>,
+    far: Vec<iovec>,
+}
+
+impl<B: IoBufMut> Readv<B> {
+    pub(crate) fn new(fd: SharedFd, bufs: Vec<B>, position: Position) -> Self {
+        Readv { fd, bufs, position, near: Operand::new([NOTHING; NEAR]), far: Vec::new() }
+    }
+
+    fn list(&mut self) -> (*mut iovec, usize) {
+        let parts =
+            self.bufs.iter_mut().map(|buf| (buf.bytes_mut_ptr().cast_const(), buf.capacity()));
+        iovecs::list(parts, 0, &mut self.near, &mut self.far)
+    }
+}
+
+// SAFETY: the list is in an operand block or a vector, and points at the buffers' memory, which
+// `IoBufMut` keeps in place.
+unsafe impl<B: IoBufMut> Operation for Readv<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        let (list, count) = self.list();
+        opcode::Readv::new(self.fd.target(), list, count as u32)
+            .offset(self.position.for_ring())
+            .build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        self.position.to_read(&self.fd)
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        let (list, count) = self.list();
+        let (fd, list) = (self.fd.argument(), list as usize);
+        match self.position {
+            // The offset's upper half has an argument of its own, which 64-bit kernels ignore.
+            Position::At(offset) => {
+                SysCall::new(libc::SYS_preadv, [fd, list, count, offset as usize, 0])
+            }
+            Position::Stream => SysCall::new(libc::SYS_readv, [fd, list, count]),
+        }
+    }
+
+    fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
+        let count = match outcome {
+            Ok(count) => count as usize,
+            Err(error) => return Err(BufError::new(error, self.bufs)),
+        };
+        let mut left = count;
+        for buf in &mut self.bufs {
+            let filled = left.min(buf.capacity());
+            left -= filled;
+            // SAFETY: the kernel has filled each buffer before it began with the next, and so many
+            // bytes fell to this one.
+            unsafe { buf.set_len(filled) };
+        }
+        Ok((count, self.bufs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_files::scratch;
+
+    #[corering::test]
+    async fn buffers_are_filled_in_order_and_get_their_lengths() {
+        let file = scratch(b"0123456789");
+        let bufs = vec![
+            Vec::with_capacity(3),
+            Vec::with_capacity(4),
+            Vec::with_capacity(5),
+            b"old".to_vec(),
+        ];
+        let (count, bufs) =
+            submit(Readv::new(file, bufs, Position::At(1))).await.expect("it can be read");
+        assert_eq!(count, 9);
+        assert_eq!(bufs, [&b"123"[..], b"4567", b"89", b""]);
+    }
+
+    #[corering::test]
+    async fn more_buffers_than_an_operand_holds_are_filled_too() {
+        let file = scratch(&[7; 100]);
+        let bufs = (0..70).map(|_| vec![0_u8; 1].into_boxed_slice()).collect();
+        let (count, bufs) =
+            submit(Readv::new(file, bufs, Position::At(0))).await.expect("it can be read");
+        assert_eq!(count, 70);
+        assert!(bufs.iter().all(|buf| **buf == [7]));
+    }
+
+    #[corering::test]
+    async fn no_buffers_read_nothing() {
+        let file = scratch(b"0123456789");
+        let bufs: Vec<Vec<u8>> = Vec::new();
+        assert_eq!(submit(Readv::new(file, bufs, Position::At(0))).await.expect("no error").0, 0);
+    }
+}
