@@ -16,6 +16,7 @@ mod send_file;
 mod stream;
 mod tcp;
 mod transmit;
+mod udp;
 mod unix;
 
 pub use accept::{Accept, Incoming};
@@ -23,4 +24,5 @@ pub use address::{Address, ToAddress};
 pub use receive::{Read, ReadExact, Recv};
 pub use tcp::{TcpDetached, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf};
 pub use transmit::{Write, WriteAbandoned, WriteAll};
+pub use udp::UdpSocket;
 pub use unix::{UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

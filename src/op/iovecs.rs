@@ -22,6 +22,12 @@ pub(super) const NOTHING: iovec = iovec { iov_base: std::ptr::null_mut(), iov_le
 /// `part` returns memory that stays in place and initialised as [`IoBuf`]
 /// says, also when the value itself is moved.
 pub(crate) unsafe trait Gather: Unpin + 'static {
+    /// What the caller gets back.
+    type Whole: 'static;
+
+    /// The buffers as the caller knows them.
+    fn into_whole(self) -> Self::Whole;
+
     /// How many buffers there are.
     fn count(&self) -> usize;
 
@@ -32,10 +38,41 @@ pub(crate) unsafe trait Gather: Unpin + 'static {
     fn parts(&self) -> impl Iterator<Item = (*const u8, usize)> {
         (0..self.count()).map(|index| self.part(index))
     }
+
+    /// The bytes of all.
+    fn total(&self) -> usize {
+        self.parts().map(|(_, len)| len).sum()
+    }
+}
+
+/// A single buffer.
+pub(crate) struct One<B>(pub(crate) B);
+
+// SAFETY: the part is the buffer's memory, which `IoBuf` keeps in place.
+unsafe impl<B: IoBuf> Gather for One<B> {
+    type Whole = B;
+
+    fn into_whole(self) -> B {
+        self.0
+    }
+
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn part(&self, _index: usize) -> (*const u8, usize) {
+        (self.0.bytes_ptr(), self.0.bytes_len())
+    }
 }
 
 // SAFETY: the parts are the buffers' memory, which `IoBuf` keeps in place.
 unsafe impl<B: IoBuf> Gather for Vec<B> {
+    type Whole = Vec<B>;
+
+    fn into_whole(self) -> Vec<B> {
+        self
+    }
+
     fn count(&self) -> usize {
         self.len()
     }

@@ -1,0 +1,380 @@
+//! UDP: `udp(7)`.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use super::address::ToAddress;
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
+use crate::{op, sys};
+
+/// A UDP socket.
+///
+/// Datagrams go and come whole: one per call. Any number of calls may be in flight at once.
+///
+/// # Examples
+///
+/// ```
+/// use corering::net::UdpSocket;
+///
+/// corering::block_on(async {
+///     let server = UdpSocket::bind("127.0.0.1:0").await?;
+///     let client = UdpSocket::bind("127.0.0.1:0").await?;
+///     client.send_to("hello", server.local_addr()?).await?;
+///     let ((count, from), buf) = server.recv_from(Vec::with_capacity(1500)).await?;
+///     assert_eq!((count, &buf[..]), (5, &b"hello"[..]));
+///     assert_eq!(from, client.local_addr()?);
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UdpSocket {
+    fd: SharedFd,
+}
+
+impl UdpSocket {
+    /// Opens a socket with an address of its own; port 0 is any free one. Of a name that has
+    /// several addresses, the first that can be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the address is free again.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, `AddrNotAvailable` and the others of `socket(2)` and `bind(2)`; the text names
+    /// the address. `InvalidInput` if the text is no address.
+    pub async fn bind(address: impl ToAddress) -> io::Result<UdpSocket> {
+        let mut last = None;
+        for address in address.to_address()?.resolve().await? {
+            match bind_to(address) {
+                Ok(fd) => return Ok(UdpSocket { fd }),
+                Err(error) => {
+                    let text = format!("cannot bind to {address}: {error}");
+                    last = Some(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+        Err(last.expect("a resolved name has an address"))
+    }
+
+    /// Fixes the peer: [`send`](Self::send) goes to it, and only what comes from it is received.
+    /// Nothing is sent. Calling it again changes the peer.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the peer is the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `connect(2)`, for the last address of a name; `InvalidInput` if the text is no
+    /// address.
+    #[doc(alias = "IORING_OP_CONNECT")]
+    pub async fn connect(&self, address: impl ToAddress) -> io::Result<()> {
+        let mut last = None;
+        for address in address.to_address()?.resolve().await? {
+            match submit(op::Connect::new(self.fd.clone(), address.into())).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("a resolved name has an address"))
+    }
+
+    /// Sends a datagram to the peer that [`connect`](Self::connect) has fixed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the buffer; the datagram is sent whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send(2)`, with the buffer: `ConnectionRefused` if an earlier datagram found nobody
+    /// there, a datagram that is too long (`EMSGSIZE`), no peer (`EDESTADDRREQ`).
+    #[doc(alias = "IORING_OP_SEND")]
+    pub fn send<B: IoBuf>(&self, buf: B) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        submit(op::Send::new(self.fd.clone(), buf, 0))
+    }
+
+    /// Sends a datagram to an address.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Those of `sendto(2)`, with the buffer: a datagram that is too long (`EMSGSIZE`),
+    /// `NetworkUnreachable`, `PermissionDenied` for a broadcast.
+    #[doc(alias = "IORING_OP_SENDMSG")]
+    pub fn send_to<B: IoBuf>(
+        &self,
+        buf: B,
+        address: SocketAddr,
+    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        submit(op::SendMsg::new(self.fd.clone(), op::One(buf), 0, Some(address.into())))
+    }
+
+    /// Receives a datagram into the buffer, from its beginning up to its capacity, and makes it as
+    /// long as what came. What does not fit is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the buffer, and with it a datagram that comes at that very
+    /// moment. With a [time limit](IoFuture::timeout) nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`, with the buffer: on a connected socket `ConnectionRefused` if an earlier
+    /// datagram found nobody there.
+    #[doc(alias = "IORING_OP_RECVMSG")]
+    pub fn recv<B: IoBufMut>(
+        &self,
+        buf: B,
+    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        let receive = submit(op::RecvMsg::new(self.fd.clone(), buf));
+        Receive { receive, output: |count, _, buf| Ok((count, buf)) }
+    }
+
+    /// Receives a datagram as [`recv`](Self::recv) does, and says from whom it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[doc(alias = "IORING_OP_RECVMSG")]
+    pub fn recv_from<B: IoBufMut>(
+        &self,
+        buf: B,
+    ) -> impl IoFuture<Output = BufResult<(usize, SocketAddr), B>> + use<B> {
+        let receive = submit(op::RecvMsg::new(self.fd.clone(), buf));
+        Receive {
+            receive,
+            output: |count, address, buf| match address.as_socket() {
+                Some(address) => Ok(((count, address), buf)),
+                None => Err(BufError::new(no_ip_address(), buf)),
+            },
+        }
+    }
+
+    /// The socket's own address.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sys::socket::local_addr(self.fd.as_fd())?.as_socket().ok_or_else(no_ip_address)
+    }
+
+    /// The address that [`connect`](Self::connect) has fixed.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if there is none, and the others of `getpeername(2)`.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        sys::socket::peer_addr(self.fd.as_fd())?.as_socket().ok_or_else(no_ip_address)
+    }
+}
+
+fn bind_to(address: SocketAddr) -> io::Result<SharedFd> {
+    let nonblocking = !driver::current()?.is_uring();
+    let domain = Domain::for_address(address);
+    let fd = sys::socket::open(domain, Type::DGRAM, Some(Protocol::UDP), nonblocking)?;
+    sys::socket::bind(fd.as_fd(), &address.into())?;
+    Ok(SharedFd::opened(fd, nonblocking))
+}
+
+fn no_ip_address() -> io::Error {
+    io::Error::other("the socket has no IP address")
+}
+
+/// Receiving one datagram, with or without its sender.
+struct Receive<B: IoBufMut, T> {
+    receive: Submit<op::RecvMsg<B>>,
+    output: fn(usize, SockAddr, B) -> BufResult<T, B>,
+}
+
+impl<B: IoBufMut, T> Future for Receive<B, T> {
+    type Output = BufResult<T, B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ((count, address), buf) = ready!(Pin::new(&mut self.receive).poll(cx))?;
+        Poll::Ready((self.output)(count, address, buf))
+    }
+}
+
+impl<B: IoBufMut, T> IoFuture for Receive<B, T> {
+    fn expire(&mut self) {
+        self.receive.expire();
+    }
+}
+
+impl From<std::net::UdpSocket> for UdpSocket {
+    /// Takes over a socket. The driver makes its open file, and with it every duplicate, blocking
+    /// or not as it needs.
+    fn from(socket: std::net::UdpSocket) -> Self {
+        UdpSocket { fd: SharedFd::from(OwnedFd::from(socket)) }
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.expose()
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpSocket").field("fd", &self.fd.raw()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::ErrorKind;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{metrics, yield_now};
+
+    async fn local() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").await.expect("loopback is up")
+    }
+
+    async fn pair() -> io::Result<(UdpSocket, UdpSocket)> {
+        let (one, other) = (local().await, local().await);
+        one.connect(other.local_addr()?).await?;
+        other.connect(one.local_addr()?).await?;
+        Ok((one, other))
+    }
+
+    #[corering::test]
+    async fn datagrams_come_one_by_one_with_their_senders() -> io::Result<()> {
+        let receiver = local().await;
+        let to = receiver.local_addr()?;
+        let senders = [local().await, local().await];
+        for (sender, text) in senders.iter().zip(["one", "another"]) {
+            assert_eq!(sender.send_to(text, to).await?, (text.len(), text));
+        }
+        for (sender, text) in senders.iter().zip(["one", "another"]) {
+            let ((count, from), buf) = receiver.recv_from(Vec::with_capacity(100)).await?;
+            assert_eq!(
+                (count, &buf[..], from),
+                (text.len(), text.as_bytes(), sender.local_addr()?)
+            );
+        }
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn a_connected_socket_knows_its_peer() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        assert_eq!(one.peer_addr()?, other.local_addr()?);
+        one.send("question").await?;
+        assert_eq!(other.recv(Vec::with_capacity(100)).await?.1, b"question");
+        // Nobody else is heard.
+        local().await.send_to("interruption", one.local_addr()?).await?;
+        other.send("answer").await?;
+        assert_eq!(one.recv(Vec::with_capacity(100)).await?.1, b"answer");
+        assert_eq!(local().await.peer_addr().expect_err("no peer").kind(), ErrorKind::NotConnected);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn a_burst_is_received_to_its_last_datagram() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        // The first receive has to wait, so that readiness is known from then on.
+        let receiving = async {
+            for n in 0..50_u8 {
+                assert_eq!(other.recv(Vec::with_capacity(1500)).await?.1, [n]);
+            }
+            Ok::<(), io::Error>(())
+        };
+        let sending = async {
+            yield_now().await;
+            for n in 0..50_u8 {
+                one.send(vec![n]).await?;
+            }
+            Ok(())
+        };
+        futures_util::try_join!(receiving, sending).map(drop)
+    }
+
+    #[corering::test]
+    async fn an_empty_datagram_is_one_too_and_a_long_one_is_cut() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        one.send("").await?;
+        one.send("longer than that").await?;
+        assert_eq!(other.recv(vec![9; 4]).await?, (0, vec![]));
+        assert_eq!(&*other.recv(vec![0; 6].into_boxed_slice()).await?.1, b"longer");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn a_datagram_that_no_network_carries_gives_the_buffer_back() -> io::Result<()> {
+        let (one, _other) = pair().await?;
+        let failed = one.send(vec![1; 70_000]).await.expect_err("it is too long");
+        assert_eq!(failed.error.raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(failed.buf.len(), 70_000);
+        let failed = local().await.send("to whom").await.expect_err("it has no peer");
+        assert_eq!(failed.error.raw_os_error(), Some(libc::EDESTADDRREQ));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn a_peer_that_is_not_there_is_heard_of() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        drop(other);
+        one.send("anybody there").await?;
+        let failed = one.recv(Vec::with_capacity(10)).await.expect_err("nobody");
+        assert_eq!(failed.kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn a_receive_without_a_sender_ends_at_its_limit_and_loses_nothing() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        let receive = other.recv(b"mine".to_vec()).timeout(Duration::from_millis(2));
+        let failed = receive.await.expect_err("nothing was sent");
+        assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::TimedOut, &b"mine"[..]));
+        one.send("late").await?;
+        assert_eq!(other.recv(Vec::with_capacity(9)).await?.1, b"late");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn drop_while_in_flight_closes_the_socket() -> io::Result<()> {
+        let socket = local().await;
+        let address = socket.local_addr()?;
+        let mut receive = socket.recv_from(Vec::with_capacity(10));
+        let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut receive).poll(cx).is_pending())).await;
+        assert!(pending, "nothing was sent");
+        drop((receive, socket));
+        while metrics().operations_in_flight > 0 {
+            yield_now().await;
+        }
+        UdpSocket::bind(address).await.map(drop)
+    }
+
+    #[corering::test]
+    async fn an_address_that_is_taken_is_named() -> io::Result<()> {
+        let first = local().await;
+        let address = first.local_addr()?;
+        let error = UdpSocket::bind(address).await.expect_err("it is taken");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(UdpSocket::bind("localhost:0").await.is_ok());
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! `recvmsg(2)`: receive bytes, and from whom they are.
+//!
+//! `IORING_OP_RECVMSG`, kernel 5.3. A count below the buffer's capacity is no sign that nothing else
+//! has come: of datagrams one is received at a time.
+
+use std::io;
+use std::mem::{self, MaybeUninit};
+
+use io_uring::{opcode, squeue};
+use libc::iovec;
+use socket2::{SockAddr, SockAddrStorage};
+
+use super::iovecs::NOTHING;
+use super::position::TRANSFER_MAX;
+use crate::buf::{BufError, BufResult, IoBufMut};
+use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::sys::call::SysCall;
+
+pub(crate) struct RecvMsg<B> {
+    fd: SharedFd,
+    buf: B,
+    message: Operand<Message>,
+}
+
+/// What the kernel reads and writes beside the bytes.
+struct Message {
+    header: libc::msghdr,
+    address: SockAddrStorage,
+    list: iovec,
+}
+
+/// A header without an address, a list or control data.
+pub(super) fn no_header() -> libc::msghdr {
+    // SAFETY: a header is made of integers and pointers, for which zero is a value.
+    unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() }
+}
+
+impl<B: IoBufMut> RecvMsg<B> {
+    pub(crate) fn new(fd: SharedFd, buf: B) -> Self {
+        let address = SockAddrStorage::zeroed();
+        let message = Message { header: no_header(), address, list: NOTHING };
+        RecvMsg { fd, buf, message: Operand::new(message) }
+    }
+
+    fn header(&mut self) -> *mut libc::msghdr {
+        let message = &mut *self.message;
+        message.list.iov_base = self.buf.bytes_mut_ptr().cast();
+        message.list.iov_len = self.buf.capacity().min(TRANSFER_MAX);
+        message.header.msg_name = (&raw mut message.address).cast();
+        message.header.msg_namelen = message.address.size_of();
+        message.header.msg_iov = &raw mut message.list;
+        message.header.msg_iovlen = 1;
+        &raw mut message.header
+    }
+}
+
+// SAFETY: header, address and list are in an operand block, and lead to the buffer's memory, which
+// `IoBufMut` keeps in place.
+unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
+    /// The count and the sender. Of a datagram that is larger than the buffer the rest is lost.
+    type Output = BufResult<(usize, SockAddr), B>;
+
+    fn encode(&mut self) -> squeue::Entry {
+        let header = self.header();
+        opcode::RecvMsg::new(self.fd.target(), header).build()
+    }
+
+    fn waits_for(&self) -> Readiness<'_> {
+        Readiness::Readable(&self.fd)
+    }
+
+    fn attempt(&mut self) -> SysCall {
+        let header = self.header() as usize;
+        SysCall::new(libc::SYS_recvmsg, [self.fd.argument(), header, libc::MSG_DONTWAIT as usize])
+    }
+
+    fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
+        let count = match outcome {
+            Ok(count) => count as usize,
+            Err(error) => return Err(BufError::new(error, self.buf)),
+        };
+        // SAFETY: the kernel has written `count` bytes from the beginning on.
+        unsafe { self.buf.set_len(count) };
+        let address = mem::replace(&mut self.message.address, SockAddrStorage::zeroed());
+        let len = self.message.header.msg_namelen.min(address.size_of());
+        // SAFETY: the kernel has written an address of this length, none if it is 0.
+        let address = unsafe { SockAddr::new(address, len) };
+        Ok(((count, address), self.buf))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+    use crate::driver::submit;
+
+    #[corering::test]
+    async fn datagrams_come_whole_and_with_their_sender() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("loopback is up");
+        let to = receiver.local_addr().expect("it is bound");
+        let receiver = SharedFd::from(OwnedFd::from(receiver));
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("loopback is up");
+        let from = sender.local_addr().expect("it is bound");
+        let receive = submit(RecvMsg::new(receiver.clone(), Vec::with_capacity(100)));
+        let send = async {
+            crate::task::yield_now().await;
+            sender.send_to(b"first", to).expect("there is room");
+            sender.send_to(b"longer than the buffer", to).expect("there is room");
+        };
+        let (received, ()) = futures_util::join!(receive, send);
+        let ((count, address), buf) = received.expect("it was sent");
+        assert_eq!((count, &buf[..]), (5, &b"first"[..]));
+        assert_eq!(address.as_socket(), Some(from));
+        let cut = submit(RecvMsg::new(receiver, Vec::with_capacity(6))).await;
+        assert_eq!(cut.expect("it was sent").1, b"longer");
+    }
+}
