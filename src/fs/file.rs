@@ -347,6 +347,27 @@ impl File {
         submit(op::Ftruncate::new(self.fd.clone(), len))
     }
 
+    /// Reserves room on the disk for the `len` bytes from `offset` on, so that writing there cannot
+    /// fail for want of it. The file grows to hold them, by zeroes, if it is shorter.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, some of the room may be reserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fallocate(2)`: `StorageFull`, `Unsupported` by the file system, `InvalidInput` for
+    /// a length of 0, `FileTooLarge`.
+    #[doc(alias = "IORING_OP_FALLOCATE")]
+    #[doc(alias = "fallocate")]
+    pub fn allocate(
+        &self,
+        offset: u64,
+        len: u64,
+    ) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::Fallocate::new(self.fd.clone(), 0, offset, len))
+    }
+
     /// Closes the file and tells what closing reports, for instance that a write to a file on
     /// another machine had failed. It does not wait for the disk: see [`sync_all`](Self::sync_all).
     ///

@@ -173,6 +173,18 @@ async fn a_hole_reads_as_zeroes_and_takes_no_room() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn room_is_reserved_before_it_is_written() -> io::Result<()> {
+    let folder = Folder::new();
+    let file = opened(folder.file("file", b"text")).await;
+    file.allocate(0, 1_000_000).await?;
+    let metadata = file.metadata().await?;
+    assert_eq!(metadata.len(), 1_000_000);
+    assert!(metadata.blocks() * 512 >= 1_000_000, "{metadata:?}");
+    assert_eq!(file.allocate(0, 0).await.expect_err("nothing").kind(), ErrorKind::InvalidInput);
+    Ok(())
+}
+
+#[corering::test]
 async fn a_file_beyond_four_gibibytes_is_like_any_other() -> io::Result<()> {
     const FAR: u64 = (1 << 32) + 12_345;
     let folder = Folder::new();
