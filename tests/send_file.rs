@@ -1,4 +1,4 @@
-//! A file to a socket, on both drivers.
+//! A file, and several buffers at once, to a socket, on both drivers.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -175,5 +175,23 @@ async fn streams_that_are_always_ready_let_others_run() -> std::io::Result<()> {
     reader.abort();
     assert!(reader.await.expect_err("it does not end by itself").is_cancelled());
     flood.join().expect("the flood ends with its reader");
+    Ok(())
+}
+
+#[corering::test]
+async fn several_buffers_arrive_as_one() -> std::io::Result<()> {
+    let (mut ours, mut theirs) = pair();
+    let bufs: Vec<Vec<u8>> = (0..50).map(|n| content(n * 1000)).collect();
+    let expected = bufs.concat();
+    let reader = thread::spawn(move || {
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).map(|_| received)
+    });
+    let back = ours.send_all(bufs.clone()).await?;
+    assert!(back == bufs);
+    assert!(ours.send_all(Vec::<Vec<u8>>::new()).await?.is_empty());
+    assert!(ours.send_all(vec![Vec::<u8>::new()]).await?[0].is_empty());
+    ours.shutdown(Shutdown::Write).await?;
+    assert!(reader.join().expect("the reader does not panic")? == expected);
     Ok(())
 }

@@ -23,6 +23,6 @@ pub use accept::{Accept, Incoming};
 pub use address::{Address, ToAddress};
 pub use receive::{Read, ReadExact, Recv};
 pub use tcp::{TcpDetached, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf};
-pub use transmit::{Write, WriteAbandoned, WriteAll};
+pub use transmit::{SendAll, Write, WriteAbandoned, WriteAll};
 pub use udp::UdpSocket;
 pub use unix::{UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

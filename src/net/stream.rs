@@ -125,6 +125,21 @@ macro_rules! stream {
                 WriteAll::new(&mut self.transmitter, buf)
             }
 
+            /// Sends all bytes of several buffers, one after the other, as if they were one: a head
+            /// and a body leave together, and nothing is copied.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`write`](Self::write).
+            ///
+            /// # Errors
+            ///
+            /// As [`write`](Self::write); the error carries the buffers.
+            #[doc(alias = "IORING_OP_SENDMSG")]
+            pub fn send_all<B: IoBuf>(&mut self, bufs: Vec<B>) -> SendAll<'_, B> {
+                SendAll::new(&mut self.transmitter, bufs)
+            }
+
             /// Sends up to `len` bytes of `file`, from `offset` on, and returns how many: fewer only
             /// where the file ends.
             ///
@@ -297,6 +312,19 @@ macro_rules! stream {
             /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffer.
             pub fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
                 WriteAll::new(&mut self.transmitter, buf)
+            }
+
+            /// As the stream's `send_all`.
+            ///
+            /// # Cancel safety
+            ///
+            /// As the stream's `write`.
+            ///
+            /// # Errors
+            ///
+            /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffers.
+            pub fn send_all<B: IoBuf>(&mut self, bufs: Vec<B>) -> SendAll<'_, B> {
+                SendAll::new(&mut self.transmitter, bufs)
             }
 
             /// As the stream's `shutdown`.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, Driver, IoFuture, SharedFd, Submit, submit};
+use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, submit};
 use crate::op;
 
 /// What a stream keeps for sending.
@@ -93,7 +93,11 @@ impl Transmitter {
     }
 
     /// A write was dropped in flight, when `before` bytes had been sent.
-    fn keep<B: IoBuf>(&mut self, mut send: Submit<op::Send<B>>, before: usize) {
+    fn keep<T, O>(&mut self, mut send: Submit<O>, before: usize)
+    where
+        T: 'static,
+        O: Operation<Output = BufResult<usize, T>>,
+    {
         send.expire();
         self.dropped = Some(Box::pin(async move {
             match (&mut send).await {
@@ -112,29 +116,82 @@ impl Transmitter {
     }
 }
 
+/// How bytes are sent that stand in one buffer, or in several.
+trait Parcel<T: 'static>: 'static {
+    type Send: Operation<Output = BufResult<usize, T>>;
+
+    fn len(bufs: &T) -> usize;
+
+    /// What can be sent by a plain call, after the first `sent` bytes.
+    fn at_once(bufs: &T, sent: usize) -> Option<&[u8]>;
+
+    /// Sends what comes after the first `sent` bytes.
+    fn send(fd: SharedFd, bufs: T, sent: usize) -> Self::Send;
+}
+
+/// One buffer.
+enum One {}
+
+/// Several, gathered by the kernel.
+enum Gathered {}
+
+impl<B: IoBuf> Parcel<B> for One {
+    type Send = op::Send<B>;
+
+    #[inline]
+    fn len(buf: &B) -> usize {
+        buf.bytes_len()
+    }
+
+    #[inline]
+    fn at_once(buf: &B, sent: usize) -> Option<&[u8]> {
+        Some(&buf::as_slice(buf)[sent..])
+    }
+
+    fn send(fd: SharedFd, buf: B, sent: usize) -> Self::Send {
+        op::Send::new(fd, buf, sent)
+    }
+}
+
+impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
+    type Send = op::SendMsg<Vec<B>>;
+
+    fn len(bufs: &Vec<B>) -> usize {
+        bufs.iter().map(IoBuf::bytes_len).sum()
+    }
+
+    fn at_once(_: &Vec<B>, _: usize) -> Option<&[u8]> {
+        None
+    }
+
+    fn send(fd: SharedFd, bufs: Vec<B>, sent: usize) -> Self::Send {
+        op::SendMsg::new(fd, bufs, sent, None)
+    }
+}
+
 /// One write, or as many as it takes to send all.
-struct Sending<'a, B: IoBuf> {
+struct Sending<'a, T: Unpin + 'static, P: Parcel<T>> {
     transmitter: &'a mut Transmitter,
-    state: State<B>,
+    state: State<T, P::Send>,
     sent: usize,
     all: bool,
     expired: bool,
 }
 
-enum State<B: IoBuf> {
+enum State<T, O: Operation> {
     /// Between two sends, or before the first.
-    Ready(B),
-    Sending(Submit<op::Send<B>>),
+    Ready(T),
+    Sending(Submit<O>),
     Ended,
 }
 
-impl<'a, B: IoBuf> Sending<'a, B> {
-    fn new(transmitter: &'a mut Transmitter, buf: B, all: bool) -> Self {
+impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
+    fn new(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
         Sending { transmitter, state: State::Ready(buf), sent: 0, all, expired: false }
     }
 
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, T>> {
         loop {
             if let State::Ready(_) = self.state {
                 let at_once = self.transmitter.fd.tries_first() && !self.expired;
@@ -158,7 +215,7 @@ impl<'a, B: IoBuf> Sending<'a, B> {
             match result {
                 Ok((count, buf)) => {
                     self.sent += count;
-                    if !self.all || self.sent == buf.bytes_len() {
+                    if !self.all || self.sent == P::len(&buf) {
                         return Poll::Ready(Ok((self.sent, buf)));
                     }
                     if count == 0 {
@@ -184,29 +241,29 @@ impl<'a, B: IoBuf> Sending<'a, B> {
         &mut self,
         cleared: io::Result<()>,
         driver: Option<Rc<Driver>>,
-    ) -> Result<(), BufResult<usize, B>> {
+    ) -> Result<(), BufResult<usize, T>> {
         let State::Ready(buf) = std::mem::replace(&mut self.state, State::Ended) else {
             unreachable!("the caller has looked")
         };
         if let Err(error) = cleared {
             return Err(Err(BufError::new(error, buf)));
         }
-        if self.all && buf.bytes_len() == self.sent {
+        if self.all && P::len(&buf) == self.sent {
             return Err(Ok((self.sent, buf)));
         }
-        let rest = &buf::as_slice(&buf)[self.sent..];
         if let Some(driver) = driver
+            && let Some(rest) = P::at_once(&buf, self.sent)
             && let Some(sent) = driver.send_now(&self.transmitter.fd, rest)
         {
             match sent {
                 Err(error) => return Err(Err(BufError::new(error, buf))),
                 Ok(count) => self.sent += count,
             }
-            if !self.all || self.sent == buf.bytes_len() {
+            if !self.all || self.sent == P::len(&buf) {
                 return Err(Ok((self.sent, buf)));
             }
         }
-        let mut send = submit(op::Send::new(self.transmitter.fd.clone(), buf, self.sent));
+        let mut send = submit(P::send(self.transmitter.fd.clone(), buf, self.sent));
         if self.expired {
             send.expire();
         }
@@ -222,7 +279,7 @@ impl<'a, B: IoBuf> Sending<'a, B> {
     }
 }
 
-impl<B: IoBuf> Drop for Sending<'_, B> {
+impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Sending(send) if send.in_flight() => self.transmitter.keep(send, self.sent),
@@ -235,7 +292,7 @@ impl<B: IoBuf> Drop for Sending<'_, B> {
 
 /// The future of `write`.
 #[must_use = "nothing is sent until this is awaited"]
-pub struct Write<'a, B: IoBuf>(Sending<'a, B>);
+pub struct Write<'a, B: IoBuf>(Sending<'a, B, One>);
 
 impl<'a, B: IoBuf> Write<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
@@ -259,7 +316,7 @@ impl<B: IoBuf> IoFuture for Write<'_, B> {
 
 /// The future of `write_all`.
 #[must_use = "nothing is sent until this is awaited"]
-pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B>);
+pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B, One>);
 
 impl<'a, B: IoBuf> WriteAll<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
@@ -277,6 +334,30 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
 }
 
 impl<B: IoBuf> IoFuture for WriteAll<'_, B> {
+    fn expire(&mut self) {
+        self.0.expire();
+    }
+}
+
+/// The future of `send_all`.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct SendAll<'a, B: IoBuf>(Sending<'a, Vec<B>, Gathered>);
+
+impl<'a, B: IoBuf> SendAll<'a, B> {
+    pub(super) fn new(transmitter: &'a mut Transmitter, bufs: Vec<B>) -> Self {
+        SendAll(Sending::new(transmitter, bufs, true))
+    }
+}
+
+impl<B: IoBuf> Future for SendAll<'_, B> {
+    type Output = Result<Vec<B>, BufError<Vec<B>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map(|result| result.map(|(_, bufs)| bufs))
+    }
+}
+
+impl<B: IoBuf> IoFuture for SendAll<'_, B> {
     fn expire(&mut self) {
         self.0.expire();
     }
