@@ -12,7 +12,7 @@ use super::whole::{ReadExact, ReadToEnd, WriteAll};
 use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, submit};
-use crate::op::{self, Position};
+use crate::op::{self, position::Position};
 use crate::sys::file::is_stream;
 
 /// An open file, or a folder, device or pipe.
@@ -126,7 +126,7 @@ impl File {
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.capacity());
-        Transfer::new(&self.fd, op::ReadAt::new(self.fd.clone(), buf, position), extent)
+        Transfer::new(&self.fd, op::read_at::ReadAt::new(self.fd.clone(), buf, position), extent)
     }
 
     /// Writes once, at `offset`, and returns how many bytes the file took. A gap between the file's
@@ -152,7 +152,7 @@ impl File {
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.bytes_len());
-        Transfer::new(&self.fd, op::WriteAt::new(self.fd.clone(), buf, position), extent)
+        Transfer::new(&self.fd, op::write_at::WriteAt::new(self.fd.clone(), buf, position), extent)
     }
 
     /// Reads once into several buffers, one after the other, as [`read_at`](Self::read_at) does
@@ -189,7 +189,7 @@ impl File {
         let extent = bufs
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.capacity()));
-        Transfer::new(&self.fd, op::Readv::new(self.fd.clone(), bufs, position), extent)
+        Transfer::new(&self.fd, op::readv::Readv::new(self.fd.clone(), bufs, position), extent)
     }
 
     /// Writes once from several buffers, one after the other, as [`write_at`](Self::write_at) does
@@ -213,7 +213,7 @@ impl File {
         let extent = bufs
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.bytes_len()));
-        Transfer::new(&self.fd, op::Writev::new(self.fd.clone(), bufs, position), extent)
+        Transfer::new(&self.fd, op::writev::Writev::new(self.fd.clone(), bufs, position), extent)
     }
 
     /// Reads from `offset` on until the buffer is full, and gives it back. For a part of a buffer
@@ -295,7 +295,7 @@ impl File {
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fsync")]
     pub fn sync_all(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::Fsync::new(self.fd.clone(), false))
+        submit(op::fsync::Fsync::new(self.fd.clone(), false))
     }
 
     /// Waits until all that was written is on the disk, with as much metadata as it takes to read
@@ -311,7 +311,7 @@ impl File {
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fdatasync")]
     pub fn sync_data(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::Fsync::new(self.fd.clone(), true))
+        submit(op::fsync::Fsync::new(self.fd.clone(), true))
     }
 
     /// What the file system knows of the file.
@@ -325,7 +325,7 @@ impl File {
     /// Those of `statx(2)`.
     #[doc(alias = "IORING_OP_STATX")]
     pub fn metadata(&self) -> impl IoFuture<Output = io::Result<Metadata>> + use<> {
-        let statx = submit(op::Statx::of_file(self.fd.clone()));
+        let statx = submit(op::statx::Statx::of_file(self.fd.clone()));
         Map::new(statx, |answer: io::Result<_>| answer.map(Metadata::new))
     }
 
@@ -344,7 +344,7 @@ impl File {
     #[doc(alias = "IORING_OP_FTRUNCATE")]
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, len: u64) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::Ftruncate::new(self.fd.clone(), len))
+        submit(op::ftruncate::Ftruncate::new(self.fd.clone(), len))
     }
 
     /// Reserves room on the disk for the `len` bytes from `offset` on, so that writing there cannot
@@ -365,7 +365,7 @@ impl File {
         offset: u64,
         len: u64,
     ) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::Fallocate::new(self.fd.clone(), 0, offset, len))
+        submit(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
     }
 
     /// Closes the file and tells what closing reports, for instance that a write to a file on
@@ -383,7 +383,7 @@ impl File {
     #[doc(alias = "IORING_OP_CLOSE")]
     pub fn close(self) -> impl IoFuture<Output = io::Result<()>> + use<> {
         Begun::new(match self.fd.try_unwrap() {
-            Ok(fd) => Ok(op::Close::new(fd)),
+            Ok(fd) => Ok(op::close::Close::new(fd)),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "an operation on this file has not ended; it is closed when it has",

@@ -117,7 +117,7 @@ pub fn write<P: AsRef<Path>, B: IoBuf>(
 /// with a NUL byte.
 #[doc(alias = "IORING_OP_UNLINKAT")]
 pub fn remove_file<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
-    Begun::new(op::UnlinkAt::new(None, path.as_ref(), 0))
+    Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), 0))
 }
 
 /// Removes an empty folder.
@@ -132,7 +132,7 @@ pub fn remove_file<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result
 /// `InvalidInput` for a path with a NUL byte.
 #[doc(alias = "IORING_OP_UNLINKAT")]
 pub fn remove_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
-    Begun::new(op::UnlinkAt::new(None, path.as_ref(), libc::AT_REMOVEDIR))
+    Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), libc::AT_REMOVEDIR))
 }
 
 /// Gives a file or folder another name, within one file system. A file that has the name already
@@ -151,7 +151,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
     from: P,
     to: Q,
 ) -> impl IoFuture<Output = io::Result<()>> + use<P, Q> {
-    Begun::new(op::RenameAt::new(from.as_ref(), to.as_ref(), 0))
+    Begun::new(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref(), 0))
 }
 
 /// Makes a folder, with the permissions 0o777 less the process's umask.
@@ -168,7 +168,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
 /// `PermissionDenied`; `InvalidInput` for a path with a NUL byte.
 #[doc(alias = "IORING_OP_MKDIRAT")]
 pub fn create_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
-    Begun::new(op::MkDirAt::new(None, path.as_ref(), 0o777))
+    Begun::new(op::mkdir_at::MkDirAt::new(None, path.as_ref(), 0o777))
 }
 
 /// What the file system knows of the file at a path; a symbolic link is followed.
@@ -193,7 +193,7 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<
 /// ```
 #[doc(alias = "IORING_OP_STATX")]
 pub fn metadata<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Metadata>> + use<P> {
-    let statx = op::Statx::of_path(path.as_ref(), 0);
+    let statx = op::statx::Statx::of_path(path.as_ref(), 0);
     Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
 }
 
@@ -210,7 +210,7 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Me
 pub fn symlink_metadata<P: AsRef<Path>>(
     path: P,
 ) -> impl IoFuture<Output = io::Result<Metadata>> + use<P> {
-    let statx = op::Statx::of_path(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW);
+    let statx = op::statx::Statx::of_path(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW);
     Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
 }
 
@@ -228,7 +228,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(
 /// As [`metadata`], but for `NotFound`, which is `Ok(false)`.
 #[doc(alias = "IORING_OP_STATX")]
 pub fn exists<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<bool>> + use<P> {
-    let statx = op::Statx::of_path(path.as_ref(), 0);
+    let statx = op::statx::Statx::of_path(path.as_ref(), 0);
     Map::new(Begun::new(statx), |answer: io::Result<_>| match answer {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::File;
 use super::future::Map;
 use crate::driver::{IoFuture, SharedFd, Submit, submit};
-use crate::op::{OpenAt, Unopened};
+use crate::op::{open_at::OpenAt, open_at::Unopened};
 
 /// How a file is opened: for what, and what happens if it is there, or is not.
 ///

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::DirectAlignment;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{IoFuture, Operation, SharedFd, Submit, submit};
-use crate::op::{Position, Statx};
+use crate::op::{position::Position, statx::Statx};
 use crate::sys::file::is_direct;
 
 /// One read or write. If the kernel finds it invalid and the file was opened with `O_DIRECT`, the

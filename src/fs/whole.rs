@@ -9,7 +9,7 @@ use super::File;
 use super::transfer::{Extent, Misaligned, Transfer};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::{IoFuture, SharedFd};
-use crate::op::{Position, ReadAt, WriteAt};
+use crate::op::{position::Position, read_at::ReadAt, write_at::WriteAt};
 
 /// The place `done` bytes after another.
 fn after(position: Position, done: usize) -> Position {

@@ -20,7 +20,7 @@ use crate::op;
 /// There is no runtime on this thread.
 #[doc(alias = "IORING_OP_NOP")]
 pub fn nop() -> impl IoFuture<Output = io::Result<()>> {
-    submit(op::Nop)
+    submit(op::nop::Nop)
 }
 
 /// A descriptor that something else reads and writes; corering only tells when it is ready.
@@ -65,7 +65,7 @@ impl Watched {
     /// that is not ready and that epoll cannot watch.
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn readable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::PollAdd::readable(self.fd.clone()))
+        submit(op::poll_add::PollAdd::readable(self.fd.clone()))
     }
 
     /// Waits until a write would not block, or the other end has hung up.
@@ -79,7 +79,7 @@ impl Watched {
     /// As [`readable`](Self::readable).
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn writable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
-        submit(op::PollAdd::writable(self.fd.clone()))
+        submit(op::poll_add::PollAdd::writable(self.fd.clone()))
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Acceptor {
 
 /// The accept in flight. It belongs to the listener, so dropping a future loses no connection.
 enum Armed {
-    Multi(Multi<op::AcceptMulti>),
-    Single(Submit<op::Accept>),
+    Multi(Multi<op::accept_multi::AcceptMulti>),
+    Single(Submit<op::accept::Accept>),
 }
 
 struct Pause {
@@ -191,9 +191,9 @@ impl Armed {
         // A multishot takes a whole backlog before it can be told to pause. Only single accepts
         // keep the promise that no more than one connection, and its descriptor, waits.
         if multishot && queued_max > 1 {
-            Armed::Multi(Multi::new(op::AcceptMulti::new(fd.clone(), queued_max)))
+            Armed::Multi(Multi::new(op::accept_multi::AcceptMulti::new(fd.clone(), queued_max)))
         } else {
-            Armed::Single(submit(op::Accept::new(fd.clone())))
+            Armed::Single(submit(op::accept::Accept::new(fd.clone())))
         }
     }
 

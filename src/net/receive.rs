@@ -31,7 +31,12 @@ enum State {
     /// Nothing was asked of this stream yet.
     New,
     /// By completion.
-    Completion { multi: Multi<op::RecvMulti>, group: Rc<BufferGroup>, policy: Policy, line: Line },
+    Completion {
+        multi: Multi<op::recv_multi::RecvMulti>,
+        group: Rc<BufferGroup>,
+        policy: Policy,
+        line: Line,
+    },
     /// By notification.
     Notification { wait: ReadableWait, policy: Policy },
 }
@@ -195,7 +200,7 @@ impl Receiver {
     }
 
     /// A `read` was dropped in flight: it goes on, and what it brings belongs to the stream.
-    fn keep<B: IoBufMut>(&mut self, mut receive: Submit<op::Recv<B>>) {
+    fn keep<B: IoBufMut>(&mut self, mut receive: Submit<op::recv::Recv<B>>) {
         if receive.is_waiting() {
             return;
         }
@@ -268,7 +273,8 @@ impl State {
 
     fn completion(fd: &SharedFd, driver: &Driver, group: Rc<BufferGroup>, policy: Policy) -> Self {
         let queued_max = driver.limits().queued_buffers_max;
-        let multi = Multi::new(op::RecvMulti::new(fd.clone(), group.clone(), queued_max));
+        let multi =
+            Multi::new(op::recv_multi::RecvMulti::new(fd.clone(), group.clone(), queued_max));
         State::Completion { multi, group, policy, line: Line::Free }
     }
 }
@@ -316,7 +322,7 @@ pub struct Read<'a, B: IoBufMut> {
     receiver: &'a mut Receiver,
     /// Before and after the receive of its own.
     buf: Option<B>,
-    receive: Option<Submit<op::Recv<B>>>,
+    receive: Option<Submit<op::recv::Recv<B>>>,
     expired: bool,
 }
 
@@ -368,7 +374,7 @@ impl<B: IoBufMut> Future for Read<'_, B> {
                 Poll::Ready(Ok((taken, buf)))
             }
             Poll::Ready(Ok(None)) => {
-                let mut receive = submit(op::Recv::new(this.receiver.fd.clone(), buf));
+                let mut receive = submit(op::recv::Recv::new(this.receiver.fd.clone(), buf));
                 if this.expired {
                     receive.expire();
                 }

@@ -60,8 +60,8 @@ async fn by_copy(
         let wanted = (len - done).min(PIECE_BYTES) as usize;
         buf.clear();
         buf.reserve_exact(wanted);
-        let position = op::Position::At(offset.saturating_add(done));
-        submit(op::ReadAt::new(file.clone(), buf.slice(..wanted), position))
+        let position = op::position::Position::At(offset.saturating_add(done));
+        submit(op::read_at::ReadAt::new(file.clone(), buf.slice(..wanted), position))
     };
     if len == 0 {
         return Ok(());
@@ -98,7 +98,8 @@ async fn by_sendfile(
     while sending.sent < len {
         let wanted = (len - sending.sent).min(PIECE_BYTES);
         let from = offset.saturating_add(sending.sent);
-        let send = op::SendFile::new(socket.clone(), file.clone(), from, wanted as usize);
+        let send =
+            op::send_file::SendFile::new(socket.clone(), file.clone(), from, wanted as usize);
         match submit(send).await? {
             0 => break,
             count => sending.sent += u64::from(count),

@@ -177,7 +177,7 @@ macro_rules! stream {
             /// Those of `shutdown(2)`, for instance `NotConnected`.
             #[doc(alias = "IORING_OP_SHUTDOWN")]
             pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
-                submit(op::Shutdown::new(self.fd().clone(), how))
+                submit(op::shutdown::Shutdown::new(self.fd().clone(), how))
             }
 
             /// Closes the stream, and waits until the kernel has given back what was in flight.
@@ -193,7 +193,7 @@ macro_rules! stream {
             #[doc(alias = "IORING_OP_CLOSE")]
             pub async fn close(self) -> io::Result<()> {
                 let fd = self.finish().await?.0;
-                submit(op::Close::new(fd)).await
+                submit(op::close::Close::new(fd)).await
             }
 
             /// Takes the stream off this shard: what is in flight is cancelled, what had been
@@ -337,7 +337,7 @@ macro_rules! stream {
             ///
             /// Those of `shutdown(2)`.
             pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
-                submit(op::Shutdown::new(self.transmitter.fd().clone(), how))
+                submit(op::shutdown::Shutdown::new(self.transmitter.fd().clone(), how))
             }
         }
 

@@ -110,9 +110,9 @@ impl TcpStream {
 async fn connect_to(address: SocketAddr) -> io::Result<SharedFd> {
     let nonblocking = !driver::current()?.is_uring();
     let domain = Domain::for_address(address);
-    let socket = op::Socket::new(domain, Type::STREAM, Some(Protocol::TCP), nonblocking);
+    let socket = op::socket::Socket::new(domain, Type::STREAM, Some(Protocol::TCP), nonblocking);
     let fd = submit(socket).await?;
-    submit(op::Connect::new(fd.clone(), address.into())).await?;
+    submit(op::connect::Connect::new(fd.clone(), address.into())).await?;
     Ok(fd)
 }
 

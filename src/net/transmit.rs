@@ -136,7 +136,7 @@ enum One {}
 enum Gathered {}
 
 impl<B: IoBuf> Parcel<B> for One {
-    type Send = op::Send<B>;
+    type Send = op::send::Send<B>;
 
     #[inline]
     fn len(buf: &B) -> usize {
@@ -149,12 +149,12 @@ impl<B: IoBuf> Parcel<B> for One {
     }
 
     fn send(fd: SharedFd, buf: B, sent: usize) -> Self::Send {
-        op::Send::new(fd, buf, sent)
+        op::send::Send::new(fd, buf, sent)
     }
 }
 
 impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
-    type Send = op::SendMsg<Vec<B>>;
+    type Send = op::sendmsg::SendMsg<Vec<B>>;
 
     fn len(bufs: &Vec<B>) -> usize {
         bufs.iter().map(IoBuf::bytes_len).sum()
@@ -165,7 +165,7 @@ impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
     }
 
     fn send(fd: SharedFd, bufs: Vec<B>, sent: usize) -> Self::Send {
-        op::SendMsg::new(fd, bufs, sent, None)
+        op::sendmsg::SendMsg::new(fd, bufs, sent, None)
     }
 }
 

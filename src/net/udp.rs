@@ -80,7 +80,7 @@ impl UdpSocket {
     pub async fn connect(&self, address: impl ToAddress) -> io::Result<()> {
         let mut last = None;
         for address in address.to_address()?.resolve().await? {
-            match submit(op::Connect::new(self.fd.clone(), address.into())).await {
+            match submit(op::connect::Connect::new(self.fd.clone(), address.into())).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(error),
             }
@@ -100,7 +100,7 @@ impl UdpSocket {
     /// there, a datagram that is too long (`EMSGSIZE`), no peer (`EDESTADDRREQ`).
     #[doc(alias = "IORING_OP_SEND")]
     pub fn send<B: IoBuf>(&self, buf: B) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
-        submit(op::Send::new(self.fd.clone(), buf, 0))
+        submit(op::send::Send::new(self.fd.clone(), buf, 0))
     }
 
     /// Sends a datagram to an address.
@@ -119,7 +119,12 @@ impl UdpSocket {
         buf: B,
         address: SocketAddr,
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
-        submit(op::SendMsg::new(self.fd.clone(), op::One(buf), 0, Some(address.into())))
+        submit(op::sendmsg::SendMsg::new(
+            self.fd.clone(),
+            op::iovecs::One(buf),
+            0,
+            Some(address.into()),
+        ))
     }
 
     /// Receives a datagram into the buffer, from its beginning up to its capacity, and makes it as
@@ -139,7 +144,7 @@ impl UdpSocket {
         &self,
         buf: B,
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
-        let receive = submit(op::RecvMsg::new(self.fd.clone(), buf));
+        let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
         Receive { receive, output: |count, _, buf| Ok((count, buf)) }
     }
 
@@ -157,7 +162,7 @@ impl UdpSocket {
         &self,
         buf: B,
     ) -> impl IoFuture<Output = BufResult<(usize, SocketAddr), B>> + use<B> {
-        let receive = submit(op::RecvMsg::new(self.fd.clone(), buf));
+        let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
         Receive {
             receive,
             output: |count, address, buf| match address.as_socket() {
@@ -200,7 +205,7 @@ fn no_ip_address() -> io::Error {
 
 /// Receiving one datagram, with or without its sender.
 struct Receive<B: IoBufMut, T> {
-    receive: Submit<op::RecvMsg<B>>,
+    receive: Submit<op::recvmsg::RecvMsg<B>>,
     output: fn(usize, SockAddr, B) -> BufResult<T, B>,
 }
 

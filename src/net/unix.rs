@@ -64,8 +64,9 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let address = SockAddr::unix(path)?;
         let nonblocking = !driver::current()?.is_uring();
-        let fd = submit(op::Socket::new(Domain::UNIX, Type::STREAM, None, nonblocking)).await?;
-        submit(op::Connect::new(fd.clone(), address)).await?;
+        let fd =
+            submit(op::socket::Socket::new(Domain::UNIX, Type::STREAM, None, nonblocking)).await?;
+        submit(op::connect::Connect::new(fd.clone(), address)).await?;
         Ok(UnixStream::from_fd(fd))
     }
 

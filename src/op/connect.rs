@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{IoFuture, submit};
-    use crate::op::Socket;
+    use crate::op::socket::Socket;
     use crate::op::test_sockets::{busy_listener, drop_in_flight, listener, nothing_is_in_flight};
 
     async fn socket() -> io::Result<SharedFd> {

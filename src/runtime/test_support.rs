@@ -121,7 +121,7 @@ pub fn current_driver() -> Driver {
 ///
 /// None but those of using a runtime where there is none.
 pub async fn nop() -> io::Result<()> {
-    submit(op::Nop).await
+    submit(op::nop::Nop).await
 }
 
 /// The drivers that tests run on, in the order in which the environment names them.
