@@ -368,6 +368,26 @@ impl File {
         submit(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
     }
 
+    /// Begins to read the `len` bytes from `offset` on into the page cache, and does not wait for
+    /// them: a later read finds them there, or on their way. A length of 0 is all that follows.
+    ///
+    /// # Cancel safety
+    ///
+    /// There is nothing to lose.
+    ///
+    /// # Errors
+    ///
+    /// Those of `posix_fadvise(2)`: `NotSeekable` for a pipe or a socket.
+    #[doc(alias = "IORING_OP_FADVISE")]
+    #[doc(alias = "posix_fadvise")]
+    pub fn prefetch(
+        &self,
+        offset: u64,
+        len: u64,
+    ) -> impl IoFuture<Output = io::Result<()>> + use<> {
+        submit(op::prefetch::Prefetch::new(self.fd.clone(), offset, len))
+    }
+
     /// Closes the file and tells what closing reports, for instance that a write to a file on
     /// another machine had failed. It does not wait for the disk: see [`sync_all`](Self::sync_all).
     ///

@@ -18,6 +18,7 @@ pub(crate) mod open_at;
 mod path;
 pub(crate) mod poll_add;
 pub(crate) mod position;
+pub(crate) mod prefetch;
 pub(crate) mod read_at;
 pub(crate) mod readv;
 pub(crate) mod recv;
