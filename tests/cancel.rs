@@ -203,6 +203,45 @@ async fn bytes_for_a_closed_stream_never_reach_the_next_of_its_number() -> io::R
     Ok(())
 }
 
+#[corering::test]
+async fn cancel_that_comes_late_meets_no_operation_of_the_same_place() -> io::Result<()> {
+    let (mut staying, mut staying_peer) = unix_peer()?;
+    for number in 0..1000_u32 {
+        let (mut leaving, mut leaving_peer) = unix_peer()?;
+        let mut read = leaving.read(Vec::with_capacity(8));
+        assert!(poll_once(&mut read).await.is_pending());
+        // Done in the kernel, perhaps, when its cancel comes; its place is free for the next.
+        leaving_peer.write_all(b"x")?;
+        if number % 2 == 0 {
+            yield_now().await;
+        }
+        drop(read);
+        drop(leaving);
+        let mut next = staying.read(Vec::with_capacity(8));
+        let early = poll_once(&mut next).await;
+        assert!(early.is_pending(), "nothing was sent and nothing cancelled");
+        yield_now().await;
+        staying_peer.write_all(&number.to_le_bytes())?;
+        assert_eq!(next.await?.1, number.to_le_bytes());
+    }
+    assert_eq!(corering::metrics().unknown_completions, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn time_limits_of_any_length_wait_for_what_comes() -> io::Result<()> {
+    let limits = [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_secs(1 << 40)];
+    for limit in limits.into_iter().chain([Duration::from_secs(i32::MAX as u64)]) {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        // Asleep by the time it comes, or not: either way the limit must not wake or stop anything.
+        let late = std::thread::spawn(move || peer.write_all(b"late").map(|()| peer));
+        assert_eq!(&*stream.recv().timeout(limit).await?, b"late");
+        drop(late.join().expect("it does not panic")?);
+    }
+    assert_eq!(corering::metrics().timers, 0);
+    Ok(())
+}
+
 #[test]
 fn three_thousand_time_limits_at_once_all_fire() {
     let few = |builder: corering::Builder| builder.ring_entries(4);

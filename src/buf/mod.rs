@@ -25,6 +25,13 @@ use std::ops::RangeBounds;
 
 /// Memory that an operation may read from while it is in flight.
 ///
+/// An array by value is none, since it moves with the future that holds it:
+///
+/// ```compile_fail,E0277
+/// fn send(_: impl corering::buf::IoBuf) {}
+/// send([0_u8; 4]);
+/// ```
+///
 /// # Safety
 ///
 /// From the moment the value is handed to an operation until it comes back:

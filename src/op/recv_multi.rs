@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{self, Multi};
-    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair};
+    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
 
     fn receives(fd: SharedFd, queued_max: u32) -> Multi<RecvMulti> {
         let group = driver::current().expect("a test has a runtime").group();
@@ -129,6 +129,40 @@ mod tests {
         }
         assert_eq!(got, sent);
         Ok(())
+    }
+
+    #[test]
+    fn it_ends_with_bytes_where_completions_have_no_place_and_is_armed_again() {
+        let few = |builder: corering::Builder| builder.ring_entries(4);
+        let on_ring = Some(corering::Driver::Uring);
+        corering::test_support::run_configured("it_ends_with_bytes", on_ring, few, || async {
+            let (fd, mut peer) = pair();
+            let mut receives = receives(fd, 8);
+            peer.write_all(b"armed")?;
+            let armed = next(&mut receives).await?;
+            assert_eq!(&*armed.expect("it goes on"), b"armed");
+            // In one round, more trips to the kernel than its 16 places; the bytes come among them.
+            let mut nops: Vec<_> = (0..60).map(|_| driver::submit(crate::op::Nop)).collect();
+            for (number, nop) in nops.iter_mut().enumerate() {
+                assert!(poll_once(nop).await.is_pending());
+                if number == 40 {
+                    peer.write_all(b"among them")?;
+                }
+            }
+            for nop in nops {
+                nop.await?;
+            }
+            assert_eq!(&*next(&mut receives).await?.expect("bytes come first"), b"among them");
+            // Kernels that find no place for a completion end the multishot with it.
+            peer.write_all(b"armed again")?;
+            let again = loop {
+                if let Some(again) = next(&mut receives).await? {
+                    break again;
+                }
+            };
+            assert_eq!(&*again, b"armed again");
+            io::Result::Ok(())
+        });
     }
 
     #[corering::test(driver = "uring")]
