@@ -58,6 +58,9 @@ impl Driver {
     }
 
     fn visit(&self, wait: Wait) {
+        // A result that comes after this look is told of in the mailbox, and stays so until it has
+        // been looked at before the wait.
+        let wait = if self.finished.is_waiting() { Wait::No } else { wait };
         let parked = wait != Wait::No && self.mailbox.prepare_park();
         let wait = if parked { wait } else { Wait::No };
         let mut effects = self.effects.take();
