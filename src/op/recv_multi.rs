@@ -142,7 +142,7 @@ mod tests {
             let armed = next(&mut receives).await?;
             assert_eq!(&*armed.expect("it goes on"), b"armed");
             // In one round, more trips to the kernel than its 16 places; the bytes come among them.
-            let mut nops: Vec<_> = (0..60).map(|_| driver::submit(crate::op::Nop)).collect();
+            let mut nops: Vec<_> = (0..60).map(|_| driver::submit(crate::op::nop::Nop)).collect();
             for (number, nop) in nops.iter_mut().enumerate() {
                 assert!(poll_once(nop).await.is_pending());
                 if number == 40 {
