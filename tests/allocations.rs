@@ -9,7 +9,9 @@ use std::cell::Cell;
 use std::io;
 
 use corering::buf::IoBuf;
-use corering::net::{TcpListener, TcpStream};
+use corering::fs::{self, File};
+use corering::net::{TcpListener, TcpStream, UdpSocket};
+use corering::time::{self, Duration};
 use corering::{IoFuture, spawn, test_support, yield_now};
 use net::{POLICIES, echo, listener, until_metrics};
 
@@ -253,4 +255,68 @@ async fn serve(listener: &TcpListener, count: usize) -> io::Result<Vec<Served>> 
     }
     yield_now().await;
     Ok(served)
+}
+
+#[corering::test]
+async fn reads_and_writes_of_a_file_allocate_nothing() -> io::Result<()> {
+    let path = std::env::temp_dir().join(format!("corering-allocations-{}", std::process::id()));
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).open(&path).await?;
+    fs::remove_file(&path).await?;
+    let mut page = Some(vec![7; 4096]);
+    let mut parts = Some(vec![vec![1; 100], vec![2; 100]]);
+    let allocated = steady(ROUNDS, async || {
+        let buf = file.write_all_at(page.take().expect("it came back"), 8192).await?;
+        let (_, buf) = file.write_at(buf, 0).await?;
+        let (_, buf) = file.read_at(buf, 8192).await?;
+        page = Some(file.read_exact_at(buf, 0).await?);
+        let (_, bufs) = file.write_vectored_at(parts.take().expect("it came back"), 100).await?;
+        parts = Some(file.read_vectored_at(bufs, 0).await?.1);
+        file.sync_data().await?;
+        file.metadata().await.map(drop)
+    });
+    assert_eq!(allocated.await?, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn opening_and_closing_a_file_allocates_its_shared_descriptor_alone() -> io::Result<()> {
+    let allocated = steady(ROUNDS, async || {
+        let file = File::open("/dev/null").await?;
+        fs::metadata("/dev/null").await?;
+        file.close().await
+    });
+    assert_eq!(allocated.await?, ROUNDS);
+    Ok(())
+}
+
+#[corering::test]
+async fn datagrams_allocate_nothing() -> io::Result<()> {
+    let server = UdpSocket::bind("127.0.0.1:0").await?;
+    let client = UdpSocket::bind("127.0.0.1:0").await?;
+    let address = server.local_addr()?;
+    let mut datagram = Some(vec![7; 100]);
+    let mut room = Some(Vec::with_capacity(1500));
+    let allocated = steady(ROUNDS, async || {
+        let sent = client.send_to(datagram.take().expect("it came back"), address).await?;
+        datagram = Some(sent.1);
+        let ((_, _), buf) = server.recv_from(room.take().expect("it came back")).await?;
+        room = Some(buf);
+        Ok(())
+    });
+    assert_eq!(allocated.await?, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn timers_allocate_nothing() -> io::Result<()> {
+    let mut beat = time::interval(Duration::from_micros(1));
+    let allocated = steady(ROUNDS, async || {
+        time::sleep(Duration::ZERO).await;
+        beat.tick().await;
+        assert!(time::timeout(Duration::ZERO, std::future::pending::<()>()).await.is_err());
+        Ok(())
+    });
+    assert_eq!(allocated.await?, 0);
+    Ok(())
 }
