@@ -377,8 +377,9 @@ impl Driver {
         drop(waker);
     }
 
-    /// Forgets the readiness of a descriptor that is about to be closed or handed away.
-    fn deregister(&self, key: Key, fd: i32, shared: bool) {
+    /// Forgets the readiness of a descriptor that is about to be closed or handed away. Returns
+    /// whether the kernel watches it until its next visit.
+    fn deregister(&self, key: Key, fd: i32, shared: bool) -> bool {
         let mut effects = Effects::default();
         let mut state = self.state.borrow_mut();
         let State { slots, registrations, system } = &mut *state;
@@ -395,6 +396,7 @@ impl Driver {
         }
         drop(state);
         self.run(&mut effects);
+        self.is_uring && poll.is_some()
     }
 
     /// Ends the driver: cancels what is in flight and waits for the final completions, at most

@@ -100,11 +100,10 @@ impl SharedFd {
     }
 
     /// Keeps no readiness of this descriptor any longer; a poll that watches it is cancelled.
-    pub(crate) fn forget_readiness(&self) {
+    /// Returns whether there is one: it holds the open file until the kernel's next visit.
+    pub(crate) fn forget_readiness(&self) -> bool {
         let registered = self.0.registered.take();
-        if let Some((driver, key)) = registered {
-            driver.deregister(key, self.raw(), true);
-        }
+        registered.is_some_and(|(driver, key)| driver.deregister(key, self.raw(), true))
     }
 
     /// The descriptor itself, if nobody else uses it.

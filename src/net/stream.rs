@@ -215,6 +215,11 @@ macro_rules! stream {
             async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
                 drop(self.transmitter.finish().await);
                 let (fd, received) = self.receiver.finish().await?;
+                if fd.forget_readiness() {
+                    // A poll in this shard's ring holds the open file: were it closed elsewhere, its
+                    // peer would not see the end before this shard's next visit to the kernel.
+                    drop(submit(op::nop::Nop).await);
+                }
                 let fd = fd.try_unwrap().map_err(|fd| {
                     io::Error::other(format!("{} operations still use the stream", fd.users() - 1))
                 })?;
