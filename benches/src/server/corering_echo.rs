@@ -9,8 +9,11 @@ use std::os::fd::OwnedFd;
 use corering::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use corering::{Driver, Runtime};
 
-pub(super) fn serve(driver: Driver, listener: OwnedFd, is_tcp: bool) -> io::Result<Infallible> {
-    let runtime = Runtime::builder().driver(driver).build()?;
+pub(super) fn runtime(driver: Driver) -> io::Result<Runtime> {
+    Runtime::builder().driver(driver).build()
+}
+
+pub(super) fn serve(runtime: &Runtime, listener: OwnedFd, is_tcp: bool) -> io::Result<Infallible> {
     runtime.block_on(async {
         if is_tcp {
             let listener = TcpListener::from(listener);

@@ -59,15 +59,23 @@ pub fn serve(server: Server, options: &Options) -> io::Result<Infallible> {
     if let Some(cpu) = options.cpu {
         os::pin_to_cpu(cpu)?;
     }
+    // A kernel that refuses a ring says so before anybody is told to connect.
+    let runtime = match server {
+        Server::Uring => Some(corering_echo::runtime(corering::Driver::Uring)?),
+        Server::Epoll => Some(corering_echo::runtime(corering::Driver::Epoll)?),
+        Server::Tokio | Server::RawUring | Server::RawEpoll => None,
+    };
     let (listener, address) = options.address.listen()?;
     let mut output = io::stdout().lock();
     writeln!(output, "{LISTENING}{address}")?;
     output.flush()?;
     drop(output);
     let is_tcp = matches!(address, Address::Tcp(_));
+    if let Some(runtime) = runtime {
+        return corering_echo::serve(&runtime, listener, is_tcp);
+    }
     match server {
-        Server::Uring => corering_echo::serve(corering::Driver::Uring, listener, is_tcp),
-        Server::Epoll => corering_echo::serve(corering::Driver::Epoll, listener, is_tcp),
+        Server::Uring | Server::Epoll => unreachable!("they have a runtime"),
         Server::Tokio => tokio_echo::serve(listener, is_tcp, options.message_size),
         Server::RawUring => raw_uring::serve(listener, options.message_size),
         Server::RawEpoll => raw_epoll::serve(listener),
