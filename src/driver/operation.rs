@@ -50,6 +50,12 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         false
     }
 
+    /// Whether the descriptor's `O_NONBLOCK` has to be as the driver wants it. Not where the plain
+    /// call never waits whatever the mode, and the mode is somebody else's.
+    fn needs_mode(&self) -> bool {
+        true
+    }
+
     /// Whether a ring tries the plain call first and takes the operation only if it would block:
     /// for calls that the ring would hand to a worker thread though they never block.
     fn tries_first(&self) -> bool {

@@ -43,7 +43,8 @@ impl Driver {
         if let Err(error) = self.check_usable() {
             return Started::Now(Err(error));
         }
-        if let Readiness::Readable(fd) | Readiness::Writable(fd) = operation.waits_for()
+        if operation.needs_mode()
+            && let Readiness::Readable(fd) | Readiness::Writable(fd) = operation.waits_for()
             && let Err(error) = fd.set_nonblocking(!self.is_uring)
         {
             return Started::Now(Err(error));

@@ -47,7 +47,7 @@ pub struct Watched {
 impl Watched {
     /// Watches a descriptor that `poll(2)` can wait for: a socket, a pipe, a terminal.
     ///
-    /// On the epoll driver its open file is made non-blocking.
+    /// Its `O_NONBLOCK` stays as it is.
     pub fn new(fd: OwnedFd) -> Self {
         Watched { fd: SharedFd::from(fd) }
     }

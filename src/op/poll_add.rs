@@ -57,6 +57,10 @@ unsafe impl Operation for PollAdd {
         true
     }
 
+    fn needs_mode(&self) -> bool {
+        false
+    }
+
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         outcome.map(drop)
     }
@@ -115,6 +119,24 @@ mod tests {
     async fn file_that_is_always_ready_is_ready() -> io::Result<()> {
         let fd = SharedFd::from(OwnedFd::from(std::fs::File::open("/proc/self/exe")?));
         submit(PollAdd::readable(fd)).await
+    }
+
+    #[corering::test]
+    async fn mode_that_another_library_has_set_stays() -> io::Result<()> {
+        for nonblocking in [false, true] {
+            let (ours, mut peer) = std::os::unix::net::UnixStream::pair()?;
+            ours.set_nonblocking(nonblocking)?;
+            let fd = SharedFd::from(OwnedFd::from(ours));
+            let wait = submit(PollAdd::readable(fd.clone())).timeout(Duration::from_millis(1));
+            assert_eq!(wait.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
+            peer.write_all(b"x")?;
+            submit(PollAdd::readable(fd.clone())).await?;
+            submit(PollAdd::writable(fd.clone())).await?;
+            // SAFETY: F_GETFL takes no argument.
+            let flags = unsafe { libc::fcntl(fd.raw(), libc::F_GETFL) };
+            assert_eq!(flags & libc::O_NONBLOCK != 0, nonblocking);
+        }
+        Ok(())
     }
 
     #[corering::test]
