@@ -13,7 +13,7 @@ use std::{future, thread};
 use child::Child;
 use corering::net::{TcpListener, TcpStream};
 use corering::test_support::drivers;
-use corering::{IoFuture, Runtime};
+use corering::{IoFuture, ReceivePolicy, Runtime};
 use futures_util::FutureExt;
 
 /// The text of a panic, or of the error inside `Ok`.
@@ -53,6 +53,80 @@ fn a_runtime_says_in_a_forked_child_that_it_was_forked() {
         assert_eq!(status, 0, "{driver}: the child used its parent's runtime");
         // The parent's goes on.
         runtime.block_on(corering::io::nop()).expect("the runtime works");
+    }
+}
+
+#[test]
+fn a_forked_child_that_drops_everything_leaves_its_parent_alone() {
+    const TEST: &str = "a_forked_child_that_drops_everything_leaves_its_parent_alone";
+    if !child::is_child() {
+        return Child::of(TEST).passes();
+    }
+    for driver in drivers() {
+        for policy in [ReceivePolicy::Completion, ReceivePolicy::Notification] {
+            let builder = Runtime::builder().driver(driver).receive_policy(policy);
+            let runtime = builder.build().expect("the driver is there");
+            let (mut stream, mut peer) = runtime.block_on(waiting_stream()).expect("sockets work");
+            // SAFETY: the test runs alone in its process, which has no other thread that holds a lock.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                drop(stream);
+                drop(runtime);
+                // SAFETY: _exit takes no pointer and runs no destructor.
+                unsafe { libc::_exit(0) };
+            }
+            let mut status = 0;
+            // SAFETY: the pointer leads to an integer that outlives the call.
+            assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+            assert_eq!(status, 0, "{driver}, {policy:?}");
+            runtime
+                .block_on(async {
+                    peer.write_all(b"for the parent")?;
+                    let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                    assert_eq!(&*received, b"for the parent");
+                    stream.write_all("from it").await?;
+                    stream.close().await
+                })
+                .expect("the parent's stream works");
+            let mut answer = String::new();
+            peer.read_to_string(&mut answer).expect("it was closed, not reset");
+            assert_eq!(answer, "from it");
+            let report = runtime.shut_down();
+            assert_eq!(report.leaked_operations, 0, "{driver}, {policy:?}");
+        }
+    }
+}
+
+/// A stream that waits to receive, and its peer.
+async fn waiting_stream() -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let stream = listener.accept().await?;
+    // As one that came from elsewhere, so that its file may be shared.
+    let mut stream = stream.detach().await?.into_stream();
+    let received = stream.recv().timeout(Duration::from_millis(1)).await;
+    assert_eq!(received.expect_err("nothing was sent").kind(), ErrorKind::TimedOut);
+    Ok((stream, peer))
+}
+
+#[test]
+fn a_runtime_that_is_dropped_inside_another_leaves_it_working() {
+    for driver in drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("the driver is there");
+        runtime.block_on(async {
+            let (mut stream, mut peer) = waiting_stream().await.expect("sockets work");
+            drop(Runtime::builder().driver(driver).build().expect("another is possible"));
+            let other = corering::spawn_blocking(move || {
+                let runtime = Runtime::builder().driver(driver).build()?;
+                runtime.block_on(async { waiting_stream().await.map(drop) })
+            });
+            other
+                .await
+                .expect("it does not panic")
+                .expect("a thread of its own has its own runtime");
+            peer.write_all(b"still here").expect("there is room");
+            assert_eq!(&*stream.recv().await.expect("it was sent"), b"still here");
+        });
     }
 }
 

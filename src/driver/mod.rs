@@ -35,7 +35,7 @@ pub(crate) use operation::{Multishot, Operation, Readiness};
 pub(crate) use shared_fd::SharedFd;
 pub(crate) use submit::{Submit, submit, was_cancelled};
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -268,6 +268,16 @@ impl Driver {
         self.not_usable()
     }
 
+    /// The state, for changing what the kernel works on. In a forked child that is for the parent
+    /// to do: the ring's memory and the epoll set are shared with it, so the child lets go of them.
+    fn state_of_kernel(&self) -> RefMut<'_, State> {
+        let mut state = self.state.borrow_mut();
+        if fork::fork_generation() != self.fork_generation {
+            std::mem::forget(state.system.take());
+        }
+        state
+    }
+
     #[cold]
     fn not_usable(&self) -> io::Result<()> {
         if !self.ended.get() {
@@ -381,7 +391,7 @@ impl Driver {
     /// whether the kernel watches it until its next visit.
     fn deregister(&self, key: Key, fd: i32, shared: bool) -> bool {
         let mut effects = Effects::default();
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_of_kernel();
         let State { slots, registrations, system } = &mut *state;
         let poll = registrations.remove(key, slots, &mut effects);
         match system {

@@ -140,7 +140,7 @@ impl Driver {
     /// Arms a multishot that was stopped for back-pressure, under the key it has.
     fn rearm<M: Multishot>(&self, key: Key, operation: &mut M) {
         let entry = operation.encode();
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_of_kernel();
         let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else { return };
         slots.rearmed(key);
         // SAFETY: as in `arm`; the earlier flight under this key has had its final completion.

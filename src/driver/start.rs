@@ -290,9 +290,10 @@ impl Driver {
     /// Takes over an operation whose future was dropped in flight, and asks the kernel to end it.
     pub(super) fn abandon(&self, key: Key, operation: Box<dyn Abandoned>) {
         count(&self.counters.abandoned);
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_of_kernel();
         if state.system.is_none() {
-            // The runtime ended while the kernel still held this operation: never free it.
+            // The runtime ended while the kernel still held this operation, or it is held for the
+            // parent of this process: never free it.
             std::mem::forget(operation);
             return;
         }
@@ -304,7 +305,7 @@ impl Driver {
 
     /// Asks for an early end. The final completion comes all the same, and tells who won.
     pub(super) fn cancel(&self, key: Key) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_of_kernel();
         let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else { return };
         let Some(slot) = slots.get_mut(key) else { return };
         // Paused or not, it is not to be armed again under this key.
