@@ -1,7 +1,7 @@
 # Starts echo servers for the scripts that count what they cost. Sourced, not run.
 #
 # `uring` and `epoll` are the example `echo` on that driver; every other name is a server of
-# `echo_cpu serve`, to compare with.
+# `corering-bench serve`, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -11,7 +11,7 @@ job=
 
 build_servers() {
     cargo build --quiet --release --manifest-path "$root/Cargo.toml" \
-        -p corering-examples --bin echo -p corering-bench --bin echo_cpu --bin echo_load
+        -p corering-examples --bin echo -p corering-bench --bin corering-bench --bin echo_load
 }
 
 end_server() {
@@ -31,7 +31,7 @@ start_server() {
     shift
     case $name in
         uring | epoll) command=("$target/release/echo" --addr 127.0.0.1:0 --driver "$name" --shards 1) ;;
-        *) command=("$target/release/echo_cpu" serve "$name") ;;
+        *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac
     : >"$scratch/output"
     "$@" "${command[@]}" >"$scratch/output" 2>"$scratch/errors" &

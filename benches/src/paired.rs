@@ -7,13 +7,121 @@
 //! same table: the distance of its ratio from 1 is the noise.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal, Write as _};
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::client::Client;
+use crate::os;
+use crate::outcome::{Failure, Outcome};
 use crate::process::ServerProcess;
 use crate::server::Server;
 use crate::stats::{Estimate, Random, median};
+
+/// Compares the CPU time that servers spend on one request.
+///
+/// Each server is a process of its own on one CPU, the client is on another. Slices of time go to
+/// one server at a time in random order, and what is compared are the ratios within one round.
+/// An interval that holds 1 is a tie; the second process of the first server shows the noise.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The servers to compare, the first of them twice.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "uring,epoll,tokio,raw-uring,raw-epoll"
+    )]
+    servers: Vec<Server>,
+    /// The servers that the others are compared with.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "tokio,raw-uring")]
+    against: Vec<Server>,
+    /// Connections and bytes of a message, such as 64x16384.
+    #[arg(long, value_delimiter = ',', default_value = "64x64")]
+    cells: Vec<Cell>,
+    /// Slices that each server gets.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Milliseconds of one slice.
+    #[arg(long, default_value_t = 100)]
+    slice_ms: u64,
+    /// Over Unix sockets instead of TCP.
+    #[arg(long)]
+    unix: bool,
+    /// The CPU of the servers.
+    #[arg(long, default_value_t = 1)]
+    server_cpu: usize,
+    /// The CPU of the client.
+    #[arg(long, default_value_t = 0)]
+    client_cpu: usize,
+    /// Decides the order of the slices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// How many connections, and how large their messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Connections to each server.
+    pub connections: usize,
+    /// Bytes of one message.
+    pub message_size: usize,
+}
+
+impl FromStr for Cell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let cell = text.split_once('x').and_then(|(connections, message_size)| {
+            Some(Cell {
+                connections: connections.parse().ok()?,
+                message_size: message_size.parse().ok()?,
+            })
+        });
+        cell.filter(|cell| cell.connections > 0 && cell.message_size > 0).ok_or_else(|| {
+            format!("`{text}` is not CONNECTIONSxBYTES, such as 64x16384, both at least 1")
+        })
+    }
+}
+
+/// The subcommand `paired`.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    os::raise_descriptor_limit()?;
+    os::pin_to_cpu(arguments.client_cpu)?;
+    for cell in &arguments.cells {
+        let plan = Plan {
+            servers: arguments.servers.clone(),
+            against: arguments.against.clone(),
+            connections: cell.connections,
+            message_size: cell.message_size,
+            rounds: arguments.rounds as usize,
+            slice: Duration::from_millis(arguments.slice_ms),
+            seed: arguments.seed,
+            is_unix: arguments.unix,
+            server_cpu: arguments.server_cpu,
+        };
+        let is_terminal = io::stderr().is_terminal();
+        let report = compare(&plan, |round| {
+            if is_terminal {
+                eprint!("\rround {round} of {}", plan.rounds);
+            }
+        })?;
+        if is_terminal {
+            eprintln!();
+        }
+        let heading = format!(
+            "{} connections, {} bytes, {} rounds of {} ms\n",
+            plan.connections,
+            plan.message_size,
+            plan.rounds,
+            plan.slice.as_millis()
+        );
+        io::stdout().write_all((heading + &report.table()).as_bytes())?;
+    }
+    Ok(Outcome::Valid)
+}
 
 /// What to compare, and how long.
 #[derive(Clone, Debug)]
@@ -112,14 +220,14 @@ fn start_all(plan: &Plan) -> io::Result<Vec<Candidate>> {
 fn start(plan: &Plan, index: usize, (name, server): (String, Server)) -> io::Result<Candidate> {
     let mut arguments = vec![
         "serve".to_owned(),
-        server.name(),
+        format!("--driver={}", server.name()),
         format!("--size={}", plan.message_size),
         format!("--cpu={}", plan.server_cpu),
     ];
     if plan.is_unix {
         let id = std::process::id();
         let path = std::env::temp_dir().join(format!("corering-bench-{id}-{index}"));
-        arguments.push(format!("--listen=unix:{}", path.display()));
+        arguments.push(format!("--addr=unix:{}", path.display()));
     }
     let process = ServerProcess::start_self(&arguments)
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A small, seeded source of numbers: enough to shuffle and to resample, and the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -53,7 +55,7 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 /// A median with the interval that holds it in 95 of 100 resamples.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Of the values given.
     pub median: f64,
@@ -99,7 +101,8 @@ impl fmt::Display for Estimate {
 }
 
 /// Whether a ratio is told apart from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The whole interval is below 1.
     Less,

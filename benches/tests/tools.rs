@@ -8,9 +8,13 @@ use std::thread;
 
 use corering::{Driver, test_support};
 
-fn echo_cpu(arguments: &[&str]) -> Output {
-    let program = env!("CARGO_BIN_EXE_echo_cpu");
-    Command::new(program).args(arguments).output().expect("cargo built it for this test")
+fn paired(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_corering-bench");
+    Command::new(program)
+        .arg("paired")
+        .args(arguments)
+        .output()
+        .expect("cargo built it for this test")
 }
 
 fn echo_load(address: SocketAddr) -> Output {
@@ -44,7 +48,7 @@ fn all_echo(options: &[&str]) {
     // A machine may have no second CPU.
     arguments.extend(["--server-cpu=0", "--client-cpu=0"]);
     arguments.extend(options);
-    let output = echo_cpu(&arguments);
+    let output = paired(&arguments);
     assert!(output.status.success(), "{options:?}: {}", text(&output.stderr));
     let table = text(&output.stdout);
     for server in servers.split(',') {
@@ -54,36 +58,36 @@ fn all_echo(options: &[&str]) {
 
 #[test]
 fn every_server_echoes_small_messages() {
-    all_echo(&["--connections=8", "--size=1"]);
+    all_echo(&["--cells=8x1"]);
 }
 
 #[test]
 fn every_server_echoes_messages_larger_than_any_buffer() {
-    all_echo(&["--connections=4", "--size=600000"]);
+    all_echo(&["--cells=4x600000"]);
 }
 
 #[test]
 fn every_server_echoes_on_more_connections_than_it_has_buffers() {
-    all_echo(&["--connections=400", "--size=20000"]);
+    all_echo(&["--cells=400x20000"]);
 }
 
 #[test]
 fn every_server_echoes_over_unix_sockets() {
-    all_echo(&["--connections=8", "--size=5000", "--unix"]);
+    all_echo(&["--cells=8x5000", "--unix"]);
 }
 
 #[test]
 fn the_first_server_stands_twice_in_the_table() {
     let servers = "--servers=tokio,raw-epoll";
-    let output = echo_cpu(&[servers, "--rounds=2", "--slice-ms=5", "--server-cpu=0"]);
+    let output = paired(&[servers, "--rounds=2", "--slice-ms=5", "--server-cpu=0"]);
     let table = text(&output.stdout);
     assert!(table.contains("tokio again"), "{table}\n{}", text(&output.stderr));
 }
 
 #[test]
 fn a_server_that_cannot_start_is_named() {
-    let output = echo_cpu(&["--servers=tokio", "--rounds=1", "--server-cpu=1000000"]);
-    assert_eq!(output.status.code(), Some(1));
+    let output = paired(&["--servers=tokio", "--rounds=1", "--server-cpu=1000000"]);
+    assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("tokio: the server did not start to listen"));
 }
 
@@ -92,13 +96,18 @@ fn deny_uring_refuses_io_uring_and_nothing_else() {
     let run = |driver| {
         let program = env!("CARGO_BIN_EXE_deny-uring");
         let mut command = Command::new(program);
-        command.args([env!("CARGO_BIN_EXE_echo_cpu"), "--rounds=1", "--slice-ms=5"]);
-        command.args(["--server-cpu=0", "--client-cpu=0", "--connections=2", "--servers", driver]);
+        command.args([
+            env!("CARGO_BIN_EXE_corering-bench"),
+            "paired",
+            "--rounds=1",
+            "--slice-ms=5",
+        ]);
+        command.args(["--server-cpu=0", "--client-cpu=0", "--cells=2x64", "--servers", driver]);
         command.output().expect("cargo built it for this test")
     };
     assert!(run("epoll").status.success());
     let refused = run("uring");
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(3));
     assert!(text(&refused.stderr).contains("seccomp"), "{}", text(&refused.stderr));
 }
 

@@ -13,10 +13,11 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::address::Address;
 use crate::os;
+use crate::outcome::{Failure, Outcome};
 use crate::process::LISTENING;
 
 /// Which program serves.
@@ -41,31 +42,56 @@ impl Server {
     }
 }
 
-/// How to serve.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where to listen.
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// Every byte comes back
+    Echo,
+}
+
+/// Serves one workload, until it is ended.
+///
+/// Prints `listening on ADDRESS` once it listens.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// What to serve.
+    #[arg(long, value_enum, default_value = "echo")]
+    pub workload: Workload,
+    /// Which program serves.
+    #[arg(long, value_enum, default_value = "uring")]
+    pub driver: Server,
+    /// Where to listen, such as 127.0.0.1:7000 or unix:PATH.
+    #[arg(long = "addr", default_value_t = Address::any_port())]
     pub address: Address,
-    /// The size of the messages to come, for which buffers are chosen.
+    /// Bytes of the messages to come, for which buffers are chosen.
+    #[arg(long = "size", default_value_t = 64)]
     pub message_size: usize,
     /// The CPU to run on.
+    #[arg(long)]
     pub cpu: Option<usize>,
 }
 
+/// The subcommand `serve`.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    serve(arguments)
+        .map(|never| match never {})
+        .map_err(|error| Failure::environment(arguments.driver.name(), error))
+}
+
 /// Listens, says where, and serves until the process is ended.
-pub fn serve(server: Server, options: &Options) -> io::Result<Infallible> {
+fn serve(arguments: &Arguments) -> io::Result<Infallible> {
     os::die_with_parent()?;
     os::raise_descriptor_limit()?;
-    if let Some(cpu) = options.cpu {
+    if let Some(cpu) = arguments.cpu {
         os::pin_to_cpu(cpu)?;
     }
     // A kernel that refuses a ring says so before anybody is told to connect.
-    let runtime = match server {
+    let runtime = match arguments.driver {
         Server::Uring => Some(corering_echo::runtime(corering::Driver::Uring)?),
         Server::Epoll => Some(corering_echo::runtime(corering::Driver::Epoll)?),
         Server::Tokio | Server::RawUring | Server::RawEpoll => None,
     };
-    let (listener, address) = options.address.listen()?;
+    let (listener, address) = arguments.address.listen()?;
     let mut output = io::stdout().lock();
     writeln!(output, "{LISTENING}{address}")?;
     output.flush()?;
@@ -74,10 +100,10 @@ pub fn serve(server: Server, options: &Options) -> io::Result<Infallible> {
     if let Some(runtime) = runtime {
         return corering_echo::serve(&runtime, listener, is_tcp);
     }
-    match server {
+    match arguments.driver {
         Server::Uring | Server::Epoll => unreachable!("they have a runtime"),
-        Server::Tokio => tokio_echo::serve(listener, is_tcp, options.message_size),
-        Server::RawUring => raw_uring::serve(listener, options.message_size),
+        Server::Tokio => tokio_echo::serve(listener, is_tcp, arguments.message_size),
+        Server::RawUring => raw_uring::serve(listener, arguments.message_size),
         Server::RawEpoll => raw_epoll::serve(listener),
     }
 }
