@@ -30,6 +30,9 @@ pub struct Study {
     pub started_at_unix_s: u64,
     /// How long it took, all sessions of a resumed study together.
     pub elapsed_s: f64,
+    /// Servers that were slowed down on purpose, by so many nanoseconds per request.
+    #[serde(default)]
+    pub handicaps_ns: BTreeMap<String, u64>,
     /// The machine. Studies of different machines are not compared.
     pub fingerprint: Fingerprint,
     /// Per metric, what two processes of the same server differ by.
