@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
+use crate::study::runtime_cell;
 use crate::{paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     Serve(server::Arguments),
     Paired(paired::Arguments),
+    #[command(hide = true)]
+    RuntimeCell(runtime_cell::Arguments),
 }
 
 /// Runs the subcommand of this process's command line.
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => server::run(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
+        Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),
     };
     match result {
         Ok(Outcome::Valid) => ExitCode::SUCCESS,

@@ -147,6 +147,21 @@ impl Epoll {
     }
 }
 
+/// Sends an operation that does nothing through `ring`, which has no other, and waits for it.
+pub fn do_nothing(ring: &mut io_uring::IoUring) -> io::Result<()> {
+    let entry = io_uring::opcode::Nop::new().build();
+    // SAFETY: the operation points at nothing.
+    unsafe { ring.submission().push(&entry) }
+        .map_err(|_| io::Error::other("the submission queue is full"))?;
+    ring.submit_and_wait(1)?;
+    let completion = ring.completion().next();
+    match completion.map(|completion| completion.result()) {
+        Some(0) => Ok(()),
+        Some(error) => Err(io::Error::from_raw_os_error(-error)),
+        None => Err(io::Error::other("the kernel waited for a completion and gave none")),
+    }
+}
+
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
