@@ -7,12 +7,12 @@
 pub mod cli;
 pub mod outcome;
 
+pub mod load;
 pub mod paired;
 pub mod server;
 pub mod study;
 
 pub mod address;
-pub mod client;
 pub mod interrupt;
 pub mod os;
 pub mod process;

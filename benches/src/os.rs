@@ -1,6 +1,7 @@
 //! The system's calls that the measurements need, each wrapped once: the only unsafe code of this
 //! package outside the hand-written ring loop.
 
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -58,6 +59,46 @@ impl CpuClock {
         check(unsafe { libc::clock_gettime(self.0, &raw mut time) })?;
         Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
     }
+}
+
+/// What the calling thread has cost so far.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadUsage {
+    /// Time on a CPU, in the kernel and outside.
+    pub cpu: Duration,
+    /// Time in which it could have run and had no CPU. Zero where the kernel does not count it.
+    pub waited: Duration,
+}
+
+impl ThreadUsage {
+    /// Reads the calling thread's clocks.
+    pub fn now() -> io::Result<Self> {
+        // The second number is the time in the run queue (Documentation/scheduler/sched-stats.rst).
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let waited = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+        Ok(ThreadUsage {
+            cpu: CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).now()?,
+            waited: Duration::from_nanos(waited.unwrap_or(0)),
+        })
+    }
+}
+
+/// Lets `bind` choose an address without a port: the port follows at `connect`, and needs to be
+/// free towards that peer only.
+pub fn bind_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe a number of this function.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            length,
+        )
+    })?;
+    Ok(())
 }
 
 /// Sends `signal` to the process `pid`.
@@ -135,14 +176,33 @@ impl Epoll {
         // SAFETY: the pointer and the length describe the spare room of `events`.
         let count =
             unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) };
-        match check(count) {
-            Ok(count) => {
-                // SAFETY: the kernel has written this many events, which fit.
-                unsafe { events.set_len(count as usize) };
-                Ok(())
+        // SAFETY: the kernel has written as many events as it says.
+        unsafe { fill(events, check(count)) }
+    }
+
+    /// As [`Epoll::wait`], to the nanosecond.
+    pub fn wait_for(&self, events: &mut Vec<Event>, timeout: Duration) -> io::Result<()> {
+        events.clear();
+        let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
+        let time = libc::timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let no_mask = std::ptr::null::<libc::sigset_t>();
+        // The C library may be older than the call, which came with Linux 5.11.
+        // SAFETY: the pointers and the length describe the spare room of `events` and a `timespec`
+        // of this function; without a mask its size is not read.
+        let count = unsafe {
+            let (epoll, start) = (self.0.as_raw_fd(), events.as_mut_ptr());
+            libc::syscall(libc::SYS_epoll_pwait2, epoll, start, room, &raw const time, no_mask, 0)
+        };
+        match check(count as i32) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                let whole_ms = timeout.as_millis().try_into().unwrap_or(i32::MAX);
+                self.wait(events, whole_ms)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
+            // SAFETY: the kernel has written as many events as it says.
+            result => unsafe { fill(events, result) },
         }
     }
 }
@@ -159,6 +219,23 @@ pub fn do_nothing(ring: &mut io_uring::IoUring) -> io::Result<()> {
         Some(0) => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(-error)),
         None => Err(io::Error::other("the kernel waited for a completion and gave none")),
+    }
+}
+
+/// Takes over what the kernel has written. A signal is no error: then nothing was.
+///
+/// # Safety
+///
+/// If there is a count, so many events are initialised and within the capacity.
+unsafe fn fill(events: &mut Vec<Event>, count: io::Result<i32>) -> io::Result<()> {
+    match count {
+        Ok(count) => {
+            // SAFETY: the caller says so.
+            unsafe { events.set_len(count as usize) };
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

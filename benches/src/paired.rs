@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::client::Client;
+use crate::interrupt::Interrupt;
+use crate::load::{self, Client, Protocol, Reason, Verdict};
 use crate::os;
 use crate::outcome::{Failure, Outcome};
 use crate::process::ServerProcess;
@@ -191,9 +192,15 @@ pub fn compare(plan: &Plan, mut progress: impl FnMut(usize)) -> io::Result<Repor
         for index in &order {
             let candidate = &mut candidates[*index];
             let before = candidate.process.cpu_time()?;
-            let work = candidate.client.run_for(plan.slice).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", candidate.name))
-            })?;
+            let work = candidate
+                .client
+                .run_closed(plan.slice, &Interrupt::default())
+                .map_err(|failure| named(&candidate.name, failure))?;
+            if let Verdict::Invalid(fault) = &work.verdict
+                && fault.reason != Reason::ClientSaturated
+            {
+                return Err(named(&candidate.name, fault.clone().into()));
+            }
             let used = candidate.process.cpu_time()? - before;
             if round > 0 {
                 let requests = work.requests as f64;
@@ -231,7 +238,12 @@ fn start(plan: &Plan, index: usize, (name, server): (String, Server)) -> io::Res
     }
     let process = ServerProcess::start_self(&arguments)
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
-    let client = Client::connect(process.address(), plan.connections, plan.message_size)?;
+    let client = Client::connect(&load::Plan {
+        connections: plan.connections,
+        message_size: plan.message_size,
+        ..load::Plan::new(process.address().clone(), Protocol::Echo)
+    })
+    .map_err(|failure| named(&name, failure))?;
     Ok(Candidate {
         name,
         server,
@@ -240,6 +252,10 @@ fn start(plan: &Plan, index: usize, (name, server): (String, Server)) -> io::Res
         cpu_per_request: Vec::new(),
         requests_per_second: Vec::new(),
     })
+}
+
+fn named(name: &str, failure: Failure) -> io::Error {
+    io::Error::other(format!("{name}: {failure}"))
 }
 
 fn report(plan: &Plan, candidates: &[Candidate]) -> Report {

@@ -3,12 +3,12 @@
 //! `scripts/counts.sh` and `scripts/memory.sh` run it against a server under strace and beside
 //! one whose memory is read.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use corering_bench::address::Address;
-use corering_bench::client::Client;
+use corering_bench::load::{Client, Plan, Protocol};
+use corering_bench::outcome::Failure;
 use corering_bench::{os, process};
 
 /// Gives an echo server exactly counted work and verifies every byte that comes back.
@@ -58,6 +58,16 @@ struct Target {
     size: u32,
 }
 
+impl Target {
+    fn plan(&self) -> Plan {
+        Plan {
+            connections: self.connections,
+            message_size: self.size as usize,
+            ..Plan::new(self.addr.clone(), Protocol::Echo)
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Rounds { target, rounds, stop_pid } => run_rounds(&target, rounds, stop_pid),
@@ -72,9 +82,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_rounds(target: &Target, rounds: u64, stop_pid: Option<u32>) -> io::Result<ExitCode> {
+fn run_rounds(target: &Target, rounds: u64, stop_pid: Option<u32>) -> Result<ExitCode, Failure> {
     os::raise_descriptor_limit()?;
-    let mut client = Client::connect(&target.addr, target.connections, target.size as usize)?;
+    let mut client = Client::connect(&target.plan())?;
     let mut requests = 0;
     for _ in 0..rounds {
         if let Some(pid) = stop_pid {
@@ -95,13 +105,13 @@ fn run_rounds(target: &Target, rounds: u64, stop_pid: Option<u32>) -> io::Result
 /// So many connections are opened at once: fewer than fit any listener's queue.
 const BATCH: usize = 64;
 
-fn measure_memory(target: &Target, pid: u32, bytes_max: Option<u64>) -> io::Result<ExitCode> {
+fn measure_memory(target: &Target, pid: u32, bytes_max: Option<u64>) -> Result<ExitCode, Failure> {
     os::raise_descriptor_limit()?;
     let before = process::resident_bytes(pid)?;
-    let mut client = Client::connect(&target.addr, 0, target.size as usize)?;
+    let mut client = Client::connect(&Plan { connections: 0, ..target.plan() })?;
     while client.connections() < target.connections {
         let first = client.connections();
-        client.connect_more(&target.addr, BATCH.min(target.connections - first))?;
+        client.connect_more(BATCH.min(target.connections - first))?;
         client.start_all(first)?;
         client.finish_all()?;
     }

@@ -1,0 +1,402 @@
+//! A thread's worth of connections to one server, driven through epoll.
+//!
+//! Registrations are edge-triggered and made once, every call is tried before it is waited for, and
+//! a request allocates nothing. Nothing in here waits without a limit.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::connection::{self, Connection, Wait};
+use super::exchange::{Exchange, WINDOW, would_block};
+use super::plan::Plan;
+use super::verdict::{Fault, Reason, Trouble, Verdict};
+use super::work::Work;
+use crate::interrupt::Interrupt;
+use crate::os::{self, Epoll, Event, ThreadUsage};
+use crate::outcome::Failure;
+
+/// A set of connections to one server, used by the thread that calls.
+#[derive(Debug)]
+pub struct Client {
+    plan: Plan,
+    exchange: Exchange,
+    epoll: Epoll,
+    events: Vec<Event>,
+    connections: Vec<Connection>,
+    /// Where bytes arrive, of one connection at a time.
+    arrived: Vec<u8>,
+    /// The clock counts from here.
+    origin: Instant,
+    in_flight: usize,
+    /// Of the current run.
+    work: Work,
+    turns: u64,
+    /// The last run ended with answers outstanding, which the next one must not meet.
+    is_spent: bool,
+}
+
+/// What follows an answer.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Another request on the same connection, until this time.
+    AgainUntil(u64),
+    Nothing,
+}
+
+/// How a run ends that is not in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Done,
+    Interrupted,
+}
+
+impl Client {
+    /// Opens the connections of the plan.
+    ///
+    /// # Errors
+    ///
+    /// If the plan makes no sense, if the server refuses a connection or does not accept it in
+    /// time, or if descriptors or ports run out.
+    pub fn connect(plan: &Plan) -> Result<Self, Failure> {
+        plan.check()?;
+        let mut client = Client {
+            plan: plan.clone(),
+            exchange: Exchange::new(plan),
+            epoll: Epoll::new()?,
+            events: Vec::with_capacity(1024),
+            connections: Vec::new(),
+            arrived: vec![0; WINDOW],
+            origin: Instant::now(),
+            in_flight: 0,
+            work: Work::none(),
+            turns: 0,
+            is_spent: false,
+        };
+        client.connect_more(plan.connections)?;
+        Ok(client)
+    }
+
+    /// Opens further connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`].
+    pub fn connect_more(&mut self, connections: usize) -> Result<(), Failure> {
+        self.connections.reserve(connections);
+        for _ in 0..connections {
+            let index = self.connections.len();
+            let position = self.exchange.first_position(index);
+            self.connections.push(Connection {
+                stream: None,
+                position,
+                unsent: 0,
+                progress: self.exchange.progress(position),
+                starts: std::collections::VecDeque::with_capacity(self.plan.depth),
+            });
+            // Where each request has a connection of its own, one tells whether anybody listens.
+            if !self.plan.is_churn || index == 0 {
+                self.open(index, Wait::Connected)
+                    .map_err(|error| cannot_connect(&self.plan, index, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Keeps `depth` requests in flight on each connection for `duration`, then lets the last
+    /// answers come in.
+    ///
+    /// What the server does wrong ends the run and is its verdict.
+    ///
+    /// # Errors
+    ///
+    /// If this machine cannot go on, or if an earlier run of this client ended early.
+    pub fn run_closed(
+        &mut self,
+        duration: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Work, Failure> {
+        self.measure(|client, start| {
+            let until = start + nanoseconds(duration);
+            for index in 0..client.connections.len() {
+                client.start(index, client.plan.depth, client.now())?;
+                // The first answers do not wait until the last request has started.
+                if index % 64 == 63 {
+                    client.turn(Duration::ZERO, Next::AgainUntil(until))?;
+                }
+            }
+            while client.in_flight > 0 {
+                if interrupt.is_set() {
+                    return Ok(End::Interrupted);
+                }
+                client.turn(PULSE, Next::AgainUntil(until))?;
+            }
+            Ok(End::Done)
+        })
+    }
+
+    /// Sends one request on each connection from the one with index `first`.
+    ///
+    /// # Errors
+    ///
+    /// If a connection is lost.
+    pub fn start_all(&mut self, first: usize) -> Result<(), Failure> {
+        self.check_unspent()?;
+        for index in first..self.connections.len() {
+            self.start(index, 1, self.now())?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every request has its answer, and says how many answers came.
+    ///
+    /// # Errors
+    ///
+    /// If an answer does not come in time, or is wrong.
+    pub fn finish_all(&mut self) -> Result<u64, Failure> {
+        self.check_unspent()?;
+        while self.in_flight > 0 {
+            self.turn(PULSE, Next::Nothing)?;
+        }
+        Ok(std::mem::replace(&mut self.work, Work::none()).requests)
+    }
+
+    /// Runs `drive` from a clean state, with what it cost and a verdict.
+    fn measure(
+        &mut self,
+        drive: impl FnOnce(&mut Self, u64) -> Result<End, Trouble>,
+    ) -> Result<Work, Failure> {
+        self.check_unspent()?;
+        let before = ThreadUsage::now()?;
+        let start = self.now();
+        let end = drive(self, start);
+        let elapsed = Duration::from_nanos(self.now() - start);
+        let after = ThreadUsage::now()?;
+        let mut work = std::mem::replace(&mut self.work, Work::none());
+        work.elapsed = elapsed;
+        work.client_cpu = after.cpu.saturating_sub(before.cpu);
+        work.client_wait = after.waited.saturating_sub(before.waited);
+        match end {
+            Ok(End::Done) => work.judge_client(),
+            Ok(End::Interrupted) => {
+                self.is_spent = self.in_flight > 0;
+                work.verdict = Verdict::Partial;
+            }
+            Err(Trouble::Server(fault)) => {
+                self.is_spent = true;
+                work.verdict = Verdict::Invalid(fault);
+            }
+            Err(Trouble::Own(failure)) => {
+                self.is_spent = true;
+                return Err(failure);
+            }
+        }
+        Ok(work)
+    }
+
+    fn check_unspent(&self) -> Result<(), Failure> {
+        if self.is_spent {
+            let text = "the last run of this client ended early: connect another";
+            return Err(Failure::Environment(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.origin.elapsed())
+    }
+
+    fn open(&mut self, index: usize, wait: Wait) -> io::Result<()> {
+        let stream = connection::open(&self.plan, index, wait)?;
+        self.epoll.add(stream.as_fd(), index as u64)?;
+        let connection = &mut self.connections[index];
+        connection.position = self.exchange.first_position(index);
+        connection.progress = self.exchange.progress(connection.position);
+        connection.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Sends `count` requests that were to start at `intended`, as far as the socket takes them.
+    fn start(&mut self, index: usize, count: usize, intended: u64) -> Result<(), Trouble> {
+        if self.connections[index].stream.is_none() {
+            self.open(index, Wait::Never).map_err(|error| lost(&self.plan, index, &error))?;
+            self.work.connects += 1;
+        }
+        let connection = &mut self.connections[index];
+        connection.starts.extend(std::iter::repeat_n(intended, count));
+        connection.unsent += count * self.exchange.request_size;
+        self.in_flight += count;
+        self.send(index)
+    }
+
+    fn send(&mut self, index: usize) -> Result<(), Trouble> {
+        let connection = &mut self.connections[index];
+        let Some(stream) = &connection.stream else { return Ok(()) };
+        while connection.unsent > 0 {
+            let rest = self.exchange.requests.at(connection.position, connection.unsent);
+            match os::send(stream.as_fd(), rest) {
+                Ok(count) => {
+                    connection.unsent -= count;
+                    connection.position = self.exchange.requests.after(connection.position, count);
+                }
+                Err(error) if would_block(&error) => break,
+                Err(error) => return Err(lost(&self.plan, index, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for events for at most `timeout`, and serves them.
+    fn turn(&mut self, timeout: Duration, next: Next) -> Result<(), Trouble> {
+        let mut events = std::mem::take(&mut self.events);
+        self.epoll.wait_for(&mut events, timeout).map_err(Failure::from)?;
+        for event in &events {
+            let index = event.u64 as usize;
+            if self.connections[index].unsent > 0 {
+                self.send(index)?;
+            }
+            let is_over = event.events & ENDS != 0;
+            self.receive(index, is_over, next)?;
+        }
+        self.turns += 1;
+        if events.is_empty() && !timeout.is_zero() || self.turns.is_multiple_of(1024) {
+            self.check_patience()?;
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// Takes what has arrived. A connection that ends is read to its end.
+    fn receive(&mut self, index: usize, is_over: bool, next: Next) -> Result<(), Trouble> {
+        loop {
+            let connection = &mut self.connections[index];
+            let Some(stream) = &connection.stream else { return Ok(()) };
+            let count = match os::recv(stream.as_fd(), &mut self.arrived) {
+                Ok(0) => return Err(closed(index, connection)),
+                Ok(count) => count,
+                Err(error) if would_block(&error) => return Ok(()),
+                Err(error) => return Err(lost(&self.plan, index, &error)),
+            };
+            let due = connection.starts.len();
+            let answers = self
+                .exchange
+                .take(&mut connection.progress, &self.arrived[..count], due)
+                .map_err(|what| Trouble::server(Reason::WrongAnswer, index, what))?;
+            if answers > 0 {
+                self.finish(index, answers, next)?;
+            }
+            if count < self.arrived.len() && !is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts the oldest requests of a connection as answered, and goes on.
+    fn finish(&mut self, index: usize, answers: usize, next: Next) -> Result<(), Trouble> {
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        for _ in 0..answers {
+            let start = connection.starts.pop_front().expect("an answer belongs to a request");
+            self.work.latency.saturating_record(now.saturating_sub(start));
+        }
+        self.in_flight -= answers;
+        self.work.requests += answers as u64;
+        if self.plan.is_churn {
+            connection.stream = None;
+        }
+        match next {
+            Next::AgainUntil(until) if now < until => self.start(index, answers, now),
+            Next::AgainUntil(_) | Next::Nothing => Ok(()),
+        }
+    }
+
+    /// Finds a request that waits for longer than the plan allows.
+    fn check_patience(&self) -> Result<(), Trouble> {
+        let Some(long_ago) = self.now().checked_sub(nanoseconds(self.plan.patience)) else {
+            return Ok(());
+        };
+        let is_late = |one: &Connection| one.starts.front().is_some_and(|start| *start < long_ago);
+        let late = self.connections.iter().filter(|one| is_late(one)).count();
+        let Some(index) = self.connections.iter().position(is_late) else { return Ok(()) };
+        let arrived = self.connections[index].progress.arrived;
+        let patience = self.plan.patience;
+        let (reason, what) = if arrived == 0 {
+            (Reason::StoppedAnswering, "nothing of an answer".to_owned())
+        } else {
+            (Reason::ShortAnswer, format!("no more than {arrived} bytes of an answer"))
+        };
+        let detail = format!(
+            "the server sent {what} for {patience:?} on connection {index}; {late} of {} \
+             connections wait as long",
+            self.connections.len()
+        );
+        Err(Trouble::Server(Fault { reason, detail }))
+    }
+}
+
+/// How long a wait lasts at most: requests to end, and servers that are silent, are noticed then.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// After such an event there are no further ones.
+const ENDS: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+fn closed(index: usize, connection: &Connection) -> Trouble {
+    match connection.progress.arrived {
+        0 => Trouble::server(Reason::Closed, index, "was closed by the server"),
+        arrived => {
+            let what = format!("was closed by the server after {arrived} bytes of an answer");
+            Trouble::server(Reason::ShortAnswer, index, what)
+        }
+    }
+}
+
+/// What became of a connection that was there, or was opened within a run.
+fn lost(plan: &Plan, index: usize, error: &io::Error) -> Trouble {
+    match explained(plan, error) {
+        Some(failure) => Trouble::Own(failure),
+        None => Trouble::socket(index, error),
+    }
+}
+
+fn cannot_connect(plan: &Plan, index: usize, error: &io::Error) -> Failure {
+    explained(plan, error).unwrap_or_else(|| {
+        let hint = match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                ": connection refused: is the server running, and is this its address?"
+            }
+            _ => "",
+        };
+        let address = &plan.address;
+        Failure::Environment(format!("connection {index} to {address}: {error}{hint}"))
+    })
+}
+
+/// Errors that are this machine's and not the server's, with what to do.
+fn explained(plan: &Plan, error: &io::Error) -> Option<Failure> {
+    let text = match error.raw_os_error()? {
+        libc::EMFILE | libc::ENFILE => format!(
+            "{} connections need more descriptors than this process may have (RLIMIT_NOFILE): \
+             raise `ulimit -n`, or share the connections between machines and `merge` the runs",
+            plan.connections
+        ),
+        libc::EADDRNOTAVAIL => format!(
+            "no port is left towards {}: spread the connections over source addresses, or widen \
+             net.ipv4.ip_local_port_range",
+            plan.address
+        ),
+        libc::ENOBUFS | libc::ENOMEM => {
+            format!("no memory is left for {} connections: ask for fewer", plan.connections)
+        }
+        _ => return None,
+    };
+    Some(Failure::Environment(format!("{error}: {text}")))
+}
