@@ -56,7 +56,7 @@ fn same_seed_gives_same_trace_and_another_seed_another() {
 #[test]
 fn all_ways_of_receiving_are_exercised() {
     let mut counts = [0; 7];
-    for seed in 0..40 {
+    for seed in 0..200 {
         let metrics = echo(seed);
         let of_this_run = [
             metrics.changes_to_notification,

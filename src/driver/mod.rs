@@ -95,8 +95,8 @@ pub enum ReceivePolicy {
     /// grow and shrink. The default.
     #[default]
     Adaptive,
-    /// A multishot receive fills buffers of the shard's group; sends leave with the round's one
-    /// `enter`. Best for small messages.
+    /// A multishot receive fills buffers of the shard's group; the sends of a round leave together
+    /// with its one `enter`, and one that is alone leaves at once. Best for small messages.
     Completion,
     /// The ring reports readiness, and the task receives and sends by plain system calls. Best for
     /// messages from 8 KiB on.
@@ -242,6 +242,15 @@ impl Driver {
     pub(crate) fn is_simulated(&self) -> bool {
         match &self.state.borrow().system {
             Some(System::Uring(uring)) => uring.is_simulated(),
+            _ => false,
+        }
+    }
+
+    /// Whether entries wait for the next visit to the kernel.
+    #[inline]
+    pub(crate) fn has_staged(&self) -> bool {
+        match &mut self.state.borrow_mut().system {
+            Some(System::Uring(uring)) => uring.ring().staged() > 0,
             _ => false,
         }
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use crate::buf::{self, BufError, BufResult, IoBuf};
 use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, submit};
 use crate::op;
+use crate::task::Scheduler;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
@@ -64,6 +65,19 @@ impl Transmitter {
     #[inline]
     fn is_clear(&self) -> bool {
         self.dropped.is_none() && self.abandoned.is_none()
+    }
+
+    /// The driver, if a send is to be tried at once. On a ring a send that is alone in its round is
+    /// tried, too: the `enter` that took it would end with its completion, and the wait for what
+    /// comes next would need a second one.
+    #[inline]
+    fn sends_at_once(&self) -> Option<Rc<Driver>> {
+        let tries_first = self.fd.tries_first();
+        if !tries_first && Scheduler::another_is_ready() {
+            return None;
+        }
+        let driver = driver::current().ok()?;
+        (tries_first || !driver.has_staged()).then_some(driver)
     }
 
     /// Waits until an abandoned write has ended. The error tells of it, once.
@@ -194,8 +208,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, T>> {
         loop {
             if let State::Ready(_) = self.state {
-                let at_once = self.transmitter.fd.tries_first() && !self.expired;
-                let driver = if at_once { driver::current().ok() } else { None };
+                let driver = if self.expired { None } else { self.transmitter.sends_at_once() };
                 if driver.as_ref().is_some_and(|driver| !driver.may_call(cx.waker())) {
                     return Poll::Pending;
                 }
@@ -371,6 +384,41 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+
+    /// A write to a socket pair, and the end that must be kept for it to succeed.
+    async fn write_to_a_pair() -> io::Result<UnixStream> {
+        let (ours, peer) = UnixStream::pair()?;
+        let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
+        WriteAll::new(&mut transmitter, "hello").await?;
+        Ok(peer)
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn send_that_is_alone_in_its_round_leaves_at_once() -> io::Result<()> {
+        // The runtime's own first entries are staged before anything runs.
+        corering::yield_now().await;
+        let before = corering::metrics();
+        let mut peer = write_to_a_pair().await?;
+        let after = corering::metrics();
+        assert_eq!((after.submitted, after.enters), (before.submitted, before.enters));
+        let mut received = [0; 5];
+        peer.read_exact(&mut received)?;
+        assert_eq!(&received, b"hello");
+        Ok(())
+    }
+
+    #[corering::test(driver = "uring")]
+    async fn sends_of_one_round_leave_together() -> io::Result<()> {
+        let before = corering::metrics();
+        let writes = [(); 3].map(|()| corering::spawn(write_to_a_pair()));
+        for write in writes {
+            write.await.expect("it does not panic")?;
+        }
+        let after = corering::metrics();
+        assert_eq!(after.submitted - before.submitted, 3);
+        assert_eq!(after.attempts, before.attempts);
+        Ok(())
+    }
 
     #[corering::test(driver = "uring")]
     async fn write_dropped_between_two_sends_is_told_by_the_next() -> io::Result<()> {

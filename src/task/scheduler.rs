@@ -122,6 +122,13 @@ impl Scheduler {
         !self.ready.is_empty() || self.root_woken.get()
     }
 
+    /// Whether a task of this thread's shard will run after the one that runs now, in this round.
+    #[inline]
+    pub(crate) fn another_is_ready() -> bool {
+        // SAFETY: the guard of `enter` keeps the scheduler alive while its pointer stands here.
+        unsafe { CURRENT.with(Cell::get).as_ref() }.is_some_and(|current| !current.ready.is_empty())
+    }
+
     /// Queues the tasks that other threads have woken.
     pub(crate) fn receive_foreign_wakes(&self) {
         for node in self.mailbox.take_posted() {
