@@ -83,6 +83,14 @@ impl ThreadUsage {
     }
 }
 
+/// Lets the calling thread's timed waits end at most this much late, by the kernel's own choice.
+pub fn set_timer_slack_ns(slack_ns: u64) -> io::Result<()> {
+    let slack = libc::c_ulong::try_from(slack_ns).unwrap_or(libc::c_ulong::MAX);
+    // SAFETY: the call takes two numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack) })?;
+    Ok(())
+}
+
 /// Lets `bind` choose an address without a port: the port follows at `connect`, and needs to be
 /// free towards that peer only.
 pub fn bind_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {

@@ -3,12 +3,13 @@
 //! Registrations are edge-triggered and made once, every call is tried before it is waited for, and
 //! a request allocates nothing. Nothing in here waits without a limit.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::connection::{self, Connection, Wait};
-use super::exchange::{Exchange, WINDOW, would_block};
+use super::exchange::{Exchange, WINDOW};
 use super::plan::Plan;
 use super::verdict::{Fault, Reason, Trouble, Verdict};
 use super::work::Work;
@@ -19,18 +20,22 @@ use crate::outcome::Failure;
 /// A set of connections to one server, used by the thread that calls.
 #[derive(Debug)]
 pub struct Client {
-    plan: Plan,
+    pub(super) plan: Plan,
     exchange: Exchange,
     epoll: Epoll,
     events: Vec<Event>,
-    connections: Vec<Connection>,
+    pub(super) connections: Vec<Connection>,
     /// Where bytes arrive, of one connection at a time.
     arrived: Vec<u8>,
     /// The clock counts from here.
     origin: Instant,
-    in_flight: usize,
+    pub(super) in_flight: usize,
+    /// In an open loop, the connections with room for a request, as often as they have room.
+    pub(super) free: VecDeque<u32>,
+    /// When there last was no room.
+    pub(super) full_until_ns: u64,
     /// Of the current run.
-    work: Work,
+    pub(super) work: Work,
     turns: u64,
     /// The last run ended with answers outstanding, which the next one must not meet.
     is_spent: bool,
@@ -38,15 +43,18 @@ pub struct Client {
 
 /// What follows an answer.
 #[derive(Clone, Copy, Debug)]
-enum Next {
+pub(super) enum Next {
     /// Another request on the same connection, until this time.
     AgainUntil(u64),
+    /// The connection is free for a request that is due.
+    Free,
+    /// Nothing by itself.
     Nothing,
 }
 
 /// How a run ends that is not in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Done,
     Interrupted,
 }
@@ -69,6 +77,8 @@ impl Client {
             arrived: vec![0; WINDOW],
             origin: Instant::now(),
             in_flight: 0,
+            free: VecDeque::new(),
+            full_until_ns: 0,
             work: Work::none(),
             turns: 0,
             is_spent: false,
@@ -92,7 +102,7 @@ impl Client {
                 position,
                 unsent: 0,
                 progress: self.exchange.progress(position),
-                starts: std::collections::VecDeque::with_capacity(self.plan.depth),
+                starts: VecDeque::with_capacity(self.plan.depth),
             });
             // Where each request has a connection of its own, one tells whether anybody listens.
             if !self.plan.is_churn || index == 0 {
@@ -140,6 +150,11 @@ impl Client {
         })
     }
 
+    /// What each answer was compared with.
+    pub fn verified(&self) -> String {
+        self.exchange.verified()
+    }
+
     /// Sends one request on each connection from the one with index `first`.
     ///
     /// # Errors
@@ -167,7 +182,7 @@ impl Client {
     }
 
     /// Runs `drive` from a clean state, with what it cost and a verdict.
-    fn measure(
+    pub(super) fn measure(
         &mut self,
         drive: impl FnOnce(&mut Self, u64) -> Result<End, Trouble>,
     ) -> Result<Work, Failure> {
@@ -207,7 +222,7 @@ impl Client {
         Ok(())
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         nanoseconds(self.origin.elapsed())
     }
 
@@ -222,10 +237,17 @@ impl Client {
     }
 
     /// Sends `count` requests that were to start at `intended`, as far as the socket takes them.
-    fn start(&mut self, index: usize, count: usize, intended: u64) -> Result<(), Trouble> {
+    pub(super) fn start(
+        &mut self,
+        index: usize,
+        count: usize,
+        intended: u64,
+    ) -> Result<(), Trouble> {
         if self.connections[index].stream.is_none() {
             self.open(index, Wait::Never).map_err(|error| lost(&self.plan, index, &error))?;
             self.work.connects += 1;
+            let again = self.connections[index].starts.len();
+            self.connections[index].unsent = again * self.exchange.request_size;
         }
         let connection = &mut self.connections[index];
         connection.starts.extend(std::iter::repeat_n(intended, count));
@@ -252,7 +274,7 @@ impl Client {
     }
 
     /// Waits for events for at most `timeout`, and serves them.
-    fn turn(&mut self, timeout: Duration, next: Next) -> Result<(), Trouble> {
+    pub(super) fn turn(&mut self, timeout: Duration, next: Next) -> Result<(), Trouble> {
         let mut events = std::mem::take(&mut self.events);
         self.epoll.wait_for(&mut events, timeout).map_err(Failure::from)?;
         for event in &events {
@@ -276,20 +298,25 @@ impl Client {
         loop {
             let connection = &mut self.connections[index];
             let Some(stream) = &connection.stream else { return Ok(()) };
-            let count = match os::recv(stream.as_fd(), &mut self.arrived) {
-                Ok(0) => return Err(closed(index, connection)),
-                Ok(count) => count,
+            let due = connection.starts.len();
+            let (count, taken) = match os::recv(stream.as_fd(), &mut self.arrived) {
+                Ok(0) => match self.exchange.end(&mut connection.progress, due) {
+                    Some(taken) => (0, taken),
+                    None => return Err(closed(index, connection)),
+                },
+                Ok(count) => {
+                    let bytes = &self.arrived[..count];
+                    let taken = self.exchange.take(&mut connection.progress, bytes, due);
+                    let refused = |(reason, what)| Trouble::server(reason, index, what);
+                    (count, taken.map_err(refused)?)
+                }
                 Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(lost(&self.plan, index, &error)),
             };
-            let due = connection.starts.len();
-            let answers = self
-                .exchange
-                .take(&mut connection.progress, &self.arrived[..count], due)
-                .map_err(|what| Trouble::server(Reason::WrongAnswer, index, what))?;
-            if answers > 0 {
-                self.finish(index, answers, next)?;
+            if taken.is_last || self.plan.is_churn && taken.answers > 0 {
+                connection.stream = None;
             }
+            self.finish(index, taken.answers, next)?;
             if count < self.arrived.len() && !is_over {
                 return Ok(());
             }
@@ -306,11 +333,21 @@ impl Client {
         }
         self.in_flight -= answers;
         self.work.requests += answers as u64;
-        if self.plan.is_churn {
-            connection.stream = None;
-        }
+        let is_lost = connection.stream.is_none() && !connection.starts.is_empty();
         match next {
-            Next::AgainUntil(until) if now < until => self.start(index, answers, now),
+            Next::AgainUntil(until) if now < until && answers > 0 => {
+                self.start(index, answers, now)
+            }
+            // Requests that the server did not answer before it closed, as it had announced, are
+            // asked again.
+            _ if is_lost => self.start(index, 0, now),
+            Next::Free => {
+                if self.free.is_empty() && answers > 0 {
+                    self.full_until_ns = now;
+                }
+                self.free.extend(std::iter::repeat_n(index as u32, answers));
+                Ok(())
+            }
             Next::AgainUntil(_) | Next::Nothing => Ok(()),
         }
     }
@@ -340,12 +377,16 @@ impl Client {
 }
 
 /// How long a wait lasts at most: requests to end, and servers that are silent, are noticed then.
-const PULSE: Duration = Duration::from_millis(100);
+pub(super) const PULSE: Duration = Duration::from_millis(100);
 
 /// After such an event there are no further ones.
 const ENDS: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
 
-fn nanoseconds(duration: Duration) -> u64 {
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 

@@ -1,8 +1,11 @@
 //! What is sent on a connection, and what has to come back.
 
-use std::io;
+use std::sync::{Arc, OnceLock};
 
+use super::http;
+use super::line::Lines;
 use super::plan::{Plan, Protocol};
+use super::verdict::Reason;
 use crate::stats::Random;
 
 /// As many bytes are sent, received and compared at once at most.
@@ -19,10 +22,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    fn new(mut bytes: Vec<u8>) -> Self {
+    pub(super) fn new(mut bytes: Vec<u8>) -> Self {
         let period = bytes.len();
-        let copied = (0..WINDOW).map(|index| bytes[index % period]).collect::<Vec<_>>();
-        bytes.extend(copied);
+        bytes.extend_from_within(..period.min(WINDOW));
+        while bytes.len() < period + WINDOW {
+            let more = bytes.len().min(period + WINDOW - bytes.len());
+            // A whole number of periods is there already, so what follows is the beginning.
+            bytes.extend_from_within(..more);
+        }
         Stream { bytes, period }
     }
 
@@ -44,61 +51,148 @@ pub(super) struct Exchange {
     pub(super) requests: Stream,
     /// Bytes of one request.
     pub(super) request_size: usize,
+    answers: Answers,
+    /// Connections begin so many bytes apart in the stream of requests.
+    stride: usize,
+}
+
+#[derive(Debug)]
+enum Answers {
+    Same,
+    Lines(Lines),
+    Http(Arc<OnceLock<Vec<u8>>>),
 }
 
 /// How far the answers of one connection have come.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Progress {
-    /// Where in the stream the next byte belongs.
-    position: usize,
+    /// Where in the stream of answers the next byte belongs.
+    pub(super) position: usize,
     /// Bytes of the current answer.
     pub(super) arrived: usize,
+    /// What came and cannot be judged yet: the beginning of a head, or of a line.
+    pub(super) pending: Vec<u8>,
+    /// Of an HTTP answer.
+    pub(super) part: http::Part,
 }
+
+/// What some bytes brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// So many answers are complete.
+    pub(super) answers: usize,
+    /// The server closes the connection after the last of them, as it has announced.
+    pub(super) is_last: bool,
+}
+
+/// Why bytes are not what was due.
+pub(super) type Refusal = (Reason, String);
 
 impl Exchange {
     pub(super) fn new(plan: &Plan) -> Self {
         let mut random = Random::new(plan.seed);
-        match plan.protocol {
+        match &plan.protocol {
             Protocol::Echo => Exchange {
                 requests: Stream::new((0..ECHO_PERIOD).map(|_| random.next() as u8).collect()),
                 request_size: plan.message_size,
+                answers: Answers::Same,
+                stride: 1021,
             },
+            Protocol::Line => {
+                let lines = Lines::new(plan, &mut random);
+                let request_size = lines.size();
+                Exchange {
+                    requests: Stream::new(lines.text()),
+                    request_size,
+                    answers: Answers::Lines(lines),
+                    stride: request_size,
+                }
+            }
+            Protocol::Http { path } => {
+                let request = http::request(plan, path);
+                Exchange {
+                    request_size: request.len(),
+                    requests: Stream::new(request),
+                    answers: Answers::Http(plan.first_body.clone()),
+                    stride: 0,
+                }
+            }
         }
     }
 
     /// Where the stream of the connection with this index begins.
     pub(super) fn first_position(&self, index: usize) -> usize {
-        self.requests.after(0, index % ECHO_PERIOD * 1021)
+        self.requests.after(0, index % self.requests.period * self.stride)
     }
 
     /// Nothing has come back yet on a connection that began to send at `position`.
     pub(super) fn progress(&self, position: usize) -> Progress {
-        Progress { position, arrived: 0 }
+        Progress { position, arrived: 0, pending: Vec::new(), part: http::Part::Head }
     }
 
-    /// Verifies `bytes` and says how many answers they complete, of `in_flight` that are due.
+    /// Verifies `bytes` and says what they complete, of `due` answers.
     pub(super) fn take(
-        &self,
+        &mut self,
         progress: &mut Progress,
         bytes: &[u8],
-        in_flight: usize,
-    ) -> Result<usize, &'static str> {
-        if self.requests.at(progress.position, bytes.len()) != bytes {
-            return Err(if in_flight == 0 {
-                "sent bytes that nobody asked for"
-            } else {
-                "got back other bytes than it sent"
-            });
+        due: usize,
+    ) -> Result<Taken, Refusal> {
+        match &mut self.answers {
+            Answers::Same => {
+                let size = self.request_size;
+                let answers = take_repeated(&self.requests, size, progress, bytes, due)?;
+                Ok(Taken { answers, is_last: false })
+            }
+            Answers::Lines(lines) => {
+                let answers = lines.take(&self.requests, progress, bytes, due)?;
+                Ok(Taken { answers, is_last: false })
+            }
+            Answers::Http(body) => http::take(body, progress, bytes, due),
         }
-        progress.position = self.requests.after(progress.position, bytes.len());
-        progress.arrived += bytes.len();
-        let answers = progress.arrived / self.request_size;
-        progress.arrived %= self.request_size;
-        if answers > in_flight || answers == in_flight && progress.arrived > 0 {
-            return Err("sent more bytes than were asked for");
-        }
-        Ok(answers)
     }
+
+    /// What the end of a connection brings, where it is no fault: the rest of a body that has no
+    /// length, or nothing when nothing is due from a server that keeps connections for a while.
+    pub(super) fn end(&mut self, progress: &mut Progress, due: usize) -> Option<Taken> {
+        match &self.answers {
+            Answers::Http(body) => http::end(body, progress, due),
+            Answers::Same | Answers::Lines(_) => None,
+        }
+    }
+
+    /// What each answer was compared with.
+    pub(super) fn verified(&self) -> String {
+        match &self.answers {
+            Answers::Same => "each message came back".to_owned(),
+            Answers::Lines(lines) => lines.verified(),
+            Answers::Http(body) => http::verified(body),
+        }
+    }
+}
+
+/// Verifies bytes of answers of `size` bytes each, whose stream is known.
+pub(super) fn take_repeated(
+    stream: &Stream,
+    size: usize,
+    progress: &mut Progress,
+    bytes: &[u8],
+    due: usize,
+) -> Result<usize, Refusal> {
+    let wrong = |what: &str| Err((Reason::WrongAnswer, what.to_owned()));
+    if due == 0 {
+        return wrong("sent bytes that nobody asked for");
+    }
+    if stream.at(progress.position, bytes.len()) != bytes {
+        return wrong("got back other bytes than it sent");
+    }
+    progress.position = stream.after(progress.position, bytes.len());
+    progress.arrived += bytes.len();
+    let answers = progress.arrived / size;
+    progress.arrived %= size;
+    if answers > due || answers == due && progress.arrived > 0 {
+        return wrong("sent more bytes than were asked for");
+    }
+    Ok(answers)
 }
 
 /// A prime, so that a message and its successors differ whatever their size: an answer that belongs
@@ -106,7 +200,50 @@ impl Exchange {
 /// messages stay in the first cache.
 const ECHO_PERIOD: usize = 4093;
 
-/// True when a socket has nothing more to give or to take for now.
-pub(super) fn would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+#[cfg(test)]
+mod tests {
+    use super::{Exchange, Stream, WINDOW, http};
+    use crate::address::Address;
+    use crate::load::plan::{Plan, Protocol};
+
+    #[test]
+    fn a_stream_repeats_its_bytes_without_a_seam() {
+        for period in [1, 2, 3, 1000, WINDOW - 1, WINDOW, WINDOW + 7] {
+            let bytes: Vec<u8> = (0..period).map(|index| (index % 251) as u8).collect();
+            let stream = Stream::new(bytes.clone());
+            for position in [0, period / 2, period - 1] {
+                let expected = (0..WINDOW).map(|index| bytes[(position + index) % period]);
+                assert!(stream.at(position, usize::MAX).iter().copied().eq(expected), "{period}");
+            }
+        }
+    }
+
+    fn echo(message_size: usize) -> Exchange {
+        Exchange::new(&Plan { message_size, ..Plan::new(Address::any_port(), Protocol::Echo) })
+    }
+
+    #[test]
+    fn an_echo_is_counted_however_it_is_cut() {
+        let mut exchange = echo(10);
+        let sent = exchange.requests.at(0, 30).to_vec();
+        for cut in 0..=30 {
+            let mut progress = exchange.progress(0);
+            let first = exchange.take(&mut progress, &sent[..cut], 3).expect("the right bytes");
+            let rest = exchange.take(&mut progress, &sent[cut..], 3 - first.answers);
+            // The end of the last answer may have been in the first part.
+            let rest = if cut == 30 { 0 } else { rest.expect("the right bytes").answers };
+            assert_eq!(first.answers + rest, 3);
+        }
+    }
+
+    #[test]
+    fn an_echo_of_another_message_or_of_too_much_is_refused() {
+        let mut exchange = echo(10);
+        let sent = exchange.requests.at(0, 30).to_vec();
+        for (bytes, due) in [(&sent[10..20], 1), (&sent[..11], 1), (&sent[..1], 0)] {
+            let mut progress = exchange.progress(0);
+            assert!(exchange.take(&mut progress, bytes, due).is_err());
+        }
+        assert_eq!(exchange.progress(0).part, http::Part::Head);
+    }
 }

@@ -8,11 +8,16 @@
 mod client;
 mod connection;
 mod exchange;
+mod http;
+mod line;
+mod open;
 mod plan;
+mod schedule;
 mod verdict;
 mod work;
 
 pub use client::Client;
 pub use plan::{Plan, Protocol};
+pub use schedule::Pace;
 pub use verdict::{Fault, Reason, Verdict};
 pub use work::Work;

@@ -1,6 +1,7 @@
 //! What a client is asked to do.
 
 use std::net::Ipv4Addr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::address::Address;
@@ -28,6 +29,15 @@ pub struct Plan {
     /// Connections are spread over this many addresses of 127.0.0.0/8, each of which has ports of
     /// its own. Zero leaves the choice to the kernel.
     pub source_addresses: u32,
+    /// The line to send, without its end, instead of lines of `message_size` bytes.
+    pub line: Option<String>,
+    /// What to call the server in a request, instead of its address.
+    pub host: Option<String>,
+    /// Clients that share a constant rate begin at different points, from 0 to 1, of the gap
+    /// between two requests.
+    pub phase: f64,
+    /// The body of the first answer, which clones of a plan share.
+    pub first_body: Arc<OnceLock<Vec<u8>>>,
 }
 
 /// What is said on a connection.
@@ -35,6 +45,13 @@ pub struct Plan {
 pub enum Protocol {
     /// Bytes come back as they were sent.
     Echo,
+    /// HTTP/1.1 GET. Bodies are compared with that of the first answer.
+    Http {
+        /// With its slash.
+        path: String,
+    },
+    /// A line is answered by a line: by itself, or by what the first line was answered by.
+    Line,
 }
 
 impl Plan {
@@ -50,6 +67,10 @@ impl Plan {
             seed: 1,
             patience: Duration::from_secs(10),
             source_addresses: 0,
+            line: None,
+            host: None,
+            phase: 0.0,
+            first_body: Arc::default(),
         }
     }
 
@@ -61,6 +82,12 @@ impl Plan {
         }
         if self.message_size == 0 {
             return refuse("an empty message has no answer: ask for 1 byte or more");
+        }
+        if self.is_churn && self.depth > 1 {
+            return refuse("a connection that serves one request has a depth of 1");
+        }
+        if self.line.as_ref().is_some_and(|line| line.contains('\n')) {
+            return refuse("a line has its end at its end only");
         }
         if self.patience.is_zero() {
             return refuse("a server needs some time to answer: ask for 1ms or more");

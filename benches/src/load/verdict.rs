@@ -38,8 +38,12 @@ pub enum Reason {
     ShortAnswer,
     /// Other bytes came than were due.
     WrongAnswer,
+    /// An HTTP status other than those of success.
+    ErrorStatus,
     /// A connection was refused in the middle of the run.
     Refused,
+    /// The server did not take requests as fast as they were due.
+    RateNotReached,
     /// The client had no time left: it measured itself.
     ClientSaturated,
 }
@@ -53,7 +57,9 @@ impl Reason {
             Reason::Closed => "connection closed",
             Reason::ShortAnswer => "short answer",
             Reason::WrongAnswer => "wrong answer",
+            Reason::ErrorStatus => "error status",
             Reason::Refused => "connection refused",
+            Reason::RateNotReached => "rate not reached",
             Reason::ClientSaturated => "client saturated",
         }
     }

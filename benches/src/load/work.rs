@@ -21,6 +21,11 @@ pub struct Work {
     /// How long the client's thread could have run and had no CPU. Zero where the kernel does not
     /// say.
     pub client_wait: Duration,
+    /// Requests of an open loop that started more than a millisecond late although a connection
+    /// was free: the client's fault.
+    pub late_starts: u64,
+    /// The latest of them.
+    pub lateness_max: Duration,
     /// Connections that were opened within the run.
     pub connects: u64,
     /// Whether to believe it.
@@ -36,6 +41,8 @@ impl Work {
             latency: histogram(),
             client_cpu: Duration::ZERO,
             client_wait: Duration::ZERO,
+            late_starts: 0,
+            lateness_max: Duration::ZERO,
             connects: 0,
             verdict: Verdict::Valid,
         }
@@ -60,8 +67,19 @@ impl Work {
 
     /// A client that was never idle measured itself, or what else runs on its CPU.
     pub(super) fn judge_client(&mut self) {
-        let busy = self.client_busy_share();
-        if self.verdict == Verdict::Valid && busy >= BUSY_SHARE_MAX {
+        if self.verdict != Verdict::Valid {
+            return;
+        }
+        if self.late_starts as f64 > LATE_SHARE_MAX * self.requests as f64 {
+            self.verdict = Verdict::Invalid(Fault {
+                reason: Reason::ClientSaturated,
+                detail: format!(
+                    "{} of {} requests started more than {LATE:?} after they were due, the latest \
+                     by {:?}; give the client a CPU of its own or more threads",
+                    self.late_starts, self.requests, self.lateness_max
+                ),
+            });
+        } else if self.client_busy_share() >= BUSY_SHARE_MAX {
             let share = |time: Duration| {
                 100.0 * time.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
             };
@@ -77,6 +95,12 @@ impl Work {
         }
     }
 }
+
+/// A start is late after this: more than the system's timers are off by.
+pub(super) const LATE: Duration = Duration::from_millis(1);
+
+/// With more late starts the 99th percentile of the latency is the client's own.
+const LATE_SHARE_MAX: f64 = 0.01;
 
 /// Above this the client is taken for the limit: what it waits for is itself.
 const BUSY_SHARE_MAX: f64 = 0.95;
