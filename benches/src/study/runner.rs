@@ -1,0 +1,212 @@
+//! Goes through the matrix, cell by cell, and leaves nothing to be lost.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::budget::Budget;
+use super::limits::Limits;
+use super::plan::CellPlan;
+use super::progress::Progress;
+use super::schema::{Cell, Excluded, Mode, Run, Study, WholeRun, Workload};
+use super::store::{Finished, Store};
+use crate::interrupt::Interrupt;
+use crate::outcome::Failure;
+
+/// Measures one cell. When it is interrupted it returns what it has; an error is that of this cell
+/// alone, and the study goes on.
+pub trait Measure {
+    /// Measures `plan` within `budget`.
+    fn measure(
+        &mut self,
+        plan: &CellPlan,
+        budget: &Budget,
+        interrupt: &Interrupt,
+    ) -> Result<Cell, Failure>;
+}
+
+/// Measures what is left of `plans`, within `limits` and, in a quick study, within `time`. What was
+/// finished in an earlier session is read. Nothing is concluded yet.
+pub fn run(
+    store: &Store,
+    plans: &[CellPlan],
+    limits: &Limits,
+    time: Option<Duration>,
+    measure: &mut impl Measure,
+    interrupt: &Interrupt,
+) -> Result<Study, Failure> {
+    let mut study = empty(store);
+    let (possible, impossible): (Vec<_>, Vec<_>) =
+        plans.iter().map(|plan| (plan, limits.forbid(plan))).partition(|(_, why)| why.is_none());
+    study.not_run.extend(impossible.into_iter().filter_map(|(plan, why)| excluded(plan, why?)));
+    let possible: Vec<&CellPlan> = possible.into_iter().map(|(plan, _)| plan).collect();
+    let mut finished =
+        possible.iter().map(|plan| store.finished(&plan.id())).collect::<Result<Vec<_>, _>>()?;
+    let mut clock = Clock::new(&possible, &finished, time);
+    let mut progress = Progress::new(possible.len());
+    for (plan, finished) in possible.iter().zip(&mut finished) {
+        if let Some(kept) = finished.take() {
+            study.elapsed_s += kept.elapsed_s;
+            study.cells.push(kept.cell);
+            progress.kept();
+            continue;
+        }
+        if interrupt.is_set() {
+            study.is_partial = true;
+            break;
+        }
+        progress.begin(&plan.title(), clock.left());
+        let budget = clock.next(plan);
+        let limited = budget.deadline.map(|deadline| interrupt.with_deadline(deadline));
+        let start = Instant::now();
+        let cell = measure
+            .measure(plan, &budget, limited.as_ref().unwrap_or(interrupt))
+            .unwrap_or_else(|failure| failed(plan, &failure));
+        let elapsed_s = start.elapsed().as_secs_f64();
+        study.elapsed_s += elapsed_s;
+        if interrupt.is_set() {
+            // It may lack repetitions, so it is told of, but measured again when this is resumed.
+            study.is_partial = true;
+            study.cells.push(cell);
+            break;
+        }
+        clock.done(plan);
+        let done = Finished { elapsed_s, cell };
+        store.keep(&done)?;
+        study.cells.push(done.cell);
+        progress.done(study.cells.last().is_some_and(has_valid_run));
+    }
+    progress.end();
+    Ok(study)
+}
+
+/// Whether each workload of `plans` that can be run at all has a valid cell, and which has not.
+pub fn missing(study: &Study, plans: &[CellPlan]) -> BTreeSet<Workload> {
+    let mut missing: BTreeSet<_> = plans.iter().map(CellPlan::workload).collect();
+    for cell in study.cells.iter().filter(|cell| has_valid_run(cell)) {
+        missing.remove(&cell.workload);
+    }
+    missing
+}
+
+/// Whether there is anything in `cell` that counts.
+pub fn has_valid_run(cell: &Cell) -> bool {
+    let has_run = cell.runs.iter().any(|run| run.invalid.is_none() && !run.slices.is_empty());
+    has_run || cell.curve.iter().any(|point| point.invalid.is_none())
+}
+
+fn empty(store: &Store) -> Study {
+    let session = store.session();
+    Study {
+        version: session.version,
+        mode: session.mode,
+        is_partial: false,
+        seed: session.seed,
+        command: session.command.clone(),
+        started_at_unix_s: session.started_at_unix_s,
+        elapsed_s: 0.0,
+        handicaps_ns: session.handicaps_ns.clone(),
+        fingerprint: session.fingerprint.clone(),
+        noise: Vec::new(),
+        cells: Vec::new(),
+        verdict: Vec::new(),
+        wins: Vec::new(),
+        losses: Vec::new(),
+        ties: Vec::new(),
+        invalid: Vec::new(),
+        not_run: Vec::new(),
+    }
+}
+
+fn excluded(plan: &CellPlan, reason: String) -> Option<Excluded> {
+    Some(Excluded { cell: plan.id(), server: None, reason })
+}
+
+/// A cell without figures yet.
+pub fn blank(plan: &CellPlan) -> Cell {
+    Cell {
+        id: plan.id(),
+        workload: plan.workload(),
+        title: plan.title(),
+        parameters: plan.parameters(),
+        unit: plan.unit().to_owned(),
+        runs: Vec::new(),
+        comparisons: Vec::new(),
+        curve: Vec::new(),
+    }
+}
+
+/// A cell that could not be measured, on all its servers, for one reason.
+fn failed(plan: &CellPlan, failure: &Failure) -> Cell {
+    let run = |server| Run {
+        server,
+        repetition: 0,
+        invalid: Some(failure.to_string()),
+        slices: Vec::new(),
+        whole: WholeRun::default(),
+    };
+    Cell { runs: plan.servers().into_iter().map(run).collect(), ..blank(plan) }
+}
+
+/// What time is left, and how it is divided among the cells that are left.
+struct Clock {
+    mode: Mode,
+    start: Instant,
+    time: Duration,
+    /// Shares of the cells that are left, in a quick study; seconds expected, in a full one.
+    left: f64,
+    done: f64,
+}
+
+impl Clock {
+    fn new(plans: &[&CellPlan], finished: &[Option<Finished>], time: Option<Duration>) -> Self {
+        let mode = if time.is_some() { Mode::Quick } else { Mode::Full };
+        let open = plans.iter().zip(finished).filter(|(_, finished)| finished.is_none());
+        let left = open.map(|(plan, _)| share(plan, mode)).sum();
+        Clock { mode, start: Instant::now(), time: time.unwrap_or_default(), left, done: 0.0 }
+    }
+
+    fn next(&self, plan: &CellPlan) -> Budget {
+        match self.mode {
+            Mode::Full => Budget::full(),
+            Mode::Quick => {
+                let left = self.time.saturating_sub(self.start.elapsed());
+                Budget::within(left.mul_f64(share(plan, self.mode) / self.left), candidates(plan))
+            }
+        }
+    }
+
+    fn done(&mut self, plan: &CellPlan) {
+        let share = share(plan, self.mode);
+        self.left -= share;
+        self.done += share;
+    }
+
+    /// The time until the end, as far as can be told: by what was expected, corrected by what the
+    /// cells so far really took.
+    fn left(&self) -> Duration {
+        match self.mode {
+            Mode::Quick => self.time.saturating_sub(self.start.elapsed()),
+            Mode::Full => {
+                let elapsed = self.start.elapsed().as_secs_f64();
+                let pace = if self.done > 0.0 { elapsed / self.done } else { 1.0 };
+                Duration::from_secs_f64((self.left * pace).max(0.0))
+            }
+        }
+    }
+}
+
+/// How much of the time goes to `plan`.
+fn share(plan: &CellPlan, mode: Mode) -> f64 {
+    match mode {
+        // To each server the same.
+        Mode::Quick => candidates(plan) as f64 + 1.0,
+        Mode::Full => Budget::full().expected(candidates(plan)).as_secs_f64(),
+    }
+}
+
+/// The rows of its table: each server, and the first one again.
+fn candidates(plan: &CellPlan) -> usize {
+    plan.servers().len() + 1
+}
