@@ -51,7 +51,7 @@ metrics! {
     attempts,
     /// Attempts that would have blocked.
     would_block,
-    /// Operations that ran on the blocking pool.
+    /// Operations that ran on the blocking pool. What memory could answer is not among them.
     pool_jobs,
     /// Cancels sent to the kernel.
     cancels,

@@ -56,6 +56,12 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         true
     }
 
+    /// The count that the call would return, if that can be had at once without waiting for a disk:
+    /// asked on the shard before the call goes to the pool.
+    fn cached_count(&mut self) -> Option<u32> {
+        None
+    }
+
     /// Whether a ring tries the plain call first and takes the operation only if it would block:
     /// for calls that the ring would hand to a worker thread though they never block.
     fn tries_first(&self) -> bool {

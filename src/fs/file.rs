@@ -13,7 +13,7 @@ use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, submit};
 use crate::op::{self, position::Position};
-use crate::sys::file::is_stream;
+use crate::sys::file::{is_direct, is_stream};
 
 /// An open file, or a folder, device or pipe.
 ///
@@ -42,13 +42,28 @@ use crate::sys::file::is_stream;
 /// ```
 pub struct File {
     fd: SharedFd,
-    /// Whether it has no positions, where that is known.
-    stream: Cell<Option<bool>>,
+    /// Where that is known.
+    nature: Cell<Option<Nature>>,
+}
+
+/// What a thread has to know of a file before it reads or writes it, and a ring has not.
+#[derive(Clone, Copy, Default)]
+struct Nature {
+    /// It has no positions.
+    is_stream: bool,
+    /// The page cache has nothing of it.
+    is_direct: bool,
+}
+
+impl Nature {
+    fn of(fd: BorrowedFd<'_>) -> Self {
+        Nature { is_stream: is_stream(fd), is_direct: is_direct(fd) }
+    }
 }
 
 impl File {
     pub(super) fn opened(fd: SharedFd) -> Self {
-        File { fd, stream: Cell::new(None) }
+        File { fd, nature: Cell::new(None) }
     }
 
     pub(crate) fn shared(&self) -> &SharedFd {
@@ -58,13 +73,24 @@ impl File {
     /// Where an operation takes place. A ring has to know only of what it did not open itself, of a
     /// socket in particular; a thread of the pool has to know of everything, since it would wait.
     pub(super) fn position(&self, offset: u64) -> Position {
-        let known = self.stream.get();
-        let ask = known.is_none() && driver::current().is_ok_and(|driver| !driver.is_uring());
-        let stream = known.unwrap_or_else(|| ask && is_stream(self.fd.as_fd()));
-        if ask {
-            self.stream.set(Some(stream));
+        if self.nature().is_stream { Position::Stream } else { Position::At(offset) }
+    }
+
+    fn nature(&self) -> Nature {
+        if let Some(known) = self.nature.get() {
+            return known;
         }
-        if stream { Position::Stream } else { Position::At(offset) }
+        if driver::current().map_or(true, |driver| driver.is_uring()) {
+            return Nature::default();
+        }
+        let nature = Nature::of(self.fd.as_fd());
+        self.nature.set(Some(nature));
+        nature
+    }
+
+    /// Whether the page cache may have what is read.
+    pub(super) fn is_cached(&self) -> bool {
+        !self.nature().is_direct
     }
 
     /// Opens a file, or a folder, for reading.
@@ -126,7 +152,8 @@ impl File {
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.capacity());
-        Transfer::new(&self.fd, op::read_at::ReadAt::new(self.fd.clone(), buf, position), extent)
+        let read = op::read_at::ReadAt::new(self.fd.clone(), buf, position);
+        Transfer::new(&self.fd, read.through_cache(self.is_cached()), extent)
     }
 
     /// Writes once, at `offset`, and returns how many bytes the file took. A gap between the file's
@@ -418,10 +445,10 @@ impl File {
     /// The file itself, if an operation on it has not ended, among them one whose future was
     /// dropped.
     pub fn try_into_std(self) -> Result<std::fs::File, File> {
-        let stream = self.stream;
+        let nature = self.nature;
         match self.fd.try_unwrap() {
             Ok(fd) => Ok(fd.into()),
-            Err(fd) => Err(File { fd, stream }),
+            Err(fd) => Err(File { fd, nature }),
         }
     }
 }
@@ -429,8 +456,8 @@ impl File {
 impl From<OwnedFd> for File {
     /// Takes over whatever is open under a descriptor.
     fn from(fd: OwnedFd) -> Self {
-        let stream = Cell::new(Some(is_stream(fd.as_fd())));
-        File { fd: SharedFd::from(fd), stream }
+        let nature = Cell::new(Some(Nature::of(fd.as_fd())));
+        File { fd: SharedFd::from(fd), nature }
     }
 }
 

@@ -24,6 +24,7 @@ struct Progress {
     fd: SharedFd,
     /// Where the first byte is.
     position: Position,
+    through_cache: bool,
     done: usize,
     /// The limit in time is over: what begins from now on ends at once.
     expired: bool,
@@ -34,6 +35,7 @@ impl Progress {
         Progress {
             fd: file.shared().clone(),
             position: file.position(offset),
+            through_cache: file.is_cached(),
             done: 0,
             expired: false,
         }
@@ -45,6 +47,7 @@ impl Progress {
         let room = buf.capacity() - self.done;
         let extent = Extent::at(position).with(&buf, self.done, room);
         let read = ReadAt::after(self.fd.clone(), buf, self.done, position);
+        let read = read.through_cache(self.through_cache);
         let mut transfer = Transfer::new(&self.fd, read, extent);
         if self.expired {
             transfer.expire();

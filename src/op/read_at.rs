@@ -1,7 +1,8 @@
 //! `pread(2)`: read from a place in a file into a buffer of the caller's.
 //!
-//! `IORING_OP_READ`, kernel 5.6; on the blocking pool without a ring. A stream, which has no
-//! places, is read by `read(2)`, and without a ring when it is readable.
+//! `IORING_OP_READ`, kernel 5.6. Without a ring what the page cache has is copied at once, and the
+//! rest is read on the blocking pool. A stream, which has no places, is read by `read(2)`, and
+//! without a ring when it is readable.
 
 use std::io;
 
@@ -11,6 +12,7 @@ use super::position::{Position, TRANSFER_MAX};
 use crate::buf::{BufError, BufResult, IoBufMut};
 use crate::driver::{Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
+use crate::sys::file::read_cached;
 
 pub(crate) struct ReadAt<B> {
     fd: SharedFd,
@@ -18,7 +20,12 @@ pub(crate) struct ReadAt<B> {
     /// Bytes of the buffer that earlier reads have filled.
     begin: usize,
     position: Position,
+    through_cache: bool,
 }
+
+/// Without a ring more than this is copied on the pool, where it holds nobody up: about 50 µs of
+/// copying.
+const COPY_MAX: usize = 256 * 1024;
 
 impl<B: IoBufMut> ReadAt<B> {
     pub(crate) fn new(fd: SharedFd, buf: B, position: Position) -> Self {
@@ -28,7 +35,13 @@ impl<B: IoBufMut> ReadAt<B> {
     /// Into what is left of the buffer after its first `begin` bytes, which are initialised.
     pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
         debug_assert!(begin <= buf.capacity());
-        ReadAt { fd, buf, begin, position }
+        ReadAt { fd, buf, begin, position, through_cache: false }
+    }
+
+    /// Whether the page cache may have what is read, as it has not for `O_DIRECT`.
+    pub(crate) fn through_cache(mut self, through_cache: bool) -> Self {
+        self.through_cache = through_cache;
+        self
     }
 
     fn ptr(&mut self) -> *mut u8 {
@@ -65,6 +78,16 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
             }
             Position::Stream => SysCall::new(libc::SYS_read, [fd, ptr, room]),
         }
+    }
+
+    fn cached_count(&mut self) -> Option<u32> {
+        let Position::At(offset) = self.position else { return None };
+        let room = self.room();
+        if !self.through_cache || room > COPY_MAX {
+            return None;
+        }
+        // SAFETY: `ptr` leads to `room` bytes that may be written.
+        unsafe { read_cached(self.fd.raw(), self.ptr(), room, offset) }
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
@@ -158,6 +181,62 @@ mod tests {
         let (first, ()) = futures_util::join!(read(), write);
         assert_eq!(first.expect("it was sent").1, b"first");
         assert_eq!(read().await.expect("it was sent").1, b"second");
+    }
+
+    /// Reads through the page cache, and says how many reads went to the pool.
+    async fn read_through_cache(file: &SharedFd, room: usize, offset: u64) -> (Vec<u8>, u64) {
+        let before = crate::metrics().pool_jobs;
+        let read = ReadAt::new(file.clone(), Vec::with_capacity(room), Position::At(offset));
+        let (_, buf) = submit(read.through_cache(true)).await.expect("it can be read");
+        (buf, crate::metrics().pool_jobs - before)
+    }
+
+    /// Whether a file's page cache can be asked what it has: not on every file system.
+    fn tells_what_is_cached(file: &SharedFd) -> bool {
+        let mut byte = 0;
+        // SAFETY: the one byte is a local.
+        unsafe { read_cached(file.raw(), &raw mut byte, 1, 0) }.is_some()
+    }
+
+    #[corering::test]
+    async fn what_the_page_cache_has_takes_no_trip_to_the_pool() {
+        let file = scratch(b"0123456789");
+        let trips = u64::from(!is_uring() && !tells_what_is_cached(&file));
+        assert_eq!(read_through_cache(&file, 4, 3).await, (b"3456".to_vec(), trips));
+        assert_eq!(read_through_cache(&file, 99, 8).await, (b"89".to_vec(), trips));
+        assert_eq!(read_through_cache(&file, 99, 10).await, (Vec::new(), trips));
+    }
+
+    #[corering::test]
+    async fn a_large_read_does_not_hold_up_the_shard_while_it_is_copied() {
+        let file = scratch(b"0123456789");
+        let (read, trips) = read_through_cache(&file, COPY_MAX + 1, 0).await;
+        assert_eq!((&read[..], trips), (&b"0123456789"[..], u64::from(!is_uring())));
+    }
+
+    #[corering::test]
+    async fn tasks_that_read_what_is_cached_let_others_have_their_turn() {
+        let file = scratch(b"0123456789");
+        let others = std::rc::Rc::new(std::cell::Cell::new(false));
+        let turn = others.clone();
+        let other = crate::spawn(async move { turn.set(true) });
+        // None of these need wait; without a share of each round this would never be left.
+        while !others.get() {
+            read_through_cache(&file, 4, 0).await;
+        }
+        other.await.expect("it does not panic");
+    }
+
+    #[corering::test]
+    async fn a_place_that_no_file_has_is_an_error_of_a_read_through_the_cache_too() {
+        let file = scratch(b"0123456789");
+        let read = ReadAt::new(file, vec![1, 2], Position::At(u64::MAX)).through_cache(true);
+        let error = submit(read).await.expect_err("no file reaches there");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
+    }
+
+    fn is_uring() -> bool {
+        crate::driver::current().expect("the test runs on one").is_uring()
     }
 
     #[corering::test]

@@ -1,6 +1,6 @@
 //! Questions about files that are answered at once, without a disk.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Whether a file has no positions: a pipe, a socket, a terminal. It is read and written where it
 /// stands, and may have to be waited for.
@@ -15,6 +15,26 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: fcntl with F_GETFL takes no pointer.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     flags >= 0 && flags & libc::O_DIRECT != 0
+}
+
+/// Reads what the page cache has of a file from `offset` on, without waiting for a disk
+/// (`RWF_NOWAIT` of `preadv2(2)`). `None` if it has nothing there, if its file system cannot tell,
+/// or if there is an error, which whoever waits will hear. 0 is the end of the file.
+///
+/// # Safety
+///
+/// `len` bytes from `pointer` on may be written, and need not be initialised.
+pub(crate) unsafe fn read_cached(
+    fd: RawFd,
+    pointer: *mut u8,
+    len: usize,
+    offset: u64,
+) -> Option<u32> {
+    let part = libc::iovec { iov_base: pointer.cast(), iov_len: len };
+    let offset = libc::off_t::try_from(offset).ok()?;
+    // SAFETY: the one part is a local and describes memory that the caller vouches for.
+    let count = unsafe { libc::preadv2(fd, &raw const part, 1, offset, libc::RWF_NOWAIT) };
+    u32::try_from(count).ok()
 }
 
 /// A device's number as `stat(2)` gives it, made of the two parts that `statx(2)` gives.
