@@ -66,20 +66,18 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The bootstrap of the median, with a fixed seed: the same values give the same interval.
+    /// The bootstrap of the median.
+    ///
+    /// # Panics
+    ///
+    /// If there are no values.
     pub fn of(values: &[f64]) -> Self {
-        const RESAMPLES: usize = 4_000;
-        let mut random = Random::new(values.len() as u64);
-        let mut resample = vec![0.0; values.len()];
-        let mut medians: Vec<f64> = (0..RESAMPLES)
-            .map(|_| {
-                resample.fill_with(|| values[random.below(values.len())]);
-                median(&resample)
-            })
-            .collect();
-        medians.sort_by(f64::total_cmp);
-        let at = |share: f64| medians[(share * (RESAMPLES - 1) as f64).round() as usize];
-        Estimate { median: median(values), low: at(0.025), high: at(0.975) }
+        let bootstrap = Bootstrap::of(values);
+        Estimate {
+            median: median(values),
+            low: bootstrap.middle_at(0.025).0,
+            high: bootstrap.middle_at(0.975).1,
+        }
     }
 
     /// What a ratio with this interval says of the first of its pair.
@@ -92,6 +90,69 @@ impl Estimate {
             Verdict::Tie
         }
     }
+}
+
+/// The medians of all resamples of some values: not a few thousand of them, but their exact
+/// distribution. The m-th of n values drawn from n is at most the k-th of the original ones when
+/// at least m draws are among the first k, which is a binomial tail.
+struct Bootstrap {
+    sorted: Vec<f64>,
+    /// For the lower and the upper of the two in the middle: for each value, the chance that it is
+    /// not exceeded. The two are the same where the number of values is odd.
+    chances: [Vec<f64>; 2],
+}
+
+impl Bootstrap {
+    fn of(values: &[f64]) -> Self {
+        assert!(!values.is_empty(), "nothing has no middle");
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
+        let chances = [count.div_ceil(2), count / 2 + 1].map(|rank| chances(count, rank));
+        Bootstrap { sorted, chances }
+    }
+
+    /// The lower and the upper middle that a share of the resamples does not exceed.
+    fn middle_at(&self, share: f64) -> (f64, f64) {
+        let [lower, upper] = self.chances.each_ref().map(|chances| {
+            let index = chances.partition_point(|chance| *chance < share);
+            self.sorted[index.min(self.sorted.len() - 1)]
+        });
+        (lower, upper)
+    }
+}
+
+/// For each of `count` values, the chance that the `rank`-th of `count` draws is no larger.
+fn chances(count: usize, rank: usize) -> Vec<f64> {
+    // The logarithms of the factorials.
+    let mut factorials = vec![0.0; count + 1];
+    for index in 1..=count {
+        factorials[index] = factorials[index - 1] + (index as f64).ln();
+    }
+    let binomial = |draws: usize| factorials[count] - factorials[draws] - factorials[count - draws];
+    let tail = |below: usize| -> f64 {
+        if below == count {
+            return 1.0;
+        }
+        let share = below as f64 / count as f64;
+        let (inside, outside) = (share.ln(), (-share).ln_1p());
+        (rank..=count)
+            .map(|draws| {
+                let logarithm = binomial(draws) + draws as f64 * inside;
+                (logarithm + (count - draws) as f64 * outside).exp()
+            })
+            .sum()
+    };
+    // Further than this from the middle, the chance is 0 or 1 to fifteen digits.
+    let window = 5.0 * (count as f64).sqrt() + 5.0;
+    let middle = count as f64 / 2.0;
+    (1..=count)
+        .map(|below| match below as f64 - middle {
+            distance if distance < -window => 0.0,
+            distance if distance > window => 1.0,
+            _ => tail(below),
+        })
+        .collect()
 }
 
 impl fmt::Display for Estimate {
@@ -160,8 +221,35 @@ mod tests {
     }
 
     #[test]
-    fn the_same_values_give_the_same_interval() {
-        let values = [1.0, 1.1, 0.9, 1.05, 0.97];
-        assert_eq!(Estimate::of(&values), Estimate::of(&values));
+    fn the_interval_is_that_of_many_resamples() {
+        for count in [1, 2, 5, 40, 101] {
+            let mut random = Random::new(count as u64);
+            let values: Vec<f64> = (0..count).map(|_| random.below(1_000_000) as f64).collect();
+            let mut medians: Vec<f64> = (0..2_000)
+                .map(|_| {
+                    let draw = |_| values[random.below(count)];
+                    median(&(0..count).map(draw).collect::<Vec<_>>())
+                })
+                .collect();
+            medians.sort_by(f64::total_cmp);
+            let estimate = Estimate::of(&values);
+            // Resampling has noise of its own, and takes the mean of the two in the middle: the
+            // shares outside are a fortieth each, give or take.
+            let outside = |is_outside: &dyn Fn(f64) -> bool| {
+                medians.iter().filter(|one| is_outside(**one)).count()
+            };
+            assert!(outside(&|one| one < estimate.low) <= 70, "{count}: {estimate}");
+            assert!(outside(&|one| one > estimate.high) <= 70, "{count}: {estimate}");
+            assert!(medians[99] >= estimate.low && medians[1_900] <= estimate.high, "{count}");
+        }
+    }
+
+    #[test]
+    fn the_interval_of_many_values_is_narrow() {
+        let mut random = Random::new(3);
+        let values: Vec<f64> = (0..5_000).map(|_| random.below(1_000) as f64).collect();
+        let estimate = Estimate::of(&values);
+        assert!(estimate.low > 460.0 && estimate.high < 540.0, "{estimate}");
+        assert!(estimate.low < estimate.median && estimate.median < estimate.high);
     }
 }
