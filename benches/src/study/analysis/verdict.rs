@@ -1,0 +1,146 @@
+//! The verdict: three sentences, each made from the numbers.
+
+use super::Floors;
+use crate::stats::median;
+use crate::study::ratio::METRICS;
+use crate::study::schema::{Finding, Metric, Study};
+use crate::study::words::{self, number_of};
+
+/// What io_uring wins, what it loses, and how sure that is.
+pub(crate) fn sentences(study: &Study) -> Vec<String> {
+    let total = study.wins.len() + study.losses.len() + study.ties.len();
+    if total == 0 {
+        return nothing_to_say(study);
+    }
+    vec![wins(study, total), losses(study, total), certainty(study, total)]
+}
+
+fn nothing_to_say(study: &Study) -> Vec<String> {
+    let thrown_out = match most_frequent_reason(study) {
+        Some(reason) => {
+            format!("{}, first of all: {reason}.", was_thrown_out(study))
+        }
+        None => "Nothing was thrown out.".to_owned(),
+    };
+    vec![
+        "Nothing can be said about io_uring and epoll: no cell has valid runs of both.".to_owned(),
+        thrown_out,
+        format!("{}.", capitalised(&remarks(study).join("; "))),
+    ]
+}
+
+fn wins(study: &Study, total: usize) -> String {
+    if study.wins.is_empty() {
+        return format!("io_uring wins none of {} with epoll.", number_of(total, "comparison"));
+    }
+    format!(
+        "io_uring wins {} of {} with epoll: it {}.",
+        study.wins.len(),
+        number_of(total, "comparison"),
+        deeds(study, &study.wins).join("; it ")
+    )
+}
+
+fn losses(study: &Study, total: usize) -> String {
+    if study.losses.is_empty() {
+        return format!("epoll wins none of {}.", number_of(total, "comparison"));
+    }
+    format!(
+        "epoll wins {} of {}: io_uring {}.",
+        study.losses.len(),
+        number_of(total, "comparison"),
+        deeds(study, &study.losses).join("; it ")
+    )
+}
+
+/// One clause for each metric that `findings` are about, with the middle and the largest of them.
+fn deeds(study: &Study, findings: &[Finding]) -> Vec<String> {
+    METRICS.into_iter().filter_map(|metric| deed(study, findings, metric)).collect()
+}
+
+fn deed(study: &Study, findings: &[Finding], metric: Metric) -> Option<String> {
+    let of_metric: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.comparison.metric == metric).collect();
+    let ratio = |finding: &Finding| finding.comparison.ratio.median;
+    let distance = |finding: &Finding| ratio(finding).ln().abs();
+    let largest =
+        of_metric.iter().max_by(|one, other| distance(one).total_cmp(&distance(other)))?;
+    let units: Vec<&str> = of_metric.iter().filter_map(|finding| unit_of(study, finding)).collect();
+    let unit = units.first().copied().filter(|first| units.iter().all(|unit| unit == first));
+    let middle = median(&of_metric.iter().map(|finding| ratio(finding)).collect::<Vec<_>>());
+    let said = words::deed(metric, middle, unit);
+    Some(if of_metric.len() == 1 {
+        format!("{said} ({})", largest.title)
+    } else {
+        let (cells, largest_change) = (of_metric.len(), words::change(ratio(largest)));
+        format!("{said} (median of {cells} cells; {largest_change} for {})", largest.title)
+    })
+}
+
+fn unit_of<'a>(study: &'a Study, finding: &Finding) -> Option<&'a str> {
+    study.cells.iter().find(|cell| cell.id == finding.cell).map(|cell| cell.unit.as_str())
+}
+
+fn certainty(study: &Study, total: usize) -> String {
+    let ties = match study.ties.len() {
+        0 => "None is a tie".to_owned(),
+        all if all == total => format!("All {total} are ties"),
+        1 => "One is a tie".to_owned(),
+        some => format!("{some} are ties"),
+    };
+    let floors = Floors::of(&study.noise);
+    let floors: Vec<String> = METRICS
+        .into_iter()
+        .filter_map(|metric| {
+            Some(format!("{} for {}", floors.typical(metric)?, words::name(metric)))
+        })
+        .collect();
+    let noise = if floors.is_empty() {
+        "no noise was measured".to_owned()
+    } else {
+        format!("two processes of one server differed by {}", words::list(&floors))
+    };
+    let mut parts = vec![format!("{ties}: {noise}")];
+    parts.extend(remarks(study));
+    format!("{}.", parts.join("; "))
+}
+
+/// What a reader has to know before believing any of it.
+fn remarks(study: &Study) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !study.invalid.is_empty() {
+        remarks.push(was_thrown_out(study));
+    }
+    let not_run = study.not_run.len();
+    remarks.push(match not_run {
+        0 => "no cell was left out".to_owned(),
+        1 => "one cell was not run".to_owned(),
+        some => format!("{some} cells were not run"),
+    });
+    for (server, nanoseconds) in &study.handicaps_ns {
+        let delay = words::duration(*nanoseconds as f64);
+        remarks.push(format!("{server} was slowed down on purpose by {delay} per request"));
+    }
+    if study.is_partial {
+        remarks.push("the study was interrupted before its end".to_owned());
+    }
+    remarks
+}
+
+fn was_thrown_out(study: &Study) -> String {
+    match study.invalid.len() {
+        1 => "one measurement was thrown out".to_owned(),
+        some => format!("{some} measurements were thrown out"),
+    }
+}
+
+fn most_frequent_reason(study: &Study) -> Option<&str> {
+    let count = |reason: &str| study.invalid.iter().filter(|one| one.reason == reason).count();
+    study.invalid.iter().map(|one| one.reason.as_str()).max_by_key(|reason| count(reason))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
+}

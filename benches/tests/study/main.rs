@@ -1,0 +1,5 @@
+//! What a study says: invented measurements in, the verdict and the report out.
+
+mod conclusion;
+mod fixture;
+mod page;
