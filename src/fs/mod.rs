@@ -2,7 +2,8 @@
 //!
 //! On a ring every call here is an operation of the kernel's; on epoll, which cannot wait for a
 //! disk, each runs on a thread of the blocking pool, but for reads that the page cache can answer
-//! at once. Either way the shard goes on. The exception are files that are not on a disk (a pipe, a terminal): they are waited for as sockets are.
+//! at once. Either way the shard goes on. The exception are files that are not on a disk (a pipe, a
+//! terminal): they are waited for as sockets are.
 //!
 //! A file operation that has begun may not be possible to cancel: a time limit or a dropped future
 //! then waits, or leaves the operation behind with its buffer, until the disk has answered.

@@ -215,9 +215,12 @@ async fn ticks_that_nobody_waited_for_come_in_a_burst() {
 #[corering::test]
 async fn a_tick_whose_future_was_dropped_is_not_lost() {
     let mut beat = interval(SHORT);
-    let first = beat.tick().await;
-    assert_eq!(timeout(Duration::ZERO, beat.tick()).await, Err(Elapsed));
-    assert_eq!(beat.tick().await, first + SHORT);
+    let mut last = beat.tick().await;
+    // A slow machine may come so late that the next one is due already.
+    while let Ok(tick) = timeout(Duration::ZERO, beat.tick()).await {
+        last = tick;
+    }
+    assert_eq!(beat.tick().await, last + SHORT);
 }
 
 #[test]
