@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
 use crate::study::runtime_cell;
-use crate::{paired, server};
+use crate::{file, paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
 ///
@@ -23,6 +23,7 @@ struct Arguments {
 enum Command {
     Serve(server::Arguments),
     Paired(paired::Arguments),
+    File(Box<file::Arguments>),
     #[command(hide = true)]
     RuntimeCell(runtime_cell::Arguments),
 }
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => server::run(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
+        Command::File(arguments) => file::run(&arguments),
         Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),
     };
     match result {

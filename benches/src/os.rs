@@ -1,10 +1,13 @@
 //! The system's calls that the measurements need, each wrapped once: the only unsafe code of this
 //! package outside the hand-written ring loop.
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Lets the calling thread run on `cpu` only.
@@ -89,6 +92,53 @@ pub fn set_timer_slack_ns(slack_ns: u64) -> io::Result<()> {
     // SAFETY: the call takes two numbers.
     check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack) })?;
     Ok(())
+}
+
+/// What the calling process has cost so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// CPU time outside the kernel. Sampled by tick on some kernels.
+    pub user: Duration,
+    /// CPU time in the kernel. Sampled by tick on some kernels.
+    pub system: Duration,
+    /// Voluntary and involuntary.
+    pub context_switches: u64,
+}
+
+impl Usage {
+    /// Of all threads, also of those that have ended.
+    pub fn of_this_process() -> io::Result<Self> {
+        // SAFETY: an `rusage` is made of numbers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { MaybeUninit::zeroed().assume_init() };
+        // SAFETY: the pointer is to an `rusage` of this function.
+        check(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) })?;
+        let duration = |time: libc::timeval| {
+            Duration::new(time.tv_sec.cast_unsigned(), time.tv_usec as u32 * 1_000)
+        };
+        Ok(Usage {
+            user: duration(usage.ru_utime),
+            system: duration(usage.ru_stime),
+            context_switches: (usage.ru_nvcsw + usage.ru_nivcsw).cast_unsigned(),
+        })
+    }
+}
+
+/// Forgets what the page cache holds of a file whose content is on the disk.
+pub fn drop_cache(file: &fs::File) -> io::Result<()> {
+    let all = 0;
+    // SAFETY: the call takes numbers.
+    let error = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, all, libc::POSIX_FADV_DONTNEED) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// The room that this user has left on the file system of `directory`.
+pub fn room_bytes(directory: &Path) -> io::Result<u64> {
+    let path = CString::new(directory.as_os_str().as_bytes())?;
+    // SAFETY: a `statvfs` is made of numbers, for which zero is a value.
+    let mut system: libc::statvfs = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the path ends with a zero, and the other pointer is to a `statvfs` of this function.
+    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut system) })?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Lets `bind` choose an address without a port: the port follows at `connect`, and needs to be
