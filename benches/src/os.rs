@@ -24,6 +24,23 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// The CPUs that the calling thread may run on.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the set's size is that of its type; the kernel writes within it.
+    check(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })?;
+    // SAFETY: each number is within the set.
+    Ok((0..libc::CPU_SETSIZE as usize)
+        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
+        .collect())
+}
+
+/// The CPU time that the calling thread has used so far.
+pub fn thread_cpu_time() -> io::Result<Duration> {
+    CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).now()
+}
+
 /// Ends this process when its parent ends, however that happens.
 pub fn die_with_parent() -> io::Result<()> {
     // SAFETY: the call takes two numbers.

@@ -1,116 +1,65 @@
-//! Echo servers to measure: corering on both drivers, what a user would pick instead, and the two
-//! loops that a person would write by hand, which are the limit.
+//! Servers to measure: corering on both drivers, what a user would pick instead, and the two loops
+//! that a person would write by hand, which are the limit.
 //!
-//! Each sends back what it receives, without Nagle's delay, on one thread. Each is the strongest
-//! honest version of itself; its file says what was tuned.
+//! Each is the strongest honest version of itself; its file says what was tuned. Read `options.rs`
+//! for what is served, then `on_corering`, whose one handler per workload runs on both drivers.
+//! What all share: the requests (`requests.rs`), the answers, made once (`site.rs`), the listeners,
+//! threads and the end (`stage.rs`).
 
-mod corering_echo;
+mod counters;
+mod on_corering;
+mod on_tokio;
+mod options;
 mod raw_epoll;
 mod raw_uring;
-mod tokio_echo;
+mod ready;
+mod requests;
+mod site;
+mod stage;
 
-use std::convert::Infallible;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
-use clap::{Args, ValueEnum};
+pub use counters::Counters;
+pub use options::{Arguments, Receive, Server, Workload};
+pub use site::body;
 
-use crate::address::Address;
 use crate::os;
 use crate::outcome::{Failure, Outcome};
-use crate::process::LISTENING;
-
-/// Which program serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Server {
-    /// corering on io_uring
-    Uring,
-    /// corering on epoll
-    Epoll,
-    /// tokio's current-thread runtime
-    Tokio,
-    /// A hand-written loop on io_uring
-    RawUring,
-    /// A hand-written loop on epoll
-    RawEpoll,
-}
-
-impl Server {
-    /// The name that the command line takes and reports print.
-    pub fn name(self) -> String {
-        self.to_possible_value().expect("no variant is hidden").get_name().to_owned()
-    }
-}
-
-/// What is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
-    /// Every byte comes back
-    Echo,
-}
-
-/// Serves one workload, until it is ended.
-///
-/// Prints `listening on ADDRESS` once it listens.
-#[derive(Args, Clone, Debug)]
-pub struct Arguments {
-    /// What to serve.
-    #[arg(long, value_enum, default_value = "echo")]
-    pub workload: Workload,
-    /// Which program serves.
-    #[arg(long, value_enum, default_value = "uring")]
-    pub driver: Server,
-    /// Where to listen, such as 127.0.0.1:7000 or unix:PATH.
-    #[arg(long = "addr", default_value_t = Address::any_port())]
-    pub address: Address,
-    /// Bytes of the messages to come, for which buffers are chosen.
-    #[arg(long = "size", default_value_t = 64)]
-    pub message_size: usize,
-    /// The CPU to run on.
-    #[arg(long)]
-    pub cpu: Option<usize>,
-}
+use site::Site;
+use stage::Stage;
 
 /// The subcommand `serve`.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    serve(arguments)
-        .map(|never| match never {})
-        .map_err(|error| Failure::environment(arguments.driver.name(), error))
-}
-
-/// Listens, says where, and serves until the process is ended.
-fn serve(arguments: &Arguments) -> io::Result<Infallible> {
+    arguments.check()?;
     os::die_with_parent()?;
     os::raise_descriptor_limit()?;
     if let Some(cpu) = arguments.cpu {
-        os::pin_to_cpu(cpu)?;
+        os::pin_to_cpu(cpu).map_err(|error| {
+            Failure::Usage(format!("--cpu {cpu}: {error}; this process may use {}", allowed()))
+        })?;
     }
-    // A kernel that refuses a ring says so before anybody is told to connect.
-    let runtime = match arguments.driver {
-        Server::Uring => Some(corering_echo::runtime(corering::Driver::Uring)?),
-        Server::Epoll => Some(corering_echo::runtime(corering::Driver::Epoll)?),
-        Server::Tokio | Server::RawUring | Server::RawEpoll => None,
-    };
-    let (listener, address) = arguments.address.listen()?;
-    let mut output = io::stdout().lock();
-    writeln!(output, "{LISTENING}{address}")?;
-    output.flush()?;
-    drop(output);
-    let is_tcp = matches!(address, Address::Tcp(_));
-    if let Some(runtime) = runtime {
-        return corering_echo::serve(&runtime, listener, is_tcp);
-    }
-    match arguments.driver {
-        Server::Uring | Server::Epoll => unreachable!("they have a runtime"),
-        Server::Tokio => tokio_echo::serve(listener, is_tcp, arguments.message_size),
-        Server::RawUring => raw_uring::serve(listener, arguments.message_size),
-        Server::RawEpoll => raw_epoll::serve(listener),
-    }
+    let counters = serve(arguments).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
+        _ => Failure::environment(arguments.driver.name(), error),
+    })?;
+    // Whoever started this server may have gone; then nobody wants to know.
+    let _ = writeln!(io::stdout(), "{}", counters.line());
+    Ok(Outcome::Valid)
 }
 
-/// For the loops that hold their streams as plain descriptors. On a Unix socket this fails, and
-/// is not needed.
-fn set_nodelay(stream: &OwnedFd) {
-    let stream = stream.try_clone().map(std::net::TcpStream::from);
-    let _ = stream.map(|stream| stream.set_nodelay(true));
+/// The CPUs that can be asked for.
+fn allowed() -> String {
+    let cpus = os::allowed_cpus().unwrap_or_default();
+    cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn serve(arguments: &Arguments) -> io::Result<Counters> {
+    let stage = Stage::open(arguments, Site::prepare(arguments)?)?;
+    match arguments.driver {
+        Server::Uring => on_corering::run(stage, corering::Driver::Uring),
+        Server::Epoll => on_corering::run(stage, corering::Driver::Epoll),
+        Server::Tokio => stage::run(stage, on_tokio::serve),
+        Server::RawUring => stage::run(stage, raw_uring::serve),
+        Server::RawEpoll => stage::run(stage, raw_epoll::serve),
+    }
 }

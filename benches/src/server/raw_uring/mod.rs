@@ -8,13 +8,13 @@
 mod buffers;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use super::set_nodelay;
+use super::counters::{Counters, Work};
+use super::stage::Part;
 use buffers::{Buffers, GROUP};
 
 const ENTRIES: u32 = 1024;
@@ -24,24 +24,37 @@ const BUFFERS: u16 = 256;
 const ACCEPT: u64 = 0;
 const RECV: u64 = 1;
 const SEND: u64 = 2;
+const STOP: u64 = 3;
 
-/// Serves the listener for ever.
-pub(super) fn serve(listener: OwnedFd, message_size: usize) -> io::Result<Infallible> {
+pub(super) fn serve(part: Part) -> io::Result<Counters> {
+    let message_size = part.stage.arguments.size;
+    let listener = part.listener;
     let ring: IoUring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
         .setup_no_sqarray()
         .setup_cqsize(ENTRIES * 4)
-        .build(ENTRIES)?;
+        .build(ENTRIES)
+        .map_err(|error| corering::probe().refusal().cloned().map_or(error, io::Error::from))?;
     ring.submitter().register_ring_fd()?;
     let size = message_size.next_power_of_two().clamp(4 * 1024, 128 * 1024);
     let buffers = Buffers::register(&ring, BUFFERS, size)?;
-    let mut server = Server { ring, buffers, connections: Vec::new(), starved: VecDeque::new() };
+    let mut server = Server {
+        ring,
+        buffers,
+        connections: Vec::new(),
+        starved: VecDeque::new(),
+        work: part.stage.work(),
+    };
     server.push(&accept(listener.as_raw_fd()))?;
+    let stop = opcode::PollAdd::new(types::Fd(part.stop.as_fd().as_raw_fd()), libc::POLLIN as u32);
+    server.push(&stop.build().user_data(STOP << 32))?;
+    (part.is_ready)()?;
 
     let mut completions = Vec::with_capacity(ENTRIES as usize * 4);
     loop {
+        server.work.system_calls(1);
         match server.ring.submit_and_wait(1) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -51,6 +64,9 @@ pub(super) fn serve(listener: OwnedFd, message_size: usize) -> io::Result<Infall
         }
         completions.extend(server.ring.completion());
         for completion in completions.drain(..) {
+            if completion.user_data() >> 32 == STOP {
+                return Ok(server.work.with_system_calls());
+            }
             server.complete(&completion, listener.as_raw_fd())?;
         }
     }
@@ -62,6 +78,7 @@ struct Server {
     connections: Vec<Option<Connection>>,
     /// Connections whose receive ended since no buffer was left.
     starved: VecDeque<usize>,
+    work: Work,
 }
 
 struct Connection {
@@ -100,7 +117,6 @@ impl Server {
     }
 
     fn open(&mut self, stream: OwnedFd) -> io::Result<()> {
-        set_nodelay(&stream);
         let free = self.connections.iter().rposition(Option::is_none);
         let index = free.unwrap_or(self.connections.len());
         if free.is_none() {
@@ -123,6 +139,7 @@ impl Server {
         let is_armed = cqueue::more(completion.flags());
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
             if result > 0 {
+                self.work.echoes(result as usize);
                 let connection = self.connection(index);
                 connection.queue.push_back(Piece { buffer, from: 0, to: result.cast_unsigned() });
                 if connection.queue.len() == 1 {

@@ -1,0 +1,93 @@
+//! corering itself: handlers that anyone would write, the same source on both drivers.
+//!
+//! Tuned: nothing but what a line of the README says. What it measures is what a reader gets.
+
+mod echo;
+mod http;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+
+use corering::net::{TcpListener, UnixListener};
+use corering::{Driver, Metrics, Runtime, signal};
+use futures_util::future::{Either, select};
+
+use super::counters::{Counters, Work};
+use super::options::{Receive, Workload};
+use super::stage::Stage;
+
+/// What every connection of a shard uses.
+struct Shop {
+    stage: &'static Stage,
+    work: Work,
+}
+
+pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
+    let stage: &'static Stage = Box::leak(Box::new(stage));
+    let receive = stage.arguments.receive.unwrap_or(Receive::Adaptive);
+    let shards = usize::from(stage.arguments.shards);
+    let builder = Runtime::builder().driver(driver).receive_policy(receive.policy());
+    if shards == 1 {
+        // `build` leaves this thread on the CPU that it was given.
+        return builder.build()?.block_on(shard(stage, 0));
+    }
+    let mut all = Counters::default();
+    for counters in builder.shards(shards).run(|of| shard(stage, of.id()))? {
+        all.merge(&counters?);
+    }
+    Ok(all)
+}
+
+/// Serves until the process is asked to end.
+async fn shard(stage: &'static Stage, id: usize) -> io::Result<Counters> {
+    let stopped = signal::shutdown();
+    let shop: &Shop = Box::leak(Box::new(Shop { stage, work: stage.work() }));
+    // All shards are there by now: a kernel that refuses a ring has said so before anybody is told
+    // to connect.
+    if id == 0 {
+        stage.announce()?;
+    }
+    let listener = stage.listener(id);
+    match select(pin!(accept(listener, shop)), stopped).await {
+        Either::Left((ended, _)) => ended?,
+        Either::Right((stopped, _)) => stopped?,
+    }
+    let mut counters = shop.work.counters();
+    add_metrics(&mut counters, &corering::metrics());
+    Ok(counters)
+}
+
+async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
+    if !shop.stage.is_tcp() {
+        let listener = UnixListener::from(listener);
+        loop {
+            corering::spawn(echo::unix(listener.accept().await?, shop));
+        }
+    }
+    let listener = TcpListener::from(listener);
+    loop {
+        let stream = listener.accept().await?;
+        match shop.stage.arguments.workload {
+            Workload::Echo | Workload::Churn | Workload::Idle => {
+                corering::spawn(echo::tcp(stream, shop));
+            }
+            Workload::Http => {
+                corering::spawn(http::connection(stream, shop));
+            }
+        }
+    }
+}
+
+fn add_metrics(counters: &mut Counters, metrics: &Metrics) {
+    // Each line is a name, a colon and a number.
+    for line in metrics.to_string().lines() {
+        if let Some((name, count)) = line.split_once(": ")
+            && let Ok(count) = count.parse()
+        {
+            counters.set(name, count);
+        }
+    }
+    let calls = metrics.enters + metrics.attempts + metrics.pool_jobs;
+    counters.set("system_calls", calls);
+}

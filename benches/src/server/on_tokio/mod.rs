@@ -1,0 +1,69 @@
+//! What a user would pick: tokio's current-thread runtime, its I/O driver alone.
+//!
+//! Tuned: a buffer per connection that a whole message fits in, so that one read and one write
+//! serve one request; no timers; one runtime and one listener per shard, as tokio's own advice for
+//! thread-per-core programs has it. `event_interval` is left at its default: raising it gained
+//! nothing here and is not what a user would find. `TCP_NODELAY` comes from the listener, which
+//! spares a system call per connection.
+
+mod echo;
+mod http;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::counters::{Counters, Work};
+use super::options::Workload;
+use super::stage::{Part, Stage};
+
+/// What every connection of a shard uses.
+struct Shop {
+    stage: Arc<Stage>,
+    work: Work,
+}
+
+pub(super) fn serve(part: Part) -> io::Result<Counters> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let shop: &Shop = Box::leak(Box::new(Shop { work: part.stage.work(), stage: part.stage }));
+    runtime.block_on(async {
+        let stop = UnixStream::from_std(part.stop.try_clone()?)?;
+        (part.is_ready)()?;
+        let stopped = pin!(stop.ready(Interest::READABLE));
+        match select(pin!(accept(part.listener, shop)), stopped).await {
+            Either::Left((ended, _)) => ended?,
+            Either::Right((stopped, _)) => drop(stopped?),
+        }
+        Ok(shop.work.counters())
+    })
+}
+
+async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
+    if !shop.stage.is_tcp() {
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        loop {
+            tokio::spawn(echo::connection(listener.accept().await?.0, shop));
+        }
+    }
+    let listener = std::net::TcpListener::from(listener);
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let stream = listener.accept().await?.0;
+        match shop.stage.arguments.workload {
+            Workload::Echo | Workload::Churn | Workload::Idle => {
+                tokio::spawn(echo::connection(stream, shop));
+            }
+            Workload::Http => {
+                tokio::spawn(http::connection(stream, shop));
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can be asked of a server: the command line of `serve`, and what of it makes no sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use corering::ReceivePolicy;
+
+use crate::address::Address;
+use crate::outcome::Failure;
+
+/// Which program serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Server {
+    /// corering on io_uring
+    Uring,
+    /// corering on epoll
+    Epoll,
+    /// tokio's current-thread runtime
+    Tokio,
+    /// A hand-written loop on io_uring
+    RawUring,
+    /// A hand-written loop on epoll
+    RawEpoll,
+}
+
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Workload {
+    /// Every byte comes back
+    Echo,
+    /// As echo, for connections that come and go
+    Churn,
+    /// As echo, for many connections of which few are active
+    Idle,
+    /// HTTP/1.1: `GET /` is answered by a body of --size bytes from memory
+    Http,
+}
+
+/// How a ring receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Receive {
+    /// By completion while messages are small, by notification from 8 KiB on
+    Adaptive,
+    /// The kernel fills a buffer when bytes come
+    Completion,
+    /// The kernel tells that bytes came, and a plain call receives them
+    Notification,
+}
+
+/// Serves one workload, until SIGTERM or SIGINT, or until the parent process ends.
+///
+/// Prints `listening on ADDRESS` once it listens, and `counters {JSON}` when it ends.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// What to serve.
+    #[arg(long, value_enum, default_value = "echo")]
+    pub workload: Workload,
+    /// Which program serves.
+    #[arg(long, value_enum, default_value = "uring")]
+    pub driver: Server,
+    /// Where to listen, such as 127.0.0.1:7000 or unix:PATH (echo, churn and idle only).
+    #[arg(long = "addr", default_value_t = Address::any_port())]
+    pub address: Address,
+    /// Threads that serve, each with a driver and a CPU of its own.
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub shards: u16,
+    /// Bytes of an echoed message (for which buffers are chosen), or of a body.
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// How uring and raw-uring receive [default: adaptive].
+    #[arg(long, value_enum)]
+    pub receive: Option<Receive>,
+    /// The CPU to run on, with one shard.
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// CPU time to waste on each request, such as 20us: to see whether a comparison notices.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub handicap: Option<Duration>,
+    /// Lines that the log makes durable at once, at most.
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
+    pub group: u32,
+    /// Where the served file, or the log, is made and left [default: a file without a name in the
+    /// folder for temporary files].
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+}
+
+impl Server {
+    /// The name that the command line takes and reports print.
+    pub fn name(self) -> String {
+        name(&self)
+    }
+}
+
+impl Workload {
+    /// The name that the command line takes.
+    pub fn name(self) -> String {
+        name(&self)
+    }
+
+    fn is_echo(self) -> bool {
+        matches!(self, Workload::Echo | Workload::Churn | Workload::Idle)
+    }
+}
+
+impl Receive {
+    /// The name that the command line takes.
+    pub fn name(self) -> String {
+        name(&self)
+    }
+
+    pub(super) fn policy(self) -> ReceivePolicy {
+        match self {
+            Receive::Adaptive => ReceivePolicy::Adaptive,
+            Receive::Completion => ReceivePolicy::Completion,
+            Receive::Notification => ReceivePolicy::Notification,
+        }
+    }
+}
+
+fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().expect("no variant is hidden").get_name().to_owned()
+}
+
+impl Arguments {
+    /// Refuses what makes no sense together.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let usage = |text: String| Err(Failure::Usage(text));
+        let (driver, workload) = (self.driver.name(), self.workload.name());
+        if self.receive.is_some() && !matches!(self.driver, Server::Uring | Server::RawUring) {
+            return usage(format!(
+                "--receive is for uring and raw-uring: {driver} knows one way; leave it out"
+            ));
+        }
+        if self.driver == Server::RawUring && !self.workload.is_echo() {
+            return usage(format!("raw-uring does not serve {workload}: choose another --driver"));
+        }
+        if matches!(self.address, Address::Unix(_)) && !self.workload.is_echo() {
+            return usage(format!(
+                "{workload} is served over TCP only: give --addr an address such as 127.0.0.1:0"
+            ));
+        }
+        if self.cpu.is_some() && self.shards > 1 {
+            return usage(format!(
+                "--cpu is for one shard, each of {} gets a CPU of its own: leave out one of --cpu \
+                 and --shards",
+                self.shards
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! `corering-bench serve`: every workload on every server, by a plain client that looks at each
+//! byte.
+
+mod refusals;
+mod support;
+mod workloads;
