@@ -18,9 +18,11 @@ pub struct RecvBuf {
     end: u32,
 }
 
+/// Whole words, the number of the buffer too: so it moves in few instructions, and none of them reads
+/// at once what was written in parts, for which a processor has to wait.
 enum Memory {
     /// A buffer of the group that the kernel picks from.
-    Group { group: Rc<BufferGroup>, id: u16 },
+    Group { group: Rc<BufferGroup>, id: usize },
     /// A buffer lent for one receive by notification.
     Lent { buffer: Box<Block>, home: Rc<LentBuffers> },
     /// Memory of its own.
@@ -31,7 +33,7 @@ impl RecvBuf {
     /// The first `len` bytes of buffer `id`, which the kernel has just filled.
     pub(crate) fn from_group(group: Rc<BufferGroup>, id: u16, len: u32) -> Self {
         debug_assert!(len as usize <= group.buffer_size());
-        RecvBuf { memory: Memory::Group { group, id }, begin: 0, end: len }
+        RecvBuf { memory: Memory::Group { group, id: usize::from(id) }, begin: 0, end: len }
     }
 
     /// The first `len` bytes of a lent buffer, which a receive has just filled.
@@ -63,7 +65,7 @@ impl RecvBuf {
 
     fn start(&self) -> *const u8 {
         match &self.memory {
-            Memory::Group { group, id } => group.buffer_ptr(*id),
+            Memory::Group { group, id } => group.buffer_ptr(*id as u16),
             Memory::Lent { buffer, .. } => buffer.as_ptr().cast(),
             Memory::Own(bytes) => bytes.as_ptr(),
         }
@@ -98,7 +100,7 @@ impl Drop for RecvBuf {
     #[inline]
     fn drop(&mut self) {
         match mem::replace(&mut self.memory, Memory::Own(Box::default())) {
-            Memory::Group { group, id } => group.give_back(id),
+            Memory::Group { group, id } => group.give_back(id as u16),
             Memory::Lent { buffer, home } => home.returned(buffer),
             Memory::Own(_) => {}
         }
