@@ -190,6 +190,7 @@ impl Drop for Entered {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> io::Result<Rc<Self>> {
         let counters = Counters::default();
+        fork::notice_forks();
         let (system, support) = match parts.backend {
             Backend::Uring { ring, support } => {
                 let mut uring = Uring::new(ring, support);
@@ -268,13 +269,16 @@ impl Driver {
         &self.pool
     }
 
-    /// An error if this process is not the one that started the runtime, or the runtime has ended.
+    /// Whether this process is the one that started the runtime, and the runtime has not ended.
+    #[inline]
+    fn is_usable(&self) -> bool {
+        fork::fork_generation() == self.fork_generation && !self.ended.get()
+    }
+
+    /// An error that says why the runtime cannot be used, if it cannot.
     #[inline]
     fn check_usable(&self) -> io::Result<()> {
-        if fork::fork_generation() == self.fork_generation && !self.ended.get() {
-            return Ok(());
-        }
-        self.not_usable()
+        if self.is_usable() { Ok(()) } else { self.not_usable() }
     }
 
     /// The state, for changing what the kernel works on. In a forked child that is for the parent

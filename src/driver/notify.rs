@@ -31,15 +31,22 @@ impl ReadableWait {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
         let driver = match &self.place {
-            Some((driver, key)) if !driver.ended.get() => {
-                if self.in_line && !driver.is_woken(*key, cx.waker()) {
+            Some((driver, key)) if driver.is_usable() => {
+                let waits = match self.in_line {
+                    true => !driver.is_woken(*key, cx.waker()),
+                    false => driver.wait_again(*key, fd, cx.waker()),
+                };
+                if waits {
+                    self.in_line = true;
                     return Poll::Pending;
                 }
                 driver
             }
             _ => {
                 self.leave();
-                &self.place.insert((current()?, NOWHERE)).0
+                let driver = current()?;
+                driver.check_usable()?;
+                &self.place.insert((driver, NOWHERE)).0
             }
         };
         if !driver.may_call(cx.waker()) {
@@ -57,6 +64,7 @@ impl ReadableWait {
     fn wait(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<RecvBuf>> {
         let (driver, key) = self.place.as_mut().expect("it was there above");
         if !driver.wait_again(*key, fd, waker) {
+            driver.let_go(*key);
             *key = match driver.wait_ready(fd, Direction::Read, waker) {
                 Ok(key) => key,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -113,8 +121,8 @@ impl Driver {
         false
     }
 
-    /// Puts a slot that was woken back into the line of its descriptor. False if it has none, or
-    /// the descriptor is registered anew.
+    /// Puts a slot that was woken back into the line of its descriptor, where a receive is known to
+    /// be of no use. False also if there is no slot yet, or none of the present registration.
     #[inline]
     fn wait_again(self: &Rc<Self>, key: Key, fd: &SharedFd, waker: &Waker) -> bool {
         let Some(registration) = fd.registration(self) else { return false };
@@ -126,9 +134,11 @@ impl Driver {
             return false;
         };
         // On a ring the poll may have ended: it is armed by a new wait.
-        if !slot.waits_for(registration) || (self.is_uring && known.poll.is_none()) {
+        if known.is_ready(Direction::Read)
+            || !slot.waits_for(registration)
+            || (self.is_uring && known.poll.is_none())
+        {
             drop(state);
-            self.let_go(key);
             return false;
         }
         slot.done = false;
@@ -146,7 +156,6 @@ impl Driver {
         fd: &SharedFd,
         woken: bool,
     ) -> io::Result<Option<RecvBuf>> {
-        self.check_usable()?;
         fd.set_nonblocking(!self.is_uring)?;
         let registration = fd.registration(self);
         if !woken && self.is_unready(registration, Direction::Read) {
@@ -207,11 +216,11 @@ impl Driver {
         // SAFETY: the bytes are borrowed for the call.
         let result = unsafe { self.call_now(SysCall::new(libc::SYS_sendto, arguments)) };
         self.learn(registration, Direction::Write, result, bytes.len());
-        if is_would_block(result) {
-            return None;
+        match usize::try_from(result) {
+            Ok(sent) => Some(Ok(sent)),
+            Err(_) if is_would_block(result) => None,
+            Err(_) => Some(Err(io::Error::from_raw_os_error(-result))),
         }
-        let sent = usize::try_from(result);
-        Some(sent.map_err(|_| io::Error::from_raw_os_error(-result)))
     }
 
     /// Makes a call, again if a signal interrupts it.
@@ -249,7 +258,7 @@ impl Driver {
         result: i32,
         wanted: usize,
     ) {
-        let refused = is_would_block(result);
+        let refused = result < 0 && is_would_block(result);
         if refused {
             count(&self.counters.would_block);
         }

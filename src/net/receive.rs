@@ -97,13 +97,13 @@ impl Receiver {
                     self.state = State::first(&self.fd, &driver);
                 }
                 State::Notification { wait, policy } => {
-                    let received = std::task::ready!(wait.poll_recv(&self.fd, cx));
-                    if let Ok(received) = &received
+                    let received = wait.poll_recv(&self.fd, cx);
+                    if let Poll::Ready(Ok(received)) = &received
                         && policy.after(Way::Notification, received.len(), false).is_some()
                     {
                         self.change_to_completion(&*driver::current()?);
                     }
-                    return Poll::Ready(received);
+                    return received;
                 }
                 State::Completion { .. } => {
                     if let Some(received) = std::task::ready!(self.poll_completion(cx))? {
@@ -115,6 +115,8 @@ impl Receiver {
     }
 
     /// `None`: the state has changed, look again.
+    // Not inlined: the other way of receiving would pay for its frame.
+    #[inline(never)]
     fn poll_completion(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
         let State::Completion { multi, group, policy, line } = &mut self.state else {
             return Poll::Ready(Ok(None));

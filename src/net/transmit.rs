@@ -294,6 +294,9 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
 
 impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
     fn drop(&mut self) {
+        if let State::Ended = self.state {
+            return;
+        }
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Sending(send) if send.in_flight() => self.transmitter.keep(send, self.sent),
             // It had to let others have their turn between two sends.

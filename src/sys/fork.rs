@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// How many forks lie between the process that asked first and this one. A runtime keeps the number it
-/// was built with; where it differs now, this is a child and the runtime its parent's.
-#[inline]
-pub(crate) fn fork_generation() -> u32 {
+/// Notices forks from now on. Every runtime calls it before it asks for its generation.
+pub(crate) fn notice_forks() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // SAFETY: the handler is a function for the life of the program, and does nothing but an atomic
         // addition, which is allowed between fork and exec. Failure (ENOMEM) leaves forks unnoticed.
         unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
     });
+}
+
+/// How many forks lie between the process that first noticed them and this one. A runtime keeps the
+/// number it was built with; where it differs now, this is a child and the runtime its parent's.
+#[inline]
+pub(crate) fn fork_generation() -> u32 {
     // Relaxed: a process's first instructions after the fork run on the thread that forked.
     GENERATION.load(Ordering::Relaxed)
 }
@@ -32,6 +36,7 @@ mod tests {
 
     #[test]
     fn a_child_sees_another_generation_and_the_parent_does_not() {
+        notice_forks();
         let before = fork_generation();
         // SAFETY: the child does nothing that is not async-signal-safe: it loads an atomic and exits.
         let pid = unsafe { libc::fork() };

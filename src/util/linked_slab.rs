@@ -122,7 +122,13 @@ impl<T> LinkedSlab<T> {
     /// Takes the first value off `list`; it stays in the slab.
     pub(crate) fn pop_front(&mut self, list: &mut List) -> Option<Key> {
         let key = self.front(list)?;
-        self.unlink(list, key);
+        let next = std::mem::replace(&mut self.nodes[key.index as usize].next, NIL);
+        list.head = next;
+        if next == NIL {
+            list.tail = NIL;
+        } else {
+            self.nodes[next as usize].previous = NIL;
+        }
         Some(key)
     }
 
