@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::os::{self, CpuClock};
@@ -97,13 +97,36 @@ pub fn resume(pid: u32) -> io::Result<()> {
     os::send_signal(pid, libc::SIGCONT)
 }
 
+/// Waits until every thread of the process `pid` waits for something.
+///
+/// # Errors
+///
+/// If the process has ended, or is still busy after 20 seconds.
+pub fn wait_until_asleep(pid: u32) -> io::Result<()> {
+    let start = Instant::now();
+    while !threads_are(pid, &['S'])? {
+        if start.elapsed() > PATIENCE {
+            let text = format!("process {pid} was to wait for work, but is busy without any");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn is_stopped(pid: u32) -> io::Result<bool> {
+    // `t` is a thread stopped under a tracer.
+    threads_are(pid, &['T', 't'])
+}
+
+fn threads_are(pid: u32, states: &[char]) -> io::Result<bool> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = fs::read_to_string(thread?.path().join("stat"))?;
-        // The state follows the name, which is in parentheses and may hold any character. `t` is
-        // a thread stopped under a tracer.
+        // The state follows the name, which is in parentheses and may hold any character.
         let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-        if !matches!(state, Some('T' | 't')) {
+        if !state.is_some_and(|state| states.contains(&state)) {
             return Ok(false);
         }
     }

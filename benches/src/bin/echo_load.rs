@@ -1,9 +1,12 @@
 //! Gives an echo server exactly counted work, so that what it costs can be counted, too.
 //!
-//! `scripts/counts.sh` and `scripts/memory.sh` run it against a server under strace and beside
-//! one whose memory is read.
+//! `scripts/counts.sh` and `scripts/memory.sh` run it against a server under strace or valgrind
+//! and beside one whose memory is read.
 
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use corering_bench::address::Address;
@@ -28,7 +31,15 @@ enum Command {
         /// How many rounds.
         #[arg(long, default_value_t = 200)]
         rounds: u64,
-        /// Stop this process while each round is sent, so that it wakes to all of it at once.
+        /// Rounds before these, which are not counted.
+        #[arg(long, default_value_t = 0)]
+        warm_up_rounds: u64,
+        /// Open one more connection before and after the counted rounds, and have the server close
+        /// it: a tracer that looks at the calls of close(2) knows by that which requests it saw.
+        #[arg(long)]
+        mark: bool,
+        /// Stop this process while each round is sent, so that it wakes to all of it at once. It is
+        /// stopped when it waits, and left stopped at the end: it does not see connections end.
         #[arg(long)]
         stop_pid: Option<u32>,
     },
@@ -70,7 +81,9 @@ impl Target {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Rounds { target, rounds, stop_pid } => run_rounds(&target, rounds, stop_pid),
+        Command::Rounds { target, rounds, warm_up_rounds, mark, stop_pid } => {
+            count_rounds(&target, rounds, warm_up_rounds, mark, stop_pid)
+        }
         Command::Memory { target, pid, bytes_max } => measure_memory(&target, pid, bytes_max),
     };
     match result {
@@ -82,24 +95,72 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_rounds(target: &Target, rounds: u64, stop_pid: Option<u32>) -> Result<ExitCode, Failure> {
+fn count_rounds(
+    target: &Target,
+    rounds: u64,
+    warm_up_rounds: u64,
+    has_marks: bool,
+    stop_pid: Option<u32>,
+) -> Result<ExitCode, Failure> {
     os::raise_descriptor_limit()?;
-    let mut client = Client::connect(&target.plan())?;
-    let mut requests = 0;
-    for _ in 0..rounds {
-        if let Some(pid) = stop_pid {
-            process::stop(pid)?;
-        }
-        let sent = client.start_all(0);
-        // Also after a failure: a server that stays stopped could not even be ended.
-        if let Some(pid) = stop_pid {
-            process::resume(pid)?;
-        }
-        sent?;
-        requests += client.finish_all()?;
+    // It meets all connections at once, too.
+    let mut client = while_stopped(stop_pid, || Client::connect(&target.plan()))?;
+    run_rounds(&mut client, warm_up_rounds, stop_pid)?;
+    if has_marks {
+        mark(&target.addr)?;
+    }
+    let requests = run_rounds(&mut client, rounds, stop_pid)?;
+    if has_marks {
+        mark(&target.addr)?;
+    }
+    if let Some(pid) = stop_pid {
+        stop(pid)?;
     }
     println!("{requests}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops a server that has done all its work. Where it is stopped is always the same then, and so
+/// is what it does next.
+fn stop(pid: u32) -> io::Result<()> {
+    process::wait_until_asleep(pid)?;
+    process::stop(pid)
+}
+
+fn while_stopped<T>(
+    pid: Option<u32>,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let Some(pid) = pid else { return work() };
+    stop(pid)?;
+    let result = work();
+    // Also after a failure: a server that stays stopped could not even be ended.
+    process::resume(pid)?;
+    result
+}
+
+fn run_rounds(client: &mut Client, rounds: u64, stop_pid: Option<u32>) -> Result<u64, Failure> {
+    let mut requests = 0;
+    for _ in 0..rounds {
+        while_stopped(stop_pid, || client.start_all(0))?;
+        requests += client.finish_all()?;
+    }
+    Ok(requests)
+}
+
+/// The server has this long to close a connection that the client has ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Opens a connection, ends it, and waits until the server has closed its end.
+fn mark(address: &Address) -> io::Result<()> {
+    let stream = address.connect()?;
+    // Reading and half of a close are the same for every kind of stream socket.
+    let stream = TcpStream::from(stream);
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.shutdown(Shutdown::Write)?;
+    let end = (&stream).read(&mut [0])?;
+    if end == 0 { Ok(()) } else { Err(io::Error::other("the server sent what it never received")) }
 }
 
 /// So many connections are opened at once: fewer than fit any listener's queue.
