@@ -1,52 +1,134 @@
 #!/usr/bin/env bash
-# System calls per echoed request when 64 requests are waiting as the server wakes: the server is
-# stopped while the client sends, then goes on. Counts do not move with the weather, so the bounds
-# are checked: status 1 when one is broken.
+# What one echoed request costs the server's process, in figures that do not move with the weather:
+# instructions outside the kernel, allocations, and system calls.
 #
-#   scripts/counts.sh [uring|epoll|tokio|raw-uring|raw-epoll ..]     (default: uring epoll)
+#   scripts/counts.sh [--costs COUNT] [uring|epoll|tokio|raw-uring|raw-epoll ..]      (default: all)
+#
+# 64 connections have one message of 64 bytes each on the way when the server wakes: it is stopped
+# while it waits, and goes on when the client has sent all of them. So a round is the same work each
+# time. The stop itself ends the wait: that is one call of the wait for 64 requests.
+#
+# Instructions are callgrind's. It writes a profile at each close(2) of the server; the client has
+# one connection closed before and one after the rounds that count, so the largest profile is that
+# of these rounds and of nothing before or after. valgrind 3.19 runs io_uring: it passes the calls
+# on, and what the kernel writes needs no permission under callgrind. But it blocks all signals
+# while a program is in io_uring_enter(2), so a server that waits there is ended by SIGKILL alone,
+# and a profile that is written at the end of a program would never be.
+#
+# Allocations are the calls of malloc, calloc, realloc and their aligned kind in the same profile,
+# so the server needs no allocator that counts, and is what a user would run.
+#
+# System calls are strace's, as the difference of a long and a short run.
+#
+# --costs says also which functions, and which source files, have most of the instructions.
+#
+# Bounds are checked: status 1 when one is broken, 2 when the arguments make no sense, 3 when
+# tracing is impossible here.
 set -euo pipefail
+
+# usage TEXT: how this is run, for somebody who ran it otherwise.
+usage() {
+    echo "$1: scripts/counts.sh [--costs COUNT] [uring|epoll|tokio|raw-uring|raw-epoll ..]" >&2
+    exit 2
+}
+
+costs=0
+if [[ ${1-} == --costs ]]; then
+    [[ ${2-} =~ ^[1-9][0-9]*$ ]] || usage "--costs takes a number of lines"
+    costs=$2
+    shift 2
+fi
+(($#)) || set -- uring epoll tokio raw-uring raw-epoll
+for name in "$@"; do
+    [[ $name =~ ^(uring|epoll|tokio|raw-uring|raw-epoll)$ ]] || usage "\`$name\` is no server"
+done
+
 source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
-if ! strace -c -o /dev/null true; then
+if ! strace -c -o "$scratch/probe" true 2>"$scratch/errors"; then
+    cat "$scratch/errors" >&2
     echo "strace is missing, or may not trace here: nothing is counted" >&2
     exit 3
 fi
+if ! valgrind --quiet --tool=none true 2>"$scratch/errors"; then
+    cat "$scratch/errors" >&2
+    echo "valgrind is missing, or cannot run here: nothing is counted" >&2
+    exit 3
+fi
 connections=64
+warm_up_rounds=20
 rounds=500
 status=0
 build_servers
 
-# check NAME REQUESTS: reads the summary of strace, prints the calls per request that are worth a
-# line, and fails when a bound of NAME is broken.
-check() {
-    awk -v name="$1" -v requests="$2" '
-        function bound(call) {
-            if (name == "uring") return call == "io_uring_enter" ? 0.1 : 0.01
-            if (name != "epoll") return 1e9
-            if (call == "epoll_ctl") return 0.01
-            if (call == "recvfrom" || call == "read" || call == "recvmsg") return 1.1
-            return 1e9
-        }
-        $4 ~ /^[0-9]+$/ && $NF != "total" {
-            each = $4 / requests
-            broken = each > bound($NF)
-            bad = bad || broken
-            if (each >= 0.001 || broken)
-                printf "%-10s %-18s %8d calls %9.4f per request%s\n", name, $NF, $4, each,
-                    broken ? "  ABOVE " bound($NF) : ""
-            rows++
-        }
-        END {
-            if (rows == 0) { print "strace counted nothing" > "/dev/stderr"; exit 1 }
-            exit bad
-        }' "$scratch/strace"
+# run_rounds ROUNDS [OPTION..]: prints how many requests the server has answered.
+run_rounds() {
+    local rounds=$1
+    shift
+    timeout 60 "$target/release/echo_load" rounds --addr "$address" --stop-pid "$server" \
+        --connections "$connections" --rounds "$rounds" "$@"
 }
 
-(($#)) || set -- uring epoll
+# profile NAME: sets `profile`, the file with what `requests` requests cost.
+profile() {
+    rm -f "$scratch"/profile*
+    start_server "$1" valgrind --quiet --tool=callgrind --callgrind-out-file="$scratch/profile" \
+        --dump-before=close --compress-strings=no --compress-pos=no
+    requests=$(run_rounds "$rounds" --warm-up-rounds "$warm_up_rounds" --mark)
+    end_server KILL
+    profile=$(awk '
+        /^summary: / {
+            if ($2 > most) { most = $2; largest = FILENAME }
+            nextfile
+        }
+        END { print largest }' "$scratch"/profile.*)
+    if [[ -z $profile ]]; then
+        echo "valgrind wrote no profile of $1: does it close a connection that has ended?" >&2
+        exit 1
+    fi
+}
+
+# spent WHAT: totals, functions or files of the profile.
+spent() {
+    awk -v root="$root" -v requests="$requests" -v what="$1" -f "$root/scripts/profile.awk" \
+        "$profile"
+}
+
+# trace NAME: leaves two summaries of strace, and sets `traced`, the requests between them.
+trace() {
+    local short long
+    start_server "$1" strace -c -f -o "$scratch/strace.short"
+    short=$(run_rounds "$warm_up_rounds")
+    end_server KILL
+    start_server "$1" strace -c -f -o "$scratch/strace.long"
+    long=$(run_rounds "$((warm_up_rounds + rounds))")
+    end_server KILL
+    traced=$((long - short))
+}
+
+# report NAME INSTRUCTIONS ALLOCATIONS: a line of the table. Fails when a bound of NAME is broken.
+report() {
+    awk -v name="$1" -v instructions="$2" -v allocations="$3" -v requests="$traced" \
+        -f "$root/scripts/calls.awk" "$scratch/strace.short" "$scratch/strace.long"
+}
+
+printf '%-10s %12s %11s  %8s %8s %8s %8s %8s %8s\n' "" instructions allocations \
+    enter wait control receive send others
 for name in "$@"; do
-    start_server "$name" strace -c -f -o "$scratch/strace"
-    requests=$("$target/release/echo_load" rounds --addr "$address" \
-        --connections "$connections" --rounds "$rounds" --stop-pid "$server")
-    end_server
-    check "$name" "$requests" || status=1
+    profile "$name"
+    read -r instructions allocations < <(spent totals)
+    trace "$name"
+    report "$name" "$instructions" "$allocations" || status=1
+    if ((costs)); then
+        for what in functions files; do
+            spent "$what" | sort -rn | awk -v count="$costs" 'NR <= count' >"$scratch/$name.$what"
+        done
+    fi
+done
+echo "per request; enter, wait, control: io_uring_enter, epoll_wait, epoll_ctl"
+((costs)) && for name in "$@"; do
+    printf '\n%s: instructions per request, by function and by source file (inlining seen through)\n' "$name"
+    cat "$scratch/$name.functions"
+    echo
+    cat "$scratch/$name.files"
 done
 exit "$status"

@@ -14,18 +14,21 @@ build_servers() {
         -p corering-examples --bin echo -p corering-bench --bin corering-bench --bin echo_load
 }
 
+# end_server [SIGNAL]: ends the server, by SIGTERM if nothing else is said.
 end_server() {
     [[ -n $server ]] || return 0
+    kill -"${1:-TERM}" "$server" 2>/dev/null || true
+    # One that is stopped takes no signal but SIGKILL.
     kill -CONT "$server" 2>/dev/null || true
-    kill -TERM "$server" 2>/dev/null || true
     wait "$job" 2>/dev/null || true
     server=
 }
 
-trap 'end_server; rm -rf "$scratch"' EXIT
+trap 'end_server KILL; rm -rf "$scratch"' EXIT
 
 # start_server NAME [TRACER..]: sets `server`, its process id, and `address`. The tracer, if any,
-# gets the server's own command line as its last arguments, and runs it as its only child.
+# gets the server's own command line as its last arguments, and becomes the server (valgrind) or
+# runs it as its only child (strace).
 start_server() {
     local name=$1 command
     shift
@@ -48,5 +51,6 @@ start_server() {
     if (($#)); then
         server=$(<"/proc/$job/task/$job/children")
         server=${server// /}
+        server=${server:-$job}
     fi
 }

@@ -1,0 +1,194 @@
+//! The parts of `scripts/counts.sh`: what is read from the profiles of callgrind and the summaries
+//! of strace, and the client's marks.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::thread;
+
+/// Runs an awk program of `scripts/` on texts, which are given to it as files.
+fn awk(program: &str, variables: &[&str], texts: &[&str]) -> Output {
+    static NAMES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+    let mut command = Command::new("awk");
+    command.arg("-f").arg(scripts.join(program));
+    for variable in variables {
+        command.args(["-v", variable]);
+    }
+    for text in texts {
+        let name = NAMES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("counts-{name}"));
+        fs::write(&path, text).expect("cargo's directory for tests is there");
+        command.arg(path);
+    }
+    command.output().expect("every Linux has awk")
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<String> =
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// `work` spends 70 instructions of its own, 20 of them inlined from `core`, and calls the allocator
+/// three times; `realloc` itself calls `malloc`, which is the same request for memory.
+const PROFILE: &str = "\
+version: 1
+positions: line
+events: Ir
+summary: 170
+
+fl=/project/src/work.rs
+fn=work
+10 40
+fi=/rustc/1234/library/core/src/option.rs
+7 20
+fe=/project/src/work.rs
+11 10
+cfn=malloc
+calls=2 0
+11 50
+cfi=./malloc/./malloc/malloc.c
+cfn=realloc
+calls=1 0
+12 50
+
+fl=./malloc/./malloc/malloc.c
+fn=malloc
+1 75
+
+fn=realloc
+2 25
+cfn=malloc
+calls=1 0
+2 25
+";
+
+#[test]
+fn a_profile_gives_instructions_and_allocations_per_request() {
+    let totals = awk("profile.awk", &["requests=2", "what=totals"], &[PROFILE]);
+    assert_eq!(lines(&totals), ["85.0 1.5000"]);
+}
+
+#[test]
+fn a_profile_gives_what_each_function_spends_itself() {
+    let functions = awk("profile.awk", &["requests=10", "what=functions"], &[PROFILE]);
+    assert_eq!(lines(&functions), ["      2.5  realloc", "      7.0  work", "      7.5  malloc"]);
+}
+
+#[test]
+fn a_profile_gives_what_inlined_code_spends_to_its_own_file() {
+    let variables = ["requests=10", "what=files", "root=/project"];
+    let files = awk("profile.awk", &variables, &[PROFILE]);
+    let expected = [
+        "      2.0  core/src/option.rs",
+        "      5.0  src/work.rs",
+        "     10.0  ./malloc/./malloc/malloc.c",
+    ];
+    let mut found = lines(&files);
+    found.sort_by_key(|line| line.len());
+    assert_eq!(found.len(), 3);
+    for line in expected {
+        assert!(found.iter().any(|one| one == line), "no `{line}` in {found:?}");
+    }
+}
+
+#[test]
+fn an_empty_profile_is_an_error() {
+    let output = awk("profile.awk", &["requests=10", "what=totals"], &["version: 1\n"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// A summary as strace writes it; some rows have a column of errors.
+fn summary(waits: u64, receives: u64) -> String {
+    format!(
+        "% time     seconds  usecs/call     calls    errors syscall\n\
+         ------ ----------- ----------- --------- --------- ----------------\n \
+         90.00    0.084000           3  {receives:>8}        64 recvfrom\n  \
+         9.00    0.008400           3  {waits:>8}           epoll_wait\n  \
+         1.00    0.000840           3         7           mmap\n\
+         ------ ----------- ----------- --------- --------- ----------------\n\
+         100.00    0.093240           3       999        64 total\n"
+    )
+}
+
+fn calls(name: &str, allocations: &str, long: &str) -> Output {
+    let allocations = format!("allocations={allocations}");
+    let name = format!("name={name}");
+    let variables = [&*name, "instructions=123.4", &allocations, "requests=1000"];
+    awk("calls.awk", &variables, &[&summary(30, 100), long])
+}
+
+#[test]
+fn calls_per_request_are_the_difference_of_two_runs() {
+    let output = calls("epoll", "0", &summary(80, 1100));
+    let found = lines(&output);
+    let columns: Vec<&str> = found[0].split_whitespace().collect();
+    let zero = "0.0000";
+    let expected = ["epoll", "123.4", zero, zero, "0.0500", zero, "1.0000", zero, zero];
+    assert_eq!(columns, expected);
+}
+
+#[test]
+fn a_broken_bound_is_named_and_fails() {
+    let broken = |output: Output, what: &str| {
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(what), "no `{what}` in: {text}");
+    };
+    broken(calls("epoll", "0", &summary(80, 1300)), "epoll: 1.2000 recvfrom per request");
+    broken(calls("epoll", "0.5", &summary(80, 1100)), "epoll: 0.5000 allocations per request");
+    broken(calls("uring", "0", &summary(80, 1100)), "uring: 1.0000 recvfrom per request");
+}
+
+#[test]
+fn nothing_is_asked_of_servers_that_are_not_ours() {
+    assert!(calls("tokio", "3", &summary(80, 9000)).status.success());
+}
+
+#[test]
+fn a_summary_without_calls_is_an_error() {
+    assert_eq!(calls("tokio", "0", "").status.code(), Some(1));
+}
+
+/// Echoes on each connection, and tells of each that has ended how many bytes came.
+fn serve(ended: mpsc::Sender<usize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, ended) = (stream.expect("accepting works"), ended.clone());
+            thread::spawn(move || {
+                let mut buffer = [0; 100];
+                let mut total = 0;
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    total += count;
+                    stream.write_all(&buffer[..count]).expect("the client reads");
+                }
+                let _ = ended.send(total);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn marks_enclose_the_counted_rounds_and_carry_nothing() {
+    let (ended, connections) = mpsc::channel();
+    let target = format!("--addr={}", serve(ended));
+    let output = Command::new(env!("CARGO_BIN_EXE_echo_load"))
+        .args(["rounds", &target, "--connections=2", "--size=10", "--mark"])
+        .args(["--warm-up-rounds=3", "--rounds=5"])
+        .output()
+        .expect("cargo built it for this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The rounds before the first mark are not counted, but done.
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "10\n");
+    let totals: Vec<usize> = connections.iter().take(4).collect();
+    assert_eq!(totals, [0, 0, 80, 80]);
+}

@@ -1,0 +1,56 @@
+# Reads the summaries of strace -c of a short and of a long run, and prints a line with what each of
+# the `requests` between them cost, beside the `instructions` and `allocations` that it is given.
+# Fails when a bound of the server `name` is broken, and says which.
+#
+#   awk -v name=NAME -v instructions=N -v allocations=N -v requests=N -f scripts/calls.awk SHORT LONG
+
+# The class of a call: a column of the table.
+function class(call) {
+    if (call == "io_uring_enter") return "enter"
+    if (call ~ /^epoll_p?wait2?$/) return "wait"
+    if (call == "epoll_ctl") return "control"
+    if (call ~ /^(recvfrom|recvmsg|recvmmsg|read|readv)$/) return "receive"
+    if (call ~ /^(sendto|sendmsg|sendmmsg|write|writev)$/) return "send"
+    return "others"
+}
+
+# How many of it a request may cost.
+function bound(call) {
+    if (name == "uring") return call == "io_uring_enter" ? 0.1 : 0.01
+    if (name != "epoll") return 1e9
+    if (call == "epoll_ctl") return 0.01
+    return class(call) == "receive" ? 1.1 : 1e9
+}
+
+function check(what, count, most) {
+    if (count <= most) return
+    printf "%s: %.4f %s per request, above the bound of %s\n", name, count, what, most > "/dev/stderr"
+    broken = 1
+}
+
+FNR == 1 { run++ }
+$4 ~ /^[0-9]+$/ && $NF != "total" {
+    calls[$NF] += run == 1 ? -$4 : $4
+    rows[run]++
+}
+
+END {
+    if (!rows[1] || !rows[2] || requests <= 0) {
+        print name ": strace counted nothing" > "/dev/stderr"
+        exit 1
+    }
+    for (call in calls) {
+        each = calls[call] / requests
+        # Starting up takes a call more or less by chance.
+        if (each < 0 && each > -0.001) each = 0
+        by_class[class(call)] += each
+        check(call, each, bound(call))
+    }
+    # No heap allocation per receive or send in steady state.
+    if (name == "uring" || name == "epoll") check("allocations", allocations, 0.01)
+    printf "%-10s %12.1f %11.4f ", name, instructions, allocations
+    count = split("enter wait control receive send others", classes, " ")
+    for (place = 1; place <= count; place++) printf " %8.4f", by_class[classes[place]]
+    printf "\n"
+    exit broken
+}
