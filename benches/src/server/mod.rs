@@ -7,6 +7,7 @@
 //! threads and the end (`stage.rs`).
 
 mod counters;
+mod disk;
 mod on_corering;
 mod on_tokio;
 mod options;

@@ -35,6 +35,8 @@ pub enum Workload {
     Idle,
     /// HTTP/1.1: `GET /` is answered by a body of --size bytes from memory
     Http,
+    /// As echo, by a shard that reads the disk, too, --disk-depth blocks at once
+    Mixed,
 }
 
 /// How a ring receives.
@@ -80,6 +82,9 @@ pub struct Arguments {
     /// Lines that the log makes durable at once, at most.
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
     pub group: u32,
+    /// Blocks that mixed reads from the disk at once while messages come.
+    #[arg(long, default_value_t = 32)]
+    pub disk_depth: usize,
     /// Where the served file, or the log, is made and left [default: a file without a name in the
     /// folder for temporary files].
     #[arg(long, value_name = "FOLDER")]
@@ -135,6 +140,10 @@ impl Arguments {
         }
         if self.driver == Server::RawUring && !self.workload.is_echo() {
             return usage(format!("raw-uring does not serve {workload}: choose another --driver"));
+        }
+        let is_raw = matches!(self.driver, Server::RawUring | Server::RawEpoll);
+        if is_raw && self.workload == Workload::Mixed {
+            return usage(format!("{driver} does not serve {workload}: choose another --driver"));
         }
         if matches!(self.address, Address::Unix(_)) && !self.workload.is_echo() {
             return usage(format!(

@@ -71,7 +71,7 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             match shop.workload {
-                Workload::Echo | Workload::Churn | Workload::Idle => {
+                Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
                     shop.work.echoes(count);
                     self.send_back(&buffer[..count], shop)?;
                 }

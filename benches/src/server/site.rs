@@ -46,7 +46,9 @@ const RUN_BYTES: usize = 64 * 1024;
 impl Site {
     pub(super) fn prepare(arguments: &Arguments) -> io::Result<Self> {
         let pages = match arguments.workload {
-            Workload::Echo | Workload::Churn | Workload::Idle => Pages::of(Vec::new()),
+            Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
+                Pages::of(Vec::new())
+            }
             Workload::Http => {
                 let mut page = head(arguments.size);
                 page.extend(body(arguments.size));

@@ -42,6 +42,8 @@ fn flags_that_make_no_sense_are_bad_usage() {
         &["--handicap=20"],
         &["--cpu=1000000"],
         &["--driver=epoll", "--receive=completion"],
+        &["--workload=mixed", "--driver=raw-epoll"],
+        &["--workload=mixed", "--addr=unix:/tmp/no-such-socket"],
         &["--workload=http", "--addr=unix:/tmp/no-such-socket"],
     ] {
         let (status, text) = refused(arguments);

@@ -194,3 +194,33 @@ fn a_handicap_costs_cpu_time_per_request() {
         assert!(spent.as_millis() >= 30, "{driver} spent {spent:?}");
     });
 }
+
+/// The disk rests before the first message and works while they come.
+#[test]
+fn mixed_echoes_while_it_reads_the_disk() {
+    // Where cargo builds there is a disk, which a folder for temporary files need not be.
+    let folder = concat!("--dir=", env!("CARGO_TARGET_TMPDIR"));
+    for driver in servers().into_iter().filter(|driver| !driver.starts_with("raw-")) {
+        let options = ["--workload=mixed", "--size=100", "--disk-depth=4", folder];
+        let idle = Server::start(driver, options);
+        drop(idle.connect());
+        assert_eq!(idle.end().0["disk_reads"], 0, "{driver} read for nobody");
+
+        let server = Server::start(driver, options);
+        let mut stream = server.connect();
+        let is_reading = |id: u32| {
+            let told = std::fs::read_to_string(format!("/proc/{id}/io")).expect("it is alive");
+            let read = told.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+            read.expect("the kernel tells").parse::<u64>().expect("a number") > 0
+        };
+        let mut messages = 0;
+        while messages < 50 || (!is_reading(server.id()) && messages < 100_000) {
+            let message = bytes(100, messages as u8);
+            assert!(echoed(&mut stream, &message) == message, "{driver} sent other bytes back");
+            messages += 1;
+        }
+        let counters = server.end().0;
+        assert_eq!(counters["requests"], messages, "{driver}: {counters:?}");
+        assert!(counters["disk_reads"] > 0, "{driver}: {counters:?}");
+    }
+}

@@ -4,10 +4,12 @@
 
 mod echo;
 mod http;
+mod mixed;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
+use std::rc::Rc;
 
 use corering::net::{TcpListener, UnixListener};
 use corering::{Driver, Metrics, Runtime, signal};
@@ -43,22 +45,33 @@ pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
 async fn shard(stage: &'static Stage, id: usize) -> io::Result<Counters> {
     let stopped = signal::shutdown();
     let shop: &Shop = Box::leak(Box::new(Shop { stage, work: stage.work() }));
+    let disk = match stage.arguments.workload {
+        Workload::Mixed => Some(mixed::Disk::begin(shop)?),
+        _ => None,
+    };
     // All shards are there by now: a kernel that refuses a ring has said so before anybody is told
     // to connect.
     if id == 0 {
         stage.announce()?;
     }
     let listener = stage.listener(id);
-    match select(pin!(accept(listener, shop)), stopped).await {
+    match select(pin!(accept(listener, shop, disk.clone())), stopped).await {
         Either::Left((ended, _)) => ended?,
         Either::Right((stopped, _)) => stopped?,
     }
     let mut counters = shop.work.counters();
     add_metrics(&mut counters, &corering::metrics());
+    if let Some(disk) = disk {
+        counters.set("disk_reads", disk.reads());
+    }
     Ok(counters)
 }
 
-async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
+async fn accept(
+    listener: OwnedFd,
+    shop: &'static Shop,
+    disk: Option<Rc<mixed::Disk>>,
+) -> io::Result<()> {
     if !shop.stage.is_tcp() {
         let listener = UnixListener::from(listener);
         loop {
@@ -68,8 +81,12 @@ async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
     let listener = TcpListener::from(listener);
     loop {
         let stream = listener.accept().await?;
+        if let Some(disk) = &disk {
+            corering::spawn(mixed::connection(stream, shop, disk.clone()));
+            continue;
+        }
         match shop.stage.arguments.workload {
-            Workload::Echo | Workload::Churn | Workload::Idle => {
+            Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
                 corering::spawn(echo::tcp(stream, shop));
             }
             Workload::Http => {

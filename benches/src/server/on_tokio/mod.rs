@@ -8,6 +8,7 @@
 
 mod echo;
 mod http;
+mod mixed;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,17 +34,29 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
     let shop: &Shop = Box::leak(Box::new(Shop { work: part.stage.work(), stage: part.stage }));
     runtime.block_on(async {
         let stop = UnixStream::from_std(part.stop.try_clone()?)?;
+        let disk = match shop.stage.arguments.workload {
+            Workload::Mixed => Some(mixed::Disk::begin(shop)?),
+            _ => None,
+        };
         (part.is_ready)()?;
         let stopped = pin!(stop.ready(Interest::READABLE));
-        match select(pin!(accept(part.listener, shop)), stopped).await {
+        match select(pin!(accept(part.listener, shop, disk.clone())), stopped).await {
             Either::Left((ended, _)) => ended?,
             Either::Right((stopped, _)) => drop(stopped?),
         }
-        Ok(shop.work.counters())
+        let mut counters = shop.work.counters();
+        if let Some(disk) = disk {
+            counters.set("disk_reads", disk.reads());
+        }
+        Ok(counters)
     })
 }
 
-async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
+async fn accept(
+    listener: OwnedFd,
+    shop: &'static Shop,
+    disk: Option<Arc<mixed::Disk>>,
+) -> io::Result<()> {
     if !shop.stage.is_tcp() {
         let listener = std::os::unix::net::UnixListener::from(listener);
         listener.set_nonblocking(true)?;
@@ -57,8 +70,12 @@ async fn accept(listener: OwnedFd, shop: &'static Shop) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let stream = listener.accept().await?.0;
+        if let Some(disk) = &disk {
+            tokio::spawn(mixed::connection(stream, shop, disk.clone()));
+            continue;
+        }
         match shop.stage.arguments.workload {
-            Workload::Echo | Workload::Churn | Workload::Idle => {
+            Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
                 tokio::spawn(echo::connection(stream, shop));
             }
             Workload::Http => {
