@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
 use crate::study::runtime_cell;
-use crate::{file, paired, server};
+use crate::{file, load, paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
 ///
@@ -22,6 +22,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(server::Arguments),
+    Load(load::Arguments),
+    Merge(load::MergeArguments),
     Paired(paired::Arguments),
     File(Box<file::Arguments>),
     #[command(hide = true)]
@@ -32,6 +34,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => server::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Merge(arguments) => load::merge(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
         Command::File(arguments) => file::run(&arguments),
         Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),

@@ -6,13 +6,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connection::{self, Connection, Wait};
 use super::exchange::{Exchange, WINDOW};
 use super::plan::Plan;
-use super::verdict::{Fault, Reason, Trouble, Verdict};
-use super::work::Work;
+use super::trouble::{Trouble, cannot_connect, closed, lost};
+use super::verdict::{Fault, Reason, Verdict};
+use super::work::{Recorded, Work};
 use crate::interrupt::Interrupt;
 use crate::os::{self, Epoll, Event, ThreadUsage};
 use crate::outcome::Failure;
@@ -37,6 +40,11 @@ pub struct Client {
     /// Of the current run.
     pub(super) work: Work,
     turns: u64,
+    /// When the current interval ends, if the plan has intervals.
+    interval_end_ns: u64,
+    run_start_ns: u64,
+    /// Answers of the current run, for whoever wants to watch.
+    answered: Arc<AtomicU64>,
     /// The last run ended with answers outstanding, which the next one must not meet.
     is_spent: bool,
 }
@@ -81,6 +89,9 @@ impl Client {
             full_until_ns: 0,
             work: Work::none(),
             turns: 0,
+            interval_end_ns: u64::MAX,
+            run_start_ns: 0,
+            answered: Arc::default(),
             is_spent: false,
         };
         client.connect_more(plan.connections)?;
@@ -155,6 +166,11 @@ impl Client {
         self.exchange.verified()
     }
 
+    /// Answers of the run that is under way, for another thread to look at.
+    pub fn answered(&self) -> Arc<AtomicU64> {
+        self.answered.clone()
+    }
+
     /// Sends one request on each connection from the one with index `first`.
     ///
     /// # Errors
@@ -189,9 +205,21 @@ impl Client {
         self.check_unspent()?;
         let before = ThreadUsage::now()?;
         let start = self.now();
+        self.run_start_ns = start;
+        self.interval_end_ns = match nanoseconds(self.plan.interval) {
+            0 => u64::MAX,
+            interval_ns => start + interval_ns,
+        };
         let end = drive(self, start);
         let elapsed = Duration::from_nanos(self.now() - start);
         let after = ThreadUsage::now()?;
+        if self.interval_end_ns != u64::MAX {
+            self.end_interval(u64::MAX);
+            for recorded in self.work.intervals.values() {
+                let latency = recorded.latency();
+                self.work.latency.add(latency).expect("all histograms have the same bounds");
+            }
+        }
         let mut work = std::mem::replace(&mut self.work, Work::none());
         work.elapsed = elapsed;
         work.client_cpu = after.cpu.saturating_sub(before.cpu);
@@ -286,6 +314,7 @@ impl Client {
             self.receive(index, is_over, next)?;
         }
         self.turns += 1;
+        self.answered.store(self.work.requests, Ordering::Relaxed);
         if events.is_empty() && !timeout.is_zero() || self.turns.is_multiple_of(1024) {
             self.check_patience()?;
         }
@@ -326,6 +355,9 @@ impl Client {
     /// Counts the oldest requests of a connection as answered, and goes on.
     fn finish(&mut self, index: usize, answers: usize, next: Next) -> Result<(), Trouble> {
         let now = self.now();
+        if now >= self.interval_end_ns {
+            self.end_interval(now);
+        }
         let connection = &mut self.connections[index];
         for _ in 0..answers {
             let start = connection.starts.pop_front().expect("an answer belongs to a request");
@@ -349,6 +381,19 @@ impl Client {
                 Ok(())
             }
             Next::AgainUntil(_) | Next::Nothing => Ok(()),
+        }
+    }
+
+    /// Puts the latencies since the last call aside, as those of the interval that they are of.
+    fn end_interval(&mut self, now_ns: u64) {
+        let interval_ns = nanoseconds(self.plan.interval);
+        let interval = (self.interval_end_ns - self.run_start_ns) / interval_ns - 1;
+        if !self.work.latency.is_empty() {
+            self.work.intervals.insert(interval, Recorded::of(&self.work.latency));
+            self.work.latency.reset();
+        }
+        while self.interval_end_ns <= now_ns && now_ns != u64::MAX {
+            self.interval_end_ns += interval_ns;
         }
     }
 
@@ -388,56 +433,4 @@ fn would_block(error: &io::Error) -> bool {
 
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
-}
-
-fn closed(index: usize, connection: &Connection) -> Trouble {
-    match connection.progress.arrived {
-        0 => Trouble::server(Reason::Closed, index, "was closed by the server"),
-        arrived => {
-            let what = format!("was closed by the server after {arrived} bytes of an answer");
-            Trouble::server(Reason::ShortAnswer, index, what)
-        }
-    }
-}
-
-/// What became of a connection that was there, or was opened within a run.
-fn lost(plan: &Plan, index: usize, error: &io::Error) -> Trouble {
-    match explained(plan, error) {
-        Some(failure) => Trouble::Own(failure),
-        None => Trouble::socket(index, error),
-    }
-}
-
-fn cannot_connect(plan: &Plan, index: usize, error: &io::Error) -> Failure {
-    explained(plan, error).unwrap_or_else(|| {
-        let hint = match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                ": connection refused: is the server running, and is this its address?"
-            }
-            _ => "",
-        };
-        let address = &plan.address;
-        Failure::Environment(format!("connection {index} to {address}: {error}{hint}"))
-    })
-}
-
-/// Errors that are this machine's and not the server's, with what to do.
-fn explained(plan: &Plan, error: &io::Error) -> Option<Failure> {
-    let text = match error.raw_os_error()? {
-        libc::EMFILE | libc::ENFILE => format!(
-            "{} connections need more descriptors than this process may have (RLIMIT_NOFILE): \
-             raise `ulimit -n`, or share the connections between machines and `merge` the runs",
-            plan.connections
-        ),
-        libc::EADDRNOTAVAIL => format!(
-            "no port is left towards {}: spread the connections over source addresses, or widen \
-             net.ipv4.ip_local_port_range",
-            plan.address
-        ),
-        libc::ENOBUFS | libc::ENOMEM => {
-            format!("no memory is left for {} connections: ask for fewer", plan.connections)
-        }
-        _ => return None,
-    };
-    Some(Failure::Environment(format!("{error}: {text}")))
 }

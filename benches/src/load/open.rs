@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::client::{Client, End, Next, PULSE, nanoseconds};
 use super::schedule::{Pace, Schedule};
-use super::verdict::{Fault, Reason, Trouble};
+use super::trouble::Trouble;
+use super::verdict::{Fault, Reason};
 use super::work::{LATE, Work};
 use crate::interrupt::Interrupt;
 use crate::os;

@@ -36,6 +36,8 @@ pub struct Plan {
     /// Clients that share a constant rate begin at different points, from 0 to 1, of the gap
     /// between two requests.
     pub phase: f64,
+    /// Histograms are kept for each stretch of this length, too. Zero keeps none.
+    pub interval: Duration,
     /// The body of the first answer, which clones of a plan share.
     pub first_body: Arc<OnceLock<Vec<u8>>>,
 }
@@ -54,6 +56,17 @@ pub enum Protocol {
     Line,
 }
 
+impl Protocol {
+    /// As in a target.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Protocol::Echo => "echo",
+            Protocol::Http { .. } => "http",
+            Protocol::Line => "line",
+        }
+    }
+}
+
 impl Plan {
     /// One connection with one echo of 64 bytes in flight.
     pub fn new(address: Address, protocol: Protocol) -> Self {
@@ -70,6 +83,7 @@ impl Plan {
             line: None,
             host: None,
             phase: 0.0,
+            interval: Duration::ZERO,
             first_body: Arc::default(),
         }
     }

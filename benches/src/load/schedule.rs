@@ -19,6 +19,14 @@ impl Pace {
         }
     }
 
+    /// As on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pace::Constant(_) => "constant",
+            Pace::Poisson(_) => "poisson",
+        }
+    }
+
     /// The same kind of arrivals at another rate.
     #[must_use]
     pub fn at(self, rate_per_second: f64) -> Self {

@@ -1,7 +1,6 @@
 //! Whether a run may be believed, and why not.
 
 use std::fmt;
-use std::io;
 
 use crate::outcome::Failure;
 
@@ -14,6 +13,24 @@ pub enum Verdict {
     Partial,
     /// Its numbers are not those of the server under the load that was asked for.
     Invalid(Fault),
+}
+
+impl Verdict {
+    /// True if it makes no sense to go on with other clients.
+    pub(super) fn is_fault_of_server(&self) -> bool {
+        self.rank() == 3
+    }
+
+    /// The higher of two stands for both: what the server did wrong above what the client did, and
+    /// both above an interruption, which one thread's trouble is for the others.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Verdict::Valid => 0,
+            Verdict::Partial => 1,
+            Verdict::Invalid(Fault { reason: Reason::ClientSaturated, .. }) => 2,
+            Verdict::Invalid(_) => 3,
+        }
+    }
 }
 
 /// What went wrong, in a word and in a sentence.
@@ -44,6 +61,10 @@ pub enum Reason {
     Refused,
     /// The server did not take requests as fast as they were due.
     RateNotReached,
+    /// Not even the lowest rate that was tried kept the bound asked for.
+    NoRate,
+    /// The host gave the machine's CPUs to others.
+    TimeStolen,
     /// The client had no time left: it measured itself.
     ClientSaturated,
 }
@@ -60,6 +81,8 @@ impl Reason {
             Reason::ErrorStatus => "error status",
             Reason::Refused => "connection refused",
             Reason::RateNotReached => "rate not reached",
+            Reason::NoRate => "no rate keeps the bound",
+            Reason::TimeStolen => "time stolen",
             Reason::ClientSaturated => "client saturated",
         }
     }
@@ -71,48 +94,6 @@ impl fmt::Display for Verdict {
             Verdict::Valid => f.write_str("valid"),
             Verdict::Partial => f.write_str("partial: interrupted"),
             Verdict::Invalid(fault) => write!(f, "invalid: {}", fault.reason.name()),
-        }
-    }
-}
-
-/// What ends a run early: the server, or this very machine.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The run has a verdict, and what was measured until then.
-    Server(Fault),
-    /// There is nothing to report.
-    Own(Failure),
-}
-
-impl Trouble {
-    /// What the server did wrong on the connection with this index.
-    pub(super) fn server(reason: Reason, index: usize, what: impl fmt::Display) -> Self {
-        Trouble::Server(Fault { reason, detail: format!("connection {index} {what}") })
-    }
-
-    /// An error of the socket with this index.
-    pub(super) fn socket(index: usize, error: &io::Error) -> Self {
-        let reason = match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::Reset,
-            io::ErrorKind::ConnectionRefused => Reason::Refused,
-            io::ErrorKind::TimedOut => Reason::StoppedAnswering,
-            _ => return Trouble::Own(Failure::environment(format!("connection {index}"), error)),
-        };
-        Trouble::server(reason, index, format_args!("failed: {error}"))
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Trouble::Own(failure)
-    }
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Server(fault) => Failure::from(fault),
-            Trouble::Own(failure) => failure,
         }
     }
 }

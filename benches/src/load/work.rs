@@ -1,11 +1,13 @@
 //! What a run gives back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::verdict::{Fault, Reason, Verdict};
 use crate::outcome::Failure;
+use crate::study::schema::Quantiles;
 
 /// What was done in a stretch of time.
 #[derive(Clone, Debug)]
@@ -16,11 +18,15 @@ pub struct Work {
     pub elapsed: Duration,
     /// In nanoseconds, from the intended start of a request to the last byte of its answer.
     pub latency: Histogram<u64>,
-    /// CPU time of the client's thread.
+    /// The same for each interval of the plan, counted from 0, in which answers came. Sparse.
+    pub intervals: BTreeMap<u64, Recorded>,
+    /// CPU time of the client's thread; of all threads, where several have worked.
     pub client_cpu: Duration,
     /// How long the client's thread could have run and had no CPU. Zero where the kernel does not
     /// say.
     pub client_wait: Duration,
+    /// How many threads have worked at the same time.
+    pub threads: u32,
     /// Requests of an open loop that started more than a millisecond late although a connection
     /// was free: the client's fault.
     pub late_starts: u64,
@@ -39,6 +45,8 @@ impl Work {
             requests: 0,
             elapsed: Duration::ZERO,
             latency: histogram(),
+            intervals: BTreeMap::new(),
+            threads: 1,
             client_cpu: Duration::ZERO,
             client_wait: Duration::ZERO,
             late_starts: 0,
@@ -48,12 +56,50 @@ impl Work {
         }
     }
 
-    /// The share of the time in which the client had something to do.
+    /// Requests per second.
+    pub fn requests_per_second(&self) -> f64 {
+        if self.elapsed.is_zero() { 0.0 } else { self.requests as f64 / self.elapsed.as_secs_f64() }
+    }
+
+    /// The share of the time in which a client's thread had something to do, on average.
     pub fn client_busy_share(&self) -> f64 {
-        if self.elapsed.is_zero() {
-            return 0.0;
+        self.share(self.client_cpu + self.client_wait)
+    }
+
+    /// Of the threads' time, from 0 to 1.
+    pub(super) fn share(&self, time: Duration) -> f64 {
+        let all = self.elapsed.as_secs_f64() * f64::from(self.threads);
+        if all > 0.0 { time.as_secs_f64() / all } else { 0.0 }
+    }
+
+    /// Adds what another client did at the same time. The worse verdict stands.
+    pub(super) fn join(&mut self, other: Work) {
+        self.requests += other.requests;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.latency.add(&other.latency).expect("all histograms have the same bounds");
+        for (interval, recorded) in other.intervals {
+            self.intervals.entry(interval).or_default().join(&recorded);
         }
-        (self.client_cpu + self.client_wait).as_secs_f64() / self.elapsed.as_secs_f64()
+        self.client_cpu += other.client_cpu;
+        self.client_wait += other.client_wait;
+        self.threads += other.threads;
+        self.late_starts += other.late_starts;
+        self.lateness_max = self.lateness_max.max(other.lateness_max);
+        self.connects += other.connects;
+        if other.verdict.rank() > self.verdict.rank() {
+            self.verdict = other.verdict;
+        }
+    }
+
+    /// True if the rate says at least roughly what the server can do.
+    pub(super) fn is_rate_of_server(&self) -> bool {
+        match &self.verdict {
+            Verdict::Valid => true,
+            Verdict::Partial => false,
+            Verdict::Invalid(fault) => {
+                matches!(fault.reason, Reason::ClientSaturated | Reason::TimeStolen)
+            }
+        }
     }
 
     /// The work if it is valid, and why not otherwise.
@@ -80,20 +126,49 @@ impl Work {
                 ),
             });
         } else if self.client_busy_share() >= BUSY_SHARE_MAX {
-            let share = |time: Duration| {
-                100.0 * time.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-            };
             self.verdict = Verdict::Invalid(Fault {
                 reason: Reason::ClientSaturated,
                 detail: format!(
                     "the client ran for {:.0}% of the time and waited for a CPU for {:.0}%; give \
                      it a CPU of its own or more threads, or share the load between machines",
-                    share(self.client_cpu),
-                    share(self.client_wait),
+                    100.0 * self.share(self.client_cpu),
+                    100.0 * self.share(self.client_wait),
                 ),
             });
         }
     }
+}
+
+/// The latencies of one interval: as many of each as were recorded, in a histogram's steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded(BTreeMap<u64, u64>);
+
+impl Recorded {
+    pub(super) fn of(latency: &Histogram<u64>) -> Self {
+        let steps = latency.iter_recorded();
+        Recorded(steps.map(|step| (step.value_iterated_to(), step.count_at_value())).collect())
+    }
+
+    /// As a histogram.
+    pub fn latency(&self) -> Histogram<u64> {
+        let mut latency = histogram();
+        for (value, count) in &self.0 {
+            latency.record_n(*value, *count).expect("it was within the bounds before");
+        }
+        latency
+    }
+
+    fn join(&mut self, other: &Recorded) {
+        for (value, count) in &other.0 {
+            *self.0.entry(*value).or_default() += count;
+        }
+    }
+}
+
+/// The quantiles that reports name. Nothing recorded has none but zeros.
+pub fn quantiles(latency: &Histogram<u64>) -> Quantiles {
+    let at = |quantile| latency.value_at_quantile(quantile);
+    Quantiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: latency.max() }
 }
 
 /// A start is late after this: more than the system's timers are off by.
