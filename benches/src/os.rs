@@ -200,7 +200,39 @@ pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Sends as much of `bytes` as the socket takes at once.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    send_with(fd, bytes, 0)
+}
+
+/// As [`send`], when more follows at once that is to leave in the same segment.
+pub fn send_more(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_with(fd, bytes, libc::MSG_MORE)
+}
+
+/// Sends bytes of a file, as many as the socket takes at once, but not more than `length`.
+pub fn send_file(
+    fd: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    length: usize,
+) -> io::Result<usize> {
+    let mut offset = offset.cast_signed();
+    let (fd, file) = (fd.as_raw_fd(), file.as_raw_fd());
+    // SAFETY: the pointer is to an offset of this function.
+    let sent = unsafe { libc::sendfile(fd, file, &raw mut offset, length) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Whether a file lives in memory, where making it durable costs nothing.
+pub fn is_in_memory(file: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: all fields of a `statfs` are numbers, for which all zeros is a value.
+    let mut system: libc::statfs = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the pointer is to a `statfs` of this function.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut system) })?;
+    Ok(matches!(system.f_type, libc::TMPFS_MAGIC | 0x8584_58f6))
+}
+
+fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
+    let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the pointer and the length describe `bytes`, which is borrowed for the call.
     let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())

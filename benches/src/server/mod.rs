@@ -6,8 +6,10 @@
 //! What all share: the requests (`requests.rs`), the answers, made once (`site.rs`), the listeners,
 //! threads and the end (`stage.rs`).
 
+mod committer;
 mod counters;
 mod disk;
+mod journal;
 mod on_corering;
 mod on_tokio;
 mod options;
@@ -46,6 +48,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // Whoever started this server may have gone; then nobody wants to know.
     let _ = writeln!(io::stdout(), "{}", counters.line());
     Ok(Outcome::Valid)
+}
+
+/// A server that cannot make its log durable ends: it must not answer, nor keep others waiting.
+fn fail(error: &io::Error) -> ! {
+    eprintln!("corering-bench: the log: {error}; give --dir a folder with room");
+    std::process::exit(3)
 }
 
 /// The CPUs that can be asked for.

@@ -35,6 +35,10 @@ pub enum Workload {
     Idle,
     /// HTTP/1.1: `GET /` is answered by a body of --size bytes from memory
     Http,
+    /// As http, with a body that is sent from a file
+    File,
+    /// Each line is appended to a file and, once durable, answered by `ok`
+    Log,
     /// As echo, by a shard that reads the disk, too, --disk-depth blocks at once
     Mixed,
 }
@@ -137,9 +141,6 @@ impl Arguments {
             return usage(format!(
                 "--receive is for uring and raw-uring: {driver} knows one way; leave it out"
             ));
-        }
-        if self.driver == Server::RawUring && !self.workload.is_echo() {
-            return usage(format!("raw-uring does not serve {workload}: choose another --driver"));
         }
         let is_raw = matches!(self.driver, Server::RawUring | Server::RawEpoll);
         if is_raw && self.workload == Workload::Mixed {

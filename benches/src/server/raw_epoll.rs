@@ -8,13 +8,18 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::committer::Committer;
 use super::counters::Counters;
-use super::ready::{BUFFER_BYTES, Connection, Shop};
+use super::journal::Group;
+use super::options::Workload;
+use super::ready::{BUFFER_BYTES, Connection, Shop, Waiter};
+use super::site::make_log;
 use super::stage::Part;
 use crate::os::{self, Epoll};
 
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
+const DURABLE: u64 = u64::MAX - 2;
 
 pub(super) fn serve(part: Part) -> io::Result<Counters> {
     let listener = std::net::TcpListener::from(part.listener);
@@ -24,10 +29,17 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
         listener: listener.into(),
         connections: Vec::new(),
         free: Vec::new(),
-        shop: part.stage.shop(),
+        shop: part.stage.shop()?,
     };
     server.epoll.add(server.listener.as_fd(), LISTENER)?;
     server.epoll.add(part.stop.as_fd(), STOP)?;
+    let arguments = &part.stage.arguments;
+    let mut committer = None;
+    if arguments.workload == Workload::Log {
+        let new = Committer::start(make_log(arguments, part.shard)?)?;
+        server.epoll.add(new.as_fd(), DURABLE)?;
+        committer = Some(new);
+    }
     (part.is_ready)()?;
 
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -41,8 +53,19 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
                 // Its other direction can be written to at any time.
                 STOP if event.events & libc::EPOLLIN.cast_unsigned() == 0 => {}
                 STOP => return Ok(server.shop.work.with_system_calls()),
+                DURABLE => {
+                    if let Some(group) = committer.as_ref().and_then(Committer::durable) {
+                        server.answer(&group, &mut buffer);
+                    }
+                }
                 index => server.ready(index as usize, event.events, &mut buffer),
             }
+        }
+        // All lines of this pass go into one group.
+        if let Some(committer) = &committer
+            && let Some(group) = server.shop.journal.borrow_mut().begin()
+        {
+            committer.commit(group);
         }
     }
 }
@@ -68,7 +91,7 @@ impl Server {
                     }
                     self.shop.work.system_calls(1);
                     self.epoll.add(stream.as_fd(), index as u64)?;
-                    self.connections[index] = Some(Connection::new(stream));
+                    self.connections[index] = Some(Connection::new(index, stream));
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
@@ -84,9 +107,22 @@ impl Server {
         let place = &mut self.connections[index];
         let is_open =
             place.as_mut().is_some_and(|connection| connection.ready(events, buffer, &self.shop));
-        if !is_open && place.take().is_some() {
+        // What waits for the log is not told that its connection has gone: it stays until then.
+        let is_waiting = place.as_ref().is_some_and(|connection| connection.lines_waiting > 0);
+        if !is_open && !is_waiting && place.take().is_some() {
             self.shop.work.system_calls(1);
             self.free.push(index);
+        }
+    }
+
+    /// Answers the lines of a group that is durable, and receives what came meanwhile.
+    fn answer(&mut self, group: &Group, buffer: &mut [u8]) {
+        let served: Vec<_> = self.shop.journal.borrow_mut().end(group).collect();
+        for Waiter { connection, lines } in served {
+            let place = self.connections[connection].as_mut();
+            place.expect("it stays while lines of it wait").durable(lines);
+            // The events that came meanwhile were passed over.
+            self.ready(connection, 0, buffer);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What all servers stand on: listeners, one per shard; the threads; and the end, at a signal.
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,6 +13,7 @@ use signal_hook::low_level::pipe;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::counters::{Counters, Work};
+use super::journal::Journal;
 use super::options::Arguments;
 use super::ready::Shop;
 use super::site::Site;
@@ -88,8 +91,14 @@ impl Stage {
     }
 
     /// What every connection of a hand-written loop uses.
-    pub(super) fn shop(&self) -> Shop {
-        Shop { workload: self.arguments.workload, pages: self.site.pages, work: self.work() }
+    pub(super) fn shop(&self) -> io::Result<Shop> {
+        Ok(Shop {
+            workload: self.arguments.workload,
+            pages: self.site.pages,
+            file: self.site.file.as_ref().map(File::try_clone).transpose()?,
+            journal: RefCell::new(Journal::new(self.arguments.group)),
+            work: self.work(),
+        })
     }
 
     /// What a shard notes its work in.
@@ -160,6 +169,7 @@ impl AsFd for Stop {
 /// One shard of a server that is no corering.
 pub(super) struct Part {
     pub(super) stage: Arc<Stage>,
+    pub(super) shard: usize,
     pub(super) listener: OwnedFd,
     pub(super) stop: Arc<Stop>,
     /// Called when everything that the environment could refuse is there.
@@ -177,6 +187,7 @@ pub(super) fn run(stage: Stage, serve: fn(Part) -> io::Result<Counters>) -> io::
     let stop = Arc::new(Stop::install()?);
     let part = |shard, is_ready| Part {
         stage: stage.clone(),
+        shard,
         listener: stage.listener(shard),
         stop: stop.clone(),
         is_ready,

@@ -11,9 +11,6 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";
 /// Runs `check` on each server, in each of its ways of receiving.
 fn on_each(workload: &str, options: &[&str], check: impl Fn(&str, Server)) {
     for driver in servers() {
-        if driver == "raw-uring" && workload == "--workload=http" {
-            continue;
-        }
         for receive in receives(driver) {
             let options = options.iter().copied().chain(receive).chain([workload]);
             check(driver, Server::start(driver, options));
@@ -98,6 +95,7 @@ fn a_peer_that_ends_its_side_gets_the_rest_and_then_the_end() {
 /// Asks for pages one by one, pipelined and in pieces.
 fn check_pages(workload: &str, size: usize) {
     let options = format!("--size={size}");
+    let expected = body(size);
     on_each(workload, &[&options], |driver, server| {
         let stream = server.connect();
         let mut requests = stream.try_clone().expect("descriptors are left");
@@ -106,7 +104,7 @@ fn check_pages(workload: &str, size: usize) {
             for _ in 0..count {
                 let (head, got) = answer(&mut answers);
                 assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{driver}: {head}");
-                assert!(got == body(size), "{driver}: another body");
+                assert!(got == expected, "{driver}: another body");
             }
         };
         requests.write_all(GET).expect("the server reads");
@@ -128,7 +126,51 @@ fn http_answers_one_by_one_pipelined_and_in_pieces() {
 
 #[test]
 fn http_answers_with_bodies_larger_than_a_socket_takes() {
-    check_pages("--workload=http", 3_000_000);
+    check_pages("--workload=http", 700_000);
+}
+
+#[test]
+fn file_answers_one_by_one_pipelined_and_in_pieces() {
+    check_pages("--workload=file", 1000);
+}
+
+#[test]
+fn file_answers_with_bodies_larger_than_a_socket_takes() {
+    check_pages("--workload=file", 700_001);
+}
+
+#[test]
+fn a_log_answers_each_line_once_it_is_in_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = format!("--dir={}", folder.path().display());
+    on_each("--workload=log", &["--group=3", &dir], |driver, server| {
+        let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        let mut expected = std::collections::BTreeMap::new();
+        for round in 0..5 {
+            // One whole line, then ten of which the last one comes in two parts.
+            for (number, stream) in streams.iter_mut().enumerate() {
+                let text: String =
+                    (0..11).map(|line| format!("{number} {round} {line}\n")).collect();
+                let (first, second) = text.split_at(text.len() - 4);
+                stream.write_all(first.as_bytes()).expect("the server reads");
+                stream.write_all(second.as_bytes()).expect("the server reads");
+                text.lines().for_each(|line| {
+                    expected.insert(line.to_owned(), 1);
+                });
+            }
+            for stream in &mut streams {
+                let mut answers = [0; 3 * 11];
+                stream.read_exact(&mut answers).expect("an answer for each line");
+                assert_eq!(&answers[..], "ok\n".repeat(11).as_bytes(), "{driver}");
+            }
+            // Read by another than the server, after its answers.
+            let log = std::fs::read_to_string(folder.path().join("log-0")).expect("a log");
+            let mut found = std::collections::BTreeMap::new();
+            log.lines().for_each(|line| *found.entry(line.to_owned()).or_insert(0) += 1);
+            assert_eq!(found, expected, "{driver}");
+        }
+        check_counters(driver, server, 4 * 5 * 11);
+    });
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! `GET /` over HTTP/1.1, answered from memory.
+//! `GET /` over HTTP/1.1, answered from memory or from a file.
+
+use std::io;
 
 use corering::net::TcpStream;
 
 use super::Shop;
 use crate::server::requests::Requests;
-use crate::server::site::Owed;
+use crate::server::site::{Next, Owed};
 
 pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop) {
-    let pages = shop.stage.site.pages;
     let (mut requests, mut owed) = (Requests::default(), Owed::default());
     while let Ok(received) = stream.recv().await {
         if received.is_empty() {
@@ -16,14 +17,31 @@ pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop) {
         shop.work.requests(requests.receive(&received, &mut owed));
         // Its memory can serve another connection while this one sends.
         drop(received);
-        while let Some(bytes) = pages.next(&owed) {
-            if stream.write_all(bytes).await.is_err() {
-                return;
-            }
-            pages.sent(&mut owed, bytes.len());
-        }
-        if owed.is_last() {
+        if pay(&mut stream, &mut owed, shop).await.is_err() || owed.is_last() {
             break;
         }
     }
+}
+
+/// Sends what is owed.
+pub(super) async fn pay(
+    stream: &mut TcpStream,
+    owed: &mut Owed,
+    shop: &'static Shop,
+) -> io::Result<()> {
+    let pages = shop.stage.site.pages;
+    while let Some(next) = pages.next(owed) {
+        let sent = match next {
+            Next::Bytes(bytes) | Next::Head(bytes) => stream.write_all(bytes).await?.len(),
+            Next::File { offset, length } => {
+                let file = shop.file.as_ref().expect("pages of a file have one");
+                match stream.send_file(file, offset, length as u64).await? as usize {
+                    sent if sent == length => sent,
+                    _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+        };
+        pages.sent(owed, sent);
+    }
+    Ok(())
 }

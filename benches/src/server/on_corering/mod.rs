@@ -4,25 +4,45 @@
 
 mod echo;
 mod http;
+mod log;
 mod mixed;
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 
+use corering::fs::File;
 use corering::net::{TcpListener, UnixListener};
 use corering::{Driver, Metrics, Runtime, signal};
 use futures_util::future::{Either, select};
 
 use super::counters::{Counters, Work};
+use super::journal::Journal;
 use super::options::{Receive, Workload};
+use super::site::make_log;
 use super::stage::Stage;
 
 /// What every connection of a shard uses.
 struct Shop {
     stage: &'static Stage,
     work: Work,
+    file: Option<File>,
+    log: Option<log::Log>,
+}
+
+impl Shop {
+    fn open(stage: &'static Stage, shard: usize) -> io::Result<Self> {
+        let file = stage.site.file.as_ref().map(|file| file.try_clone().map(File::from));
+        let mut shop = Shop { stage, work: stage.work(), file: file.transpose()?, log: None };
+        if stage.arguments.workload == Workload::Log {
+            let journal = RefCell::new(Journal::new(stage.arguments.group));
+            let file = File::from(make_log(&stage.arguments, shard)?);
+            shop.log = Some(log::Log { file, journal });
+        }
+        Ok(shop)
+    }
 }
 
 pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
@@ -44,7 +64,7 @@ pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
 /// Serves until the process is asked to end.
 async fn shard(stage: &'static Stage, id: usize) -> io::Result<Counters> {
     let stopped = signal::shutdown();
-    let shop: &Shop = Box::leak(Box::new(Shop { stage, work: stage.work() }));
+    let shop: &Shop = Box::leak(Box::new(Shop::open(stage, id)?));
     let disk = match stage.arguments.workload {
         Workload::Mixed => Some(mixed::Disk::begin(shop)?),
         _ => None,
@@ -89,8 +109,11 @@ async fn accept(
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
                 corering::spawn(echo::tcp(stream, shop));
             }
-            Workload::Http => {
+            Workload::Http | Workload::File => {
                 corering::spawn(http::connection(stream, shop));
+            }
+            Workload::Log => {
+                corering::spawn(log::connection(stream, shop));
             }
         }
     }

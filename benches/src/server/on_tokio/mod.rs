@@ -8,30 +8,46 @@
 
 mod echo;
 mod http;
+mod log;
 mod mixed;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::{Either, select};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::counters::{Counters, Work};
+use super::journal::Journal;
 use super::options::Workload;
+use super::site::make_log;
 use super::stage::{Part, Stage};
 
 /// What every connection of a shard uses.
 struct Shop {
     stage: Arc<Stage>,
     work: Work,
+    log: Option<log::Log>,
+}
+
+impl Shop {
+    fn open(stage: Arc<Stage>, shard: usize) -> io::Result<Self> {
+        let mut shop = Shop { work: stage.work(), log: None, stage };
+        if shop.stage.arguments.workload == Workload::Log {
+            let journal = Mutex::new(Journal::new(shop.stage.arguments.group));
+            let file = make_log(&shop.stage.arguments, shard)?;
+            shop.log = Some(log::Log { file, journal });
+        }
+        Ok(shop)
+    }
 }
 
 pub(super) fn serve(part: Part) -> io::Result<Counters> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let shop: &Shop = Box::leak(Box::new(Shop { work: part.stage.work(), stage: part.stage }));
+    let shop: &Shop = Box::leak(Box::new(Shop::open(part.stage, part.shard)?));
     runtime.block_on(async {
         let stop = UnixStream::from_std(part.stop.try_clone()?)?;
         let disk = match shop.stage.arguments.workload {
@@ -78,8 +94,11 @@ async fn accept(
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
                 tokio::spawn(echo::connection(stream, shop));
             }
-            Workload::Http => {
+            Workload::Http | Workload::File => {
                 tokio::spawn(http::connection(stream, shop));
+            }
+            Workload::Log => {
+                tokio::spawn(log::connection(stream, shop));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::alloc::{self, Layout};
 use std::io;
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::IoUring;
@@ -21,6 +22,8 @@ pub(super) struct Buffers {
     size: usize,
     mask: u16,
     tail: u16,
+    /// Buffers that the kernel has filled and not got back.
+    out: u16,
 }
 
 impl Buffers {
@@ -33,6 +36,7 @@ impl Buffers {
             size,
             mask: count - 1,
             tail: 0,
+            out: count,
         };
         // SAFETY: the entries are whole pages of their own, and are never freed.
         unsafe {
@@ -51,6 +55,7 @@ impl Buffers {
 
     /// Gives a buffer back to the kernel.
     pub(super) fn give(&mut self, index: u16) {
+        self.out -= 1;
         let start = self.start(index) as u64;
         // SAFETY: the masked index is within the entries, and the kernel reads an entry only
         // after the tail has passed it.
@@ -68,8 +73,31 @@ impl Buffers {
         tail.store(self.tail, Ordering::Release);
     }
 
+    /// A completion has named a buffer.
+    pub(super) fn taken(&mut self) {
+        self.out += 1;
+    }
+
+    /// Whether a buffer is yet to come back.
+    pub(super) fn are_out(&self) -> bool {
+        self.out > 0
+    }
+
+    /// Bytes of one buffer.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The first bytes of a buffer that the kernel has filled.
+    pub(super) fn bytes(&self, index: u16, count: usize) -> &[u8] {
+        assert!(count <= self.size, "the kernel fills no more than a buffer");
+        // SAFETY: so many bytes belong to the buffer, which was filled, at first with zeros, and
+        // is not the kernel's until it is given back.
+        unsafe { slice::from_raw_parts(self.start(index), count) }
+    }
+
     /// Where a buffer begins.
-    pub(super) fn start(&self, index: u16) -> *const u8 {
+    fn start(&self, index: u16) -> *const u8 {
         assert!(index <= self.mask, "the kernel names only buffers that it was given");
         // SAFETY: the index is below the count, so the result is within the memory.
         unsafe { self.memory.add(usize::from(index) * self.size).as_ptr() }

@@ -1,21 +1,40 @@
-//! The limit of completion: a loop on one ring without a runtime.
+//! The limit of completions: a hand-written ring loop without a runtime.
 //!
-//! Tuned: multishot accept and receive, so that a request costs one entry, that of its send; the
-//! kernel picks the buffer, which is sent as it is and goes back when the send is done; deferred
-//! task work, and one `enter` that submits all sends of a pass and waits for the next one; a
-//! registered ring descriptor; buffers that a whole message fits in.
+//! Tuned, and checked against the wiki of liburing ("io_uring and networking in 2023") and
+//! io_uring_setup(2): multishot accept and receive into a ring of provided buffers; an echo is sent
+//! from the buffer that it came in, which goes back when the send is done; deferred task work, and
+//! one `enter` that submits all sends of a pass and waits for the next one; a registered ring
+//! descriptor; sends with `MSG_WAITALL`, so that a long one completes once; closing by the ring;
+//! buffers that a whole message fits in. A file is read and sent by two linked entries, its head
+//! in the same buffer: a splice would go to a worker thread of the kernel each time. A group of the
+//! log is a write linked to its fdatasync.
+//!
+//! By notification (`--receive`), a multishot poll tells of bytes and plain calls do the rest, as
+//! in the epoll loop (`ready.rs`). Adaptive is what `corering` does: a connection changes over at
+//! 8 KiB, and back after 64 small receives.
+//!
+//! Read `serve` first, then `connection.rs`: when a connection may end, and how it changes over.
 
 mod buffers;
+mod connection;
+mod send;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use super::counters::{Counters, Work};
+use super::counters::Counters;
+use super::fail;
+use super::journal::Group;
+use super::options::{Receive, Workload};
+use super::ready::{BUFFER_BYTES, Shop, Waiter};
+use super::site::make_log;
 use super::stage::Part;
-use buffers::{Buffers, GROUP};
+use buffers::Buffers;
+use connection::Connection;
 
 const ENTRIES: u32 = 1024;
 const BUFFERS: u16 = 256;
@@ -25,36 +44,29 @@ const ACCEPT: u64 = 0;
 const RECV: u64 = 1;
 const SEND: u64 = 2;
 const STOP: u64 = 3;
+const POLL: u64 = 4;
+/// A part of a file was read, to be sent by the entry that it is linked to.
+const READ: u64 = 5;
+/// Its success or failure is known from something else.
+const IGNORED: u64 = 6;
+const WRITE: u64 = 7;
+const SYNC: u64 = 8;
 
 pub(super) fn serve(part: Part) -> io::Result<Counters> {
-    let message_size = part.stage.arguments.size;
-    let listener = part.listener;
-    let ring: IoUring = IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_submit_all()
-        .setup_no_sqarray()
-        .setup_cqsize(ENTRIES * 4)
-        .build(ENTRIES)
-        .map_err(|error| corering::probe().refusal().cloned().map_or(error, io::Error::from))?;
-    ring.submitter().register_ring_fd()?;
-    let size = message_size.next_power_of_two().clamp(4 * 1024, 128 * 1024);
-    let buffers = Buffers::register(&ring, BUFFERS, size)?;
-    let mut server = Server {
-        ring,
-        buffers,
-        connections: Vec::new(),
-        starved: VecDeque::new(),
-        work: part.stage.work(),
-    };
-    server.push(&accept(listener.as_raw_fd()))?;
+    let arguments = &part.stage.arguments;
+    let mut server = Server::open(&part)?;
+    let listener = part.listener.as_raw_fd();
+    server.push(&accept(listener))?;
     let stop = opcode::PollAdd::new(types::Fd(part.stop.as_fd().as_raw_fd()), libc::POLLIN as u32);
     server.push(&stop.build().user_data(STOP << 32))?;
+    if arguments.workload == Workload::Log {
+        server.log = Some(make_log(arguments, part.shard)?);
+    }
     (part.is_ready)()?;
 
     let mut completions = Vec::with_capacity(ENTRIES as usize * 4);
     loop {
-        server.work.system_calls(1);
+        server.shop.work.system_calls(1);
         match server.ring.submit_and_wait(1) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -65,10 +77,15 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
         completions.extend(server.ring.completion());
         for completion in completions.drain(..) {
             if completion.user_data() >> 32 == STOP {
-                return Ok(server.work.with_system_calls());
+                let counters = server.shop.work.with_system_calls();
+                // The kernel may still work with its memory; the process is about to end.
+                std::mem::forget(server);
+                return Ok(counters);
             }
-            server.complete(&completion, listener.as_raw_fd())?;
+            server.complete(&completion, listener)?;
         }
+        // All lines of this pass go into one group.
+        server.commit()?;
     }
 }
 
@@ -76,27 +93,48 @@ struct Server {
     ring: IoUring,
     buffers: Buffers,
     connections: Vec<Option<Connection>>,
+    /// Places in `connections` that nobody has.
+    free: Vec<usize>,
     /// Connections whose receive ended since no buffer was left.
     starved: VecDeque<usize>,
-    work: Work,
-}
-
-struct Connection {
-    stream: OwnedFd,
-    /// Received and not yet sent, in order. The first is in flight.
-    queue: VecDeque<Piece>,
-    /// The receive has ended for good.
-    is_at_end: bool,
-}
-
-/// A part of a buffer.
-struct Piece {
-    buffer: u16,
-    from: u32,
-    to: u32,
+    /// What plain calls receive into.
+    buffer: Vec<u8>,
+    /// For parts of a file that are on their way.
+    page_buffers: Vec<Box<[u8]>>,
+    receive: Receive,
+    shop: Shop,
+    log: Option<File>,
+    /// The lines that are being made durable.
+    group: Option<Group>,
 }
 
 impl Server {
+    fn open(part: &Part) -> io::Result<Self> {
+        let ring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_no_sqarray()
+            .setup_cqsize(ENTRIES * 4)
+            .build(ENTRIES)
+            .map_err(|error| corering::probe().refusal().cloned().map_or(error, io::Error::from))?;
+        ring.submitter().register_ring_fd()?;
+        let size = part.stage.arguments.size.next_power_of_two().clamp(4 * 1024, 128 * 1024);
+        Ok(Server {
+            buffers: Buffers::register(&ring, BUFFERS, size)?,
+            ring,
+            connections: Vec::new(),
+            free: Vec::new(),
+            starved: VecDeque::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            page_buffers: Vec::new(),
+            receive: part.stage.arguments.receive.unwrap_or(Receive::Adaptive),
+            shop: part.stage.shop()?,
+            log: None,
+            group: None,
+        })
+    }
+
     fn complete(&mut self, completion: &cqueue::Entry, listener: RawFd) -> io::Result<()> {
         let result = completion.result();
         let index = (completion.user_data() & u64::from(u32::MAX)) as usize;
@@ -104,7 +142,7 @@ impl Server {
             ACCEPT => {
                 if result >= 0 {
                     // SAFETY: the kernel has just opened the descriptor for us alone.
-                    self.open(unsafe { OwnedFd::from_raw_fd(result) })?;
+                    self.opened(unsafe { OwnedFd::from_raw_fd(result) })?;
                 }
                 if !cqueue::more(completion.flags()) {
                     self.push(&accept(listener))?;
@@ -112,115 +150,70 @@ impl Server {
                 Ok(())
             }
             RECV => self.received(index, completion),
-            _ => self.sent(index, result),
-        }
-    }
-
-    fn open(&mut self, stream: OwnedFd) -> io::Result<()> {
-        let free = self.connections.iter().rposition(Option::is_none);
-        let index = free.unwrap_or(self.connections.len());
-        if free.is_none() {
-            self.connections.push(None);
-        }
-        self.connections[index] =
-            Some(Connection { stream, queue: VecDeque::new(), is_at_end: false });
-        self.receive(index)
-    }
-
-    /// Arms the multishot receive of a connection.
-    fn receive(&mut self, index: usize) -> io::Result<()> {
-        let fd = types::Fd(self.connection(index).stream.as_raw_fd());
-        let entry = opcode::RecvMulti::new(fd, GROUP).build().user_data(RECV << 32 | index as u64);
-        self.push(&entry)
-    }
-
-    fn received(&mut self, index: usize, completion: &cqueue::Entry) -> io::Result<()> {
-        let result = completion.result();
-        let is_armed = cqueue::more(completion.flags());
-        if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
-            if result > 0 {
-                self.work.echoes(result as usize);
-                let connection = self.connection(index);
-                connection.queue.push_back(Piece { buffer, from: 0, to: result.cast_unsigned() });
-                if connection.queue.len() == 1 {
-                    self.send(index)?;
-                }
-            } else {
-                self.buffers.give(buffer);
+            POLL => self.polled(index, completion),
+            SEND => self.sent(index, result),
+            READ => {
+                self.read(index, result);
+                Ok(())
             }
+            WRITE => {
+                self.written(result);
+                Ok(())
+            }
+            SYNC => self.synced(result),
+            _ => Ok(()),
         }
-        if is_armed {
-            return Ok(());
+    }
+
+    /// Begins to make the next group of lines durable, if there is one.
+    fn commit(&mut self) -> io::Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let Some(group) = self.shop.journal.borrow_mut().begin() else { return Ok(()) };
+        let fd = types::Fd(log.as_raw_fd());
+        let write = opcode::Write::new(fd, group.text.as_ptr(), group.text.len() as u32)
+            .offset(group.offset)
+            .build()
+            .flags(squeue::Flags::IO_LINK)
+            .user_data(WRITE << 32);
+        let sync = opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build();
+        // The text stays until the second entry is done.
+        self.group = Some(group);
+        self.push_linked(&[write, sync.user_data(SYNC << 32)])
+    }
+
+    fn written(&mut self, result: i32) {
+        let wanted = self.group.as_ref().map_or(0, |group| group.text.len());
+        if result < 0 {
+            fail(&io::Error::from_raw_os_error(-result));
         }
-        if result > 0 {
-            return self.receive(index);
+        if result as usize != wanted {
+            fail(&io::Error::other(format!("took {result} of {wanted} bytes")));
         }
-        if result == -libc::ENOBUFS {
-            self.starved.push_back(index);
-            return Ok(());
+    }
+
+    fn synced(&mut self, result: i32) -> io::Result<()> {
+        if result < 0 {
+            fail(&io::Error::from_raw_os_error(-result));
         }
-        self.connection(index).is_at_end = true;
-        self.close_if_done(index);
+        let group = self.group.take().expect("the group that was made durable");
+        let served: Vec<_> = self.shop.journal.borrow_mut().end(&group).collect();
+        for Waiter { connection, lines } in served {
+            self.durable(connection, lines)?;
+        }
         Ok(())
-    }
-
-    /// Sends the first piece of the connection's queue.
-    fn send(&mut self, index: usize) -> io::Result<()> {
-        let connection = self.connections[index].as_ref().expect("it is closed when all is sent");
-        let piece = connection.queue.front().expect("called with something to send");
-        // SAFETY: `from` is below the buffer's size.
-        let start = unsafe { self.buffers.start(piece.buffer).add(piece.from as usize) };
-        let entry = opcode::Send::new(
-            types::Fd(connection.stream.as_raw_fd()),
-            start,
-            piece.to - piece.from,
-        )
-        .flags(libc::MSG_NOSIGNAL)
-        .build()
-        .user_data(SEND << 32 | index as u64);
-        self.push(&entry)
-    }
-
-    fn sent(&mut self, index: usize, result: i32) -> io::Result<()> {
-        let connection = self.connection(index);
-        let piece = connection.queue.front_mut().expect("the piece stays until it is sent");
-        if result > 0 {
-            piece.from += result.cast_unsigned();
-            if piece.from < piece.to {
-                return self.send(index);
-            }
-        }
-        let done = if result > 0 { 1 } else { connection.queue.len() };
-        let buffers: Vec<u16> = connection.queue.drain(..done).map(|piece| piece.buffer).collect();
-        let is_left = !connection.queue.is_empty();
-        for buffer in buffers {
-            self.buffers.give(buffer);
-            if let Some(starved) = self.starved.pop_front() {
-                self.receive(starved)?;
-            }
-        }
-        if is_left {
-            return self.send(index);
-        }
-        self.close_if_done(index);
-        Ok(())
-    }
-
-    fn close_if_done(&mut self, index: usize) {
-        let connection = self.connection(index);
-        if connection.is_at_end && connection.queue.is_empty() {
-            self.connections[index] = None;
-        }
-    }
-
-    fn connection(&mut self, index: usize) -> &mut Connection {
-        self.connections[index].as_mut().expect("it is closed only when nothing is in flight")
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: what the entry points at is a buffer of `Buffers`, which is never freed, and
-        // which stays with its connection until the send is done.
-        while unsafe { self.ring.submission().push(entry) }.is_err() {
+        self.push_linked(std::slice::from_ref(entry))
+    }
+
+    /// Stages entries that are linked: they must be submitted together.
+    fn push_linked(&mut self, entries: &[squeue::Entry]) -> io::Result<()> {
+        // SAFETY: what an entry points at is a buffer of `Buffers`, which is never freed; a page
+        // that lives as long as the process; or memory of `page_buffer` or `group`, which stays
+        // until the entry is done.
+        while unsafe { self.ring.submission().push_multiple(entries) }.is_err() {
+            self.shop.work.system_calls(1);
             self.ring.submit()?;
         }
         Ok(())
