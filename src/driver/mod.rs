@@ -38,6 +38,7 @@ pub(crate) use submit::{Submit, submit, was_cancelled};
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -157,33 +158,39 @@ const DIRECT_CALLS_PER_ROUND: u32 = 512;
 /// The number under which the kernel knows the buffer group.
 const GROUP: u16 = 0;
 
+// Without a destructor, so that it can be read as long as the thread runs.
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    /// The driver that this thread has entered, or null.
+    static CURRENT: Cell<*const Driver> = const { Cell::new(ptr::null()) };
 }
 
 /// The driver of this thread's runtime.
 #[inline]
 pub(crate) fn current() -> io::Result<Rc<Driver>> {
-    // During the end of a thread there is no runtime either.
-    let driver = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
-    driver.ok_or_else(|| {
-        io::Error::other(
+    let current = CURRENT.get();
+    if current.is_null() {
+        return Err(io::Error::other(
             "there is no corering runtime on this thread; run this inside corering::block_on, \
              Runtime::block_on or a task",
-        )
-    })
+        ));
+    }
+    // SAFETY: the pointer is an `Rc`'s, and the guard of `enter` holds a count while it stands here.
+    unsafe { Rc::increment_strong_count(current) };
+    // SAFETY: the count that was just added becomes this `Rc`'s.
+    Ok(unsafe { Rc::from_raw(current) })
 }
 
-/// Makes a driver the thread's current one until dropped.
+/// Makes a driver the thread's current one until dropped. Guards are dropped in the reverse order of
+/// their making.
 pub(crate) struct Entered {
-    previous: Option<Rc<Driver>>,
+    driver: Rc<Driver>,
+    previous: *const Driver,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let previous = self.previous.take();
-        let entered = CURRENT.try_with(|current| current.replace(previous));
-        drop(entered);
+        let left = CURRENT.replace(self.previous);
+        debug_assert!(ptr::eq(left, Rc::as_ptr(&self.driver)), "guards left out of order");
     }
 }
 
@@ -232,7 +239,8 @@ impl Driver {
 
     /// Makes this the thread's driver.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        Entered { previous: CURRENT.with(|current| current.replace(Some(self.clone()))) }
+        let previous = CURRENT.replace(Rc::as_ptr(self));
+        Entered { driver: self.clone(), previous }
     }
 
     pub(crate) fn is_uring(&self) -> bool {

@@ -62,6 +62,7 @@ impl Registrations {
     }
 
     /// The events that epoll or a poll reported.
+    #[inline]
     pub(super) fn on_events(
         &mut self,
         key: Key,
