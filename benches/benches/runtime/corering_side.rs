@@ -2,12 +2,17 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use corering::fs::File;
 use corering::sync::channel;
 use corering::time::{sleep, sleep_until};
-use corering::{Driver, JoinHandle, Runtime, spawn, test_support, yield_now};
+use corering::{
+    Driver, JoinHandle, Runtime, ShardReceiver, ShardSender, shard_channel, spawn, test_support,
+    yield_now,
+};
 use criterion::Criterion;
 
 use crate::shared::{self, ARMED, CROWD, DEPTH, FAR, FIRING, READ_SIZE, Turn};
@@ -28,6 +33,12 @@ impl Corering {
         self.messages(criterion);
         self.timers(criterion);
         self.operations(criterion);
+        for is_awake in [false, true] {
+            let name = if is_awake { "cross_awake" } else { "cross_parked" };
+            shared::figure(criterion, name, &self.name, 1, |rounds| {
+                cross_shards(self.runtime.driver(), is_awake, rounds)
+            });
+        }
     }
 
     fn figure<F: Future<Output = Duration>>(
@@ -88,15 +99,10 @@ impl Corering {
 
     fn timers(&self, criterion: &mut Criterion) {
         let far = || sleep(FAR);
-        self.figure(criterion, "timer_cancel", 1, |rounds| shared::cancel_timers(rounds, far));
-        self.figure(criterion, "timer_fire", FIRING, |rounds| {
-            shared::fire_timers(rounds, sleep_until)
-        });
         let armed = self.runtime.block_on(shared::arm(ARMED, far));
-        self.figure(criterion, "timer_cancel_beside_1M", 1, |rounds| {
-            shared::cancel_timers(rounds, far)
-        });
-        self.figure(criterion, "timer_fire_beside_1M", FIRING, |rounds| {
+        self.figure(criterion, "timer_insert", FIRING, |rounds| shared::insert_timers(rounds, far));
+        self.figure(criterion, "timer_cancel", FIRING, |rounds| shared::cancel_timers(rounds, far));
+        self.figure(criterion, "timer_fire", FIRING, |rounds| {
             shared::fire_timers(rounds, sleep_until)
         });
         drop(armed);
@@ -143,4 +149,57 @@ async fn join(handles: Vec<JoinHandle<()>>) {
     for handle in handles {
         handle.await.expect("the task does not panic");
     }
+}
+
+type Ends = (ShardSender<u64>, ShardReceiver<u64>);
+
+/// Messages to another shard and back. The shards live as long as this call, on threads of their
+/// own, since a shard pins its thread.
+fn cross_shards(driver: Driver, is_awake: bool, rounds: u64) -> Duration {
+    let (to_second, from_first) = shard_channel();
+    let (to_first, from_second) = shard_channel();
+    let ends =
+        [Mutex::new(Some((to_second, from_second))), Mutex::new(Some((to_first, from_first)))];
+    // Where there is one CPU, the shards take turns on it.
+    let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+    let run = || {
+        builder.run(|shard| {
+            let ends = &ends[shard.id()];
+            async move {
+                let ends = ends.lock().expect("nobody panics with it").take();
+                let ends = ends.expect("each shard runs its main future once");
+                let busy = is_awake.then(|| {
+                    spawn(async {
+                        loop {
+                            yield_now().await;
+                        }
+                    })
+                });
+                let taken =
+                    if shard.id() == 0 { call(ends, rounds).await } else { answer(ends).await };
+                if let Some(busy) = busy {
+                    busy.abort();
+                }
+                taken
+            }
+        })
+    };
+    let taken = thread::scope(|scope| scope.spawn(run).join().expect("no shard panics"));
+    taken.expect("one shard has started already")[0]
+}
+
+async fn call((sender, mut receiver): Ends, rounds: u64) -> Duration {
+    let start = Instant::now();
+    for number in 0..rounds {
+        sender.send(number).expect("the other shard answers until we end");
+        assert_eq!(receiver.recv().await, Some(number));
+    }
+    start.elapsed()
+}
+
+async fn answer((sender, mut receiver): Ends) -> Duration {
+    while let Some(number) = receiver.recv().await {
+        sender.send(number).expect("the other shard waits for it");
+    }
+    Duration::ZERO
 }

@@ -1,7 +1,22 @@
-//! What the executor, the timers and the ring cost, on both drivers and beside tokio.
+//! What the executor, the timers and the ring cost, on both drivers and beside others.
 //!
 //! Each figure is the time of one unit of work, whatever the number of units in flight. All of it
-//! runs inside one runtime that is already warm: starting one is not measured.
+//! runs inside one runtime that is already warm: starting one is not measured. `tokio` is its
+//! current-thread runtime, `raw` what a person would write by hand without one.
+//!
+//! | group | one unit | tokio | raw |
+//! |---|---|---|---|
+//! | `spawn_1`, `spawn_1000` | spawn a task that ends at once, and await it, so many at a time | the same | |
+//! | `yield_1`, `yield_100` | give way to so many tasks, that do the same | `yield_now` | |
+//! | `ping_pong` | a task takes its turn and wakes the other | the same code | |
+//! | `channel` | a message from task to task, 64 at most on the way | `mpsc`, which is `Send` | |
+//! | `timer_insert` | make, box and arm a timer beside a million that are armed | `sleep` | |
+//! | `timer_cancel` | drop such a timer | the same | |
+//! | `timer_fire` | arm and await one of 10,000 that fire at once, beside that million | `sleep_until` | |
+//! | `nop_1`, `nop_128` | an operation that does nothing, so many in flight; on epoll it is no system call | none | a ring |
+//! | `read_1`, `read_128` | 4 KiB of /dev/zero, so many in flight | its pool, as `tokio::fs` does | a ring |
+//! | `cross_parked` | a message to another thread, on another CPU, and back; both sleep while they wait | two runtimes and `mpsc` | `park`, `unpark` |
+//! | `cross_awake` | the same, where both threads have a task that gives way for ever | the same | a spin on an atomic |
 //!
 //! ```console
 //! $ cargo bench -p corering-bench                  # all, in about two minutes
@@ -9,6 +24,7 @@
 //! ```
 
 mod corering_side;
+mod raw_side;
 mod shared;
 mod tokio_side;
 
@@ -36,5 +52,6 @@ fn main() {
         }
     }
     Tokio::new().measure(&mut criterion);
+    raw_side::measure(&mut criterion);
     criterion.final_summary();
 }

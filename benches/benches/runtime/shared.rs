@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use corering_bench::os;
 use criterion::Criterion;
 use futures_util::future::poll_fn;
 use futures_util::poll;
@@ -50,6 +51,13 @@ pub(crate) fn figure(
     group.finish();
 }
 
+/// Gives the calling thread the CPU with this number, as a shard has one, if it may have that.
+pub(crate) fn pin(cpu: usize) {
+    if let Err(error) = os::pin_to_cpu(cpu) {
+        eprintln!("a thread of the round trip has no CPU of its own: {error}");
+    }
+}
+
 /// A turn that two tasks hand to each other.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -89,14 +97,33 @@ pub(crate) async fn arm<S: Future>(count: usize, sleep: impl Fn() -> S) -> Vec<P
     timers
 }
 
-/// Arms a timer and drops it, again and again.
-pub(crate) async fn cancel_timers<S: Future>(rounds: u64, sleep: impl Fn() -> S) -> Duration {
-    let start = Instant::now();
+/// Arms `FIRING` timers, again and again. To drop them is not measured.
+pub(crate) async fn insert_timers<S: Future>(rounds: u64, sleep: impl Fn() -> S) -> Duration {
+    let mut taken = Duration::ZERO;
+    let mut timers = Vec::with_capacity(FIRING);
     for _ in 0..rounds {
-        let mut timer = std::pin::pin!(sleep());
-        assert!(poll!(&mut timer).is_pending(), "it is far away");
+        let start = Instant::now();
+        for _ in 0..FIRING {
+            let mut timer = Box::pin(sleep());
+            assert!(poll!(&mut timer).is_pending(), "it is far away");
+            timers.push(timer);
+        }
+        taken += start.elapsed();
+        timers.clear();
     }
-    start.elapsed()
+    taken
+}
+
+/// Drops `FIRING` timers that are armed, again and again. To arm them is not measured.
+pub(crate) async fn cancel_timers<S: Future>(rounds: u64, sleep: impl Fn() -> S) -> Duration {
+    let mut taken = Duration::ZERO;
+    for _ in 0..rounds {
+        let timers = arm(FIRING, &sleep).await;
+        let start = Instant::now();
+        drop(timers);
+        taken += start.elapsed();
+    }
+    taken
 }
 
 /// Arms `FIRING` timers for the same moment and awaits all of them, again and again. To arm them

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use tokio::runtime::{Builder, Runtime};
 use tokio::spawn;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{sleep, sleep_until};
 
@@ -29,6 +30,10 @@ impl Tokio {
         self.messages(criterion);
         self.timers(criterion);
         self.reads(criterion);
+        for is_awake in [false, true] {
+            let name = if is_awake { "cross_awake" } else { "cross_parked" };
+            shared::figure(criterion, name, "tokio", 1, |rounds| cross_threads(is_awake, rounds));
+        }
     }
 
     fn figure<F: Future<Output = Duration>>(
@@ -90,15 +95,10 @@ impl Tokio {
     fn timers(&self, criterion: &mut Criterion) {
         let far = || sleep(FAR);
         let until = |due: Instant| sleep_until(due.into());
-        self.figure(criterion, "timer_cancel", 1, |rounds| shared::cancel_timers(rounds, far));
-        self.figure(criterion, "timer_fire", FIRING, |rounds| shared::fire_timers(rounds, until));
         let armed = self.runtime.block_on(shared::arm(ARMED, far));
-        self.figure(criterion, "timer_cancel_beside_1M", 1, |rounds| {
-            shared::cancel_timers(rounds, far)
-        });
-        self.figure(criterion, "timer_fire_beside_1M", FIRING, |rounds| {
-            shared::fire_timers(rounds, until)
-        });
+        self.figure(criterion, "timer_insert", FIRING, |rounds| shared::insert_timers(rounds, far));
+        self.figure(criterion, "timer_cancel", FIRING, |rounds| shared::cancel_timers(rounds, far));
+        self.figure(criterion, "timer_fire", FIRING, |rounds| shared::fire_timers(rounds, until));
         drop(armed);
     }
 
@@ -133,5 +133,51 @@ async fn reads(zero: Arc<File>, rounds: u64) {
 async fn join(handles: Vec<JoinHandle<()>>) {
     for handle in handles {
         handle.await.expect("the task does not panic");
+    }
+}
+
+type Ends = (UnboundedSender<u64>, UnboundedReceiver<u64>);
+
+/// Messages to a runtime on another thread and back. The runtimes live as long as this call.
+fn cross_threads(is_awake: bool, rounds: u64) -> Duration {
+    let (to_second, from_first) = mpsc::unbounded_channel();
+    let (to_first, from_second) = mpsc::unbounded_channel();
+    thread::scope(|scope| {
+        scope.spawn(move || on_cpu(1, is_awake, answer((to_first, from_first))));
+        let caller =
+            scope.spawn(move || on_cpu(0, is_awake, call((to_second, from_second), rounds)));
+        caller.join().expect("the thread does not panic")
+    })
+}
+
+fn on_cpu<F: Future>(cpu: usize, is_awake: bool, body: F) -> F::Output {
+    shared::pin(cpu);
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("epoll is always there");
+    runtime.block_on(async {
+        if is_awake {
+            // The end of the runtime is its end.
+            spawn(async {
+                loop {
+                    yield_now().await;
+                }
+            });
+        }
+        body.await
+    })
+}
+
+async fn call((sender, mut receiver): Ends, rounds: u64) -> Duration {
+    let start = Instant::now();
+    for number in 0..rounds {
+        sender.send(number).expect("the other thread answers until we end");
+        assert_eq!(receiver.recv().await, Some(number));
+    }
+    start.elapsed()
+}
+
+async fn answer((sender, mut receiver): Ends) {
+    while let Some(number) = receiver.recv().await {
+        sender.send(number).expect("the other thread waits for it");
     }
 }
