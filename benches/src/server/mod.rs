@@ -9,6 +9,7 @@
 mod committer;
 mod counters;
 mod disk;
+mod fault;
 mod journal;
 mod on_corering;
 mod on_tokio;
@@ -23,6 +24,7 @@ mod stage;
 use std::io::{self, Write};
 
 pub use counters::Counters;
+pub use fault::{FaultOptions, Mode};
 pub use options::{Arguments, Receive, Server, Workload};
 pub use site::body;
 

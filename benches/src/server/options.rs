@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use corering::ReceivePolicy;
 
+use super::fault::FaultOptions;
 use crate::address::Address;
 use crate::outcome::Failure;
 
@@ -41,6 +42,8 @@ pub enum Workload {
     Log,
     /// As echo, by a shard that reads the disk, too, --disk-depth blocks at once
     Mixed,
+    /// As echo or http, whichever the client speaks, with a fault: see --mode
+    Faulty,
 }
 
 /// How a ring receives.
@@ -93,6 +96,9 @@ pub struct Arguments {
     /// folder for temporary files].
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
+    /// What faulty does wrong.
+    #[command(flatten)]
+    pub fault: FaultOptions,
 }
 
 impl Server {
@@ -145,6 +151,16 @@ impl Arguments {
         let is_raw = matches!(self.driver, Server::RawUring | Server::RawEpoll);
         if is_raw && self.workload == Workload::Mixed {
             return usage(format!("{driver} does not serve {workload}: choose another --driver"));
+        }
+        if self.workload == Workload::Faulty {
+            if !matches!(self.driver, Server::Uring | Server::Epoll) {
+                return usage(format!("{driver} does not serve faulty: choose uring or epoll"));
+            }
+            self.fault.fault()?;
+        } else if !self.fault.is_empty() {
+            return usage(format!(
+                "--mode, --pause and --stall are for faulty, not for {workload}"
+            ));
         }
         if matches!(self.address, Address::Unix(_)) && !self.workload.is_echo() {
             return usage(format!(

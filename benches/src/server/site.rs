@@ -68,7 +68,7 @@ impl Site {
         let mut site = Site { pages: Pages::of(Vec::new(), 0), file: None };
         match arguments.workload {
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {}
-            Workload::Http => {
+            Workload::Http | Workload::Faulty => {
                 let mut page = head(arguments.size);
                 page.extend(body(arguments.size));
                 site.pages = Pages::of(page, 0);
@@ -155,10 +155,15 @@ impl Pages {
         self.file_bytes
     }
 
+    /// Bytes of a page, its head included.
+    pub(super) fn page_bytes(&self) -> usize {
+        self.memory_bytes + self.file_bytes
+    }
+
     /// So many bytes of what is next were sent.
     pub(super) fn sent(&self, owed: &mut Owed, bytes: usize) {
         owed.sent += bytes;
-        let page_bytes = self.memory_bytes + self.file_bytes;
+        let page_bytes = self.page_bytes();
         let whole = owed.sent.checked_div(page_bytes).unwrap_or(0).min(owed.pages);
         owed.pages -= whole;
         owed.sent -= whole * page_bytes;

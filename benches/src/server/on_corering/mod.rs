@@ -3,6 +3,7 @@
 //! Tuned: nothing but what a line of the README says. What it measures is what a reader gets.
 
 mod echo;
+mod faulty;
 mod http;
 mod log;
 mod mixed;
@@ -19,6 +20,7 @@ use corering::{Driver, Metrics, Runtime, signal};
 use futures_util::future::{Either, select};
 
 use super::counters::{Counters, Work};
+use super::fault::Fault;
 use super::journal::Journal;
 use super::options::{Receive, Workload};
 use super::site::make_log;
@@ -30,16 +32,22 @@ struct Shop {
     work: Work,
     file: Option<File>,
     log: Option<log::Log>,
+    fault: Option<Fault>,
 }
 
 impl Shop {
     fn open(stage: &'static Stage, shard: usize) -> io::Result<Self> {
         let file = stage.site.file.as_ref().map(|file| file.try_clone().map(File::from));
-        let mut shop = Shop { stage, work: stage.work(), file: file.transpose()?, log: None };
+        let mut shop =
+            Shop { stage, work: stage.work(), file: file.transpose()?, log: None, fault: None };
         if stage.arguments.workload == Workload::Log {
             let journal = RefCell::new(Journal::new(stage.arguments.group));
             let file = File::from(make_log(&stage.arguments, shard)?);
             shop.log = Some(log::Log { file, journal });
+        }
+        if stage.arguments.workload == Workload::Faulty {
+            let fault = stage.arguments.fault.fault();
+            shop.fault = Some(fault.map_err(io::Error::other)?);
         }
         Ok(shop)
     }
@@ -69,6 +77,9 @@ async fn shard(stage: &'static Stage, id: usize) -> io::Result<Counters> {
         Workload::Mixed => Some(mixed::Disk::begin(shop)?),
         _ => None,
     };
+    if let Some((stall, every)) = shop.fault.and_then(|fault| fault.stop) {
+        corering::spawn(faulty::stop_now_and_then(stall, every));
+    }
     // All shards are there by now: a kernel that refuses a ring has said so before anybody is told
     // to connect.
     if id == 0 {
@@ -114,6 +125,10 @@ async fn accept(
             }
             Workload::Log => {
                 corering::spawn(log::connection(stream, shop));
+            }
+            Workload::Faulty => {
+                let fault = shop.fault.expect("the workload has a fault");
+                corering::spawn(faulty::connection(stream, shop, fault));
             }
         }
     }

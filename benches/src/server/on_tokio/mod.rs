@@ -100,6 +100,7 @@ async fn accept(
             Workload::Log => {
                 tokio::spawn(log::connection(stream, shop));
             }
+            Workload::Faulty => unreachable!("refused: only corering serves it"),
         }
     }
 }
