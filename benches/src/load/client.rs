@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::connection::{self, Connection, Wait};
 use super::exchange::{Exchange, WINDOW};
 use super::plan::Plan;
+use super::schedule::Schedule;
 use super::trouble::{Trouble, cannot_connect, closed, lost};
 use super::verdict::{Fault, Reason, Verdict};
 use super::work::{Recorded, Work};
@@ -33,6 +34,8 @@ pub struct Client {
     /// The clock counts from here.
     origin: Instant,
     pub(super) in_flight: usize,
+    /// What is due when, in an open loop.
+    pub(super) schedule: Option<Schedule>,
     /// In an open loop, the connections with room for a request, as often as they have room.
     pub(super) free: VecDeque<u32>,
     /// When there last was no room.
@@ -85,6 +88,7 @@ impl Client {
             arrived: vec![0; WINDOW],
             origin: Instant::now(),
             in_flight: 0,
+            schedule: None,
             free: VecDeque::new(),
             full_until_ns: 0,
             work: Work::none(),
@@ -232,7 +236,14 @@ impl Client {
             }
             Err(Trouble::Server(fault)) => {
                 self.is_spent = true;
-                work.verdict = Verdict::Invalid(fault);
+                let is_rate = fault.reason == Reason::RateNotReached;
+                // A client without time is behind, whatever the server does.
+                if is_rate {
+                    work.judge_client();
+                }
+                if work.verdict == Verdict::Valid {
+                    work.verdict = Verdict::Invalid(fault);
+                }
             }
             Err(Trouble::Own(failure)) => {
                 self.is_spent = true;
@@ -378,7 +389,8 @@ impl Client {
                     self.full_until_ns = now;
                 }
                 self.free.extend(std::iter::repeat_n(index as u32, answers));
-                Ok(())
+                // What is due does not wait until the other answers have been looked at.
+                self.start_due(now)
             }
             Next::AgainUntil(_) | Next::Nothing => Ok(()),
         }

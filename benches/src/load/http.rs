@@ -10,6 +10,7 @@ use httparse::Status;
 use super::exchange::{Progress, Refusal, Taken};
 use super::plan::Plan;
 use super::verdict::Reason;
+use crate::server;
 
 /// Which part of an answer comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +104,10 @@ pub(super) fn end(first: &OnceLock<Vec<u8>>, progress: &mut Progress, due: usize
 pub(super) fn verified(first: &OnceLock<Vec<u8>>) -> String {
     match first.get() {
         None => "there was no answer".to_owned(),
-        Some(body) => format!("each body was that of the first answer, {} bytes", body.len()),
+        Some(first) if *first == server::body(first.len()) => {
+            format!("each body was what `serve` answers with, {} bytes", first.len())
+        }
+        Some(first) => format!("each body was that of the first answer, {} bytes", first.len()),
     }
 }
 

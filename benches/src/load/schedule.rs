@@ -43,18 +43,20 @@ pub(super) struct Schedule {
     pace: Pace,
     random: Random,
     start_ns: f64,
+    until_ns: u64,
     /// Since the start.
     next_ns: f64,
 }
 
 impl Schedule {
-    /// Begins at `start_ns`. Clients that share a constant rate begin at different `phase`s, from 0
+    /// From `start_ns` to `until_ns`. Clients that share a constant rate begin at different `phase`s, from 0
     /// to 1, of the gap between two requests.
-    pub(super) fn new(pace: Pace, phase: f64, seed: u64, start_ns: u64) -> Self {
+    pub(super) fn new(pace: Pace, phase: f64, seed: u64, start_ns: u64, until_ns: u64) -> Self {
         let mut schedule = Schedule {
             pace,
             random: Random::new(seed),
             start_ns: start_ns as f64,
+            until_ns,
             next_ns: phase * 1e9 / pace.rate_per_second(),
         };
         if let Pace::Poisson(rate) = pace {
@@ -63,9 +65,10 @@ impl Schedule {
         schedule
     }
 
-    /// When the next request is to start.
-    pub(super) fn due_ns(&self) -> u64 {
-        (self.start_ns + self.next_ns) as u64
+    /// When the next request is to start; none after the end.
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        let due_ns = (self.start_ns + self.next_ns) as u64;
+        (due_ns < self.until_ns).then_some(due_ns)
     }
 
     /// Goes on to the request after it.
@@ -88,9 +91,9 @@ mod tests {
     use super::{Pace, Schedule};
 
     fn starts(pace: Pace, count: usize) -> Vec<u64> {
-        let mut schedule = Schedule::new(pace, 0.0, 7, 0);
+        let mut schedule = Schedule::new(pace, 0.0, 7, 0, u64::MAX);
         let next = |_| {
-            let due = schedule.due_ns();
+            let due = schedule.due_ns().expect("there is no end");
             schedule.advance();
             due
         };
