@@ -7,8 +7,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
+
+pub mod trace;
 
 /// Lets the calling thread run on `cpu` only.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
@@ -39,6 +43,19 @@ pub fn allowed_cpus() -> io::Result<Vec<usize>> {
 /// The CPU time that the calling thread has used so far.
 pub fn thread_cpu_time() -> io::Result<Duration> {
     CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).now()
+}
+
+/// Lets the calling thread run on any of `cpus`.
+pub fn allow_cpus(cpus: &[usize]) -> io::Result<()> {
+    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    for cpu in cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize) {
+        // SAFETY: `cpu` is within the set, which was just compared.
+        unsafe { libc::CPU_SET(*cpu, &mut set) };
+    }
+    // SAFETY: the set is initialised and its size is that of its type.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
+    Ok(())
 }
 
 /// Ends this process when its parent ends, however that happens.
@@ -181,6 +198,40 @@ pub fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: the call takes two numbers.
     check(unsafe { libc::kill(pid.cast_signed(), signal) })?;
     Ok(())
+}
+
+/// What a child process has used, from its start to its end, ended threads included.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildUsage {
+    /// CPU time outside the kernel. Sampled by tick on some kernels.
+    pub user: Duration,
+    /// CPU time in the kernel. Sampled by tick on some kernels.
+    pub system: Duration,
+    /// Voluntary and involuntary.
+    pub context_switches: u64,
+}
+
+/// Collects the child `pid` if it has ended: how, and what it had used.
+pub fn collect_child(pid: u32) -> io::Result<Option<(ExitStatus, ChildUsage)>> {
+    let mut status = 0;
+    // SAFETY: `rusage` consists of numbers, for which all zeros is a valid value.
+    let mut usage: libc::rusage = unsafe { MaybeUninit::zeroed().assume_init() };
+    let id = pid.cast_signed();
+    // SAFETY: both pointers are to variables of this function.
+    let ended = check(unsafe { libc::wait4(id, &raw mut status, libc::WNOHANG, &raw mut usage) })?;
+    if ended == 0 {
+        return Ok(None);
+    }
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.cast_unsigned())
+            + Duration::from_micros(time.tv_usec.cast_unsigned())
+    };
+    let usage = ChildUsage {
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+        context_switches: (usage.ru_nvcsw + usage.ru_nivcsw).cast_unsigned(),
+    };
+    Ok(Some((ExitStatus::from_raw(status), usage)))
 }
 
 /// The size of a memory page in bytes.

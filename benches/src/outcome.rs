@@ -27,6 +27,15 @@ impl Failure {
     pub fn environment(what: impl fmt::Display, error: impl fmt::Display) -> Self {
         Failure::Environment(format!("{what}: {error}"))
     }
+
+    /// The same failure, with whose it is.
+    #[must_use]
+    pub fn of(self, whose: impl fmt::Display) -> Self {
+        match self {
+            Failure::Usage(text) => Failure::Usage(format!("{whose}: {text}")),
+            Failure::Environment(text) => Failure::Environment(format!("{whose}: {text}")),
+        }
+    }
 }
 
 impl From<io::Error> for Failure {
