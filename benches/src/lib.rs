@@ -1,7 +1,7 @@
 //! Measurements of corering: servers to measure, a client that verifies what it gets back, and
 //! the arithmetic that turns noisy pairs into a statement.
 //!
-//! Nothing here is needed to use the runtime. Read `cli.rs` for what there is, then `paired.rs`:
+//! Nothing here is needed to use the runtime. Read `cli.rs` for what there is, then `paired`:
 //! it is the instrument for a noisy machine, and the rest are its parts.
 
 pub mod cli;

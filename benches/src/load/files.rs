@@ -123,7 +123,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// The form of `AbstractHistogram#outputPercentileDistribution`, in nanoseconds.
-pub(super) fn quantile_distribution(latency: &Histogram<u64>) -> String {
+pub fn quantile_distribution(latency: &Histogram<u64>) -> String {
     let mut lines = vec![format!(
         "{:>14} {:>14} {:>10} {:>14}\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
@@ -153,7 +153,11 @@ pub(super) fn quantile_distribution(latency: &Histogram<u64>) -> String {
 }
 
 /// Histograms with when they began and how long they lasted, as `HistogramLogReader` reads them.
-fn interval_log(intervals: &[(Duration, Duration, Histogram<u64>)]) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+///
+/// If an interval is not within the bounds of the form.
+pub fn interval_log(intervals: &[(Duration, Duration, Histogram<u64>)]) -> io::Result<Vec<u8>> {
     let mut log = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let now = SystemTime::now();

@@ -29,6 +29,7 @@ mod work;
 
 pub use client::Client;
 pub use command::{Arguments, run};
+pub use files::{interval_log, quantile_distribution};
 pub use merge::{Arguments as MergeArguments, run as merge};
 pub use plan::{Plan, Protocol};
 pub use report::{Knee, Report, Step};

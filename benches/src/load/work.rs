@@ -40,7 +40,7 @@ pub struct Work {
 
 impl Work {
     /// Nothing done yet.
-    pub(super) fn none() -> Self {
+    pub fn none() -> Self {
         Work {
             requests: 0,
             elapsed: Duration::ZERO,
@@ -144,7 +144,8 @@ impl Work {
 pub struct Recorded(BTreeMap<u64, u64>);
 
 impl Recorded {
-    pub(super) fn of(latency: &Histogram<u64>) -> Self {
+    /// What is in `latency`.
+    pub fn of(latency: &Histogram<u64>) -> Self {
         let steps = latency.iter_recorded();
         Recorded(steps.map(|step| (step.value_iterated_to(), step.count_at_value())).collect())
     }

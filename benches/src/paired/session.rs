@@ -1,0 +1,254 @@
+//! All servers of a comparison alive at once, each with its own connections, one of them at work.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::time::Duration;
+
+use super::plan::{Candidate, Plan, address, protocol};
+use super::weather::Segments;
+use crate::interrupt::Interrupt;
+use crate::load::{self, Client, Pace, Reason, Verdict, Work};
+use crate::os;
+use crate::os::trace::SystemCallCounter;
+use crate::outcome::Failure;
+use crate::process::{self, Ended, ServerProcess};
+use crate::server::Workload;
+use crate::study::ratio::AGAIN;
+
+/// A server whose connections break is given this long to turn out to have ended.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+
+/// With fewer connections their memory is lost in that of the process itself.
+const CONNECTIONS_FOR_MEMORY_MIN: usize = 256;
+
+/// The servers of one comparison. The thread that has it is pinned until it is dropped.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) contestants: Vec<Contestant>,
+    _pinned: Pinned,
+}
+
+impl Session {
+    /// Starts all servers, connects to each of them, and lets each do a little work.
+    pub(super) fn start(plan: &Plan, interrupt: &Interrupt) -> Result<Self, Failure> {
+        plan.check()?;
+        plan.check_descriptors(os::raise_descriptor_limit()?)?;
+        let pinned = Pinned::to(plan.cpus.client)?;
+        let mut named: Vec<(String, &Candidate)> = plan
+            .candidates
+            .iter()
+            .map(|candidate| (candidate.name.to_string(), candidate))
+            .collect();
+        if let (true, Some((name, candidate))) = (plan.with_noise, named.first()) {
+            named.insert(1, (format!("{name}{AGAIN}"), candidate));
+        }
+        let mut contestants = Vec::with_capacity(named.len());
+        for (index, (name, candidate)) in named.into_iter().enumerate() {
+            if interrupt.is_set() {
+                break;
+            }
+            contestants.push(Contestant::start(plan, index, name, candidate)?);
+        }
+        for contestant in &mut contestants {
+            contestant.warm_up(plan, interrupt)?;
+        }
+        Ok(Session { contestants, _pinned: pinned })
+    }
+}
+
+/// One server, its connections, and what became of it.
+#[derive(Debug)]
+pub(super) struct Contestant {
+    /// As in tables.
+    pub(super) name: String,
+    process: ServerProcess,
+    client: Client,
+    /// Holds its connections and says nothing.
+    idle: Option<Client>,
+    /// Requests answered since the start.
+    pub(super) count: u64,
+    /// Why it takes no further part.
+    pub(super) fault: Option<String>,
+    pub(super) resident_bytes_per_connection: Option<u64>,
+}
+
+/// One slice, as seen from all sides.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) work: Work,
+    pub(super) server_cpu: Duration,
+    /// How much of the slice the server had something to do, whether or not it had a CPU.
+    pub(super) server_busy_share: f64,
+    /// What TCP sent meanwhile.
+    pub(super) segments: Segments,
+}
+
+impl Contestant {
+    fn start(
+        plan: &Plan,
+        index: usize,
+        name: String,
+        candidate: &Candidate,
+    ) -> Result<Self, Failure> {
+        let mut arguments = vec![
+            "serve".to_owned(),
+            format!("--workload={}", plan.workload.name()),
+            format!("--addr={}", address(plan, index)),
+            format!("--size={}", plan.shape.message_bytes),
+            format!("--cpu={}", plan.cpus.server),
+        ];
+        arguments.extend(candidate.options());
+        arguments.extend(plan.server_options.iter().cloned());
+        let process = ServerProcess::start_self(&arguments)
+            .map_err(|error| Failure::environment(&name, error))?;
+        let before = process::resident_bytes(process.id())?;
+        let connect = |connections, source_addresses| {
+            let load = load::Plan {
+                connections,
+                depth: plan.shape.depth,
+                message_size: plan.shape.message_bytes,
+                is_churn: plan.workload == Workload::Churn,
+                seed: plan.seed,
+                source_addresses,
+                ..load::Plan::new(process.address().clone(), protocol(plan.workload))
+            };
+            Client::connect(&load).map_err(|failure| failure.of(&name))
+        };
+        let client = connect(plan.shape.connections, 0)?;
+        let idle = match plan.shape.idle_connections {
+            0 => None,
+            // One address has about 28,000 ports towards the server's.
+            count if !plan.is_unix => Some(connect(count, 1 + (count / 16_384) as u32)?),
+            count => Some(connect(count, 0)?),
+        };
+        Ok(Contestant {
+            name,
+            process,
+            client,
+            idle,
+            count: 0,
+            fault: None,
+            resident_bytes_per_connection: Some(before),
+        })
+    }
+
+    /// One exchange on each connection, after which all of them are accepted and have what memory
+    /// they need; then a slice that warms caches and branch predictors.
+    fn warm_up(&mut self, plan: &Plan, interrupt: &Interrupt) -> Result<(), Failure> {
+        if let Some(idle) = &mut self.idle {
+            let work = idle.run_closed(Duration::ZERO, interrupt);
+            let work = work.map_err(|failure| failure.of(&self.name))?;
+            self.judge(&work)?;
+            self.count += work.requests;
+        }
+        self.take_turn(None, Duration::ZERO, interrupt)?;
+        let connections = plan.shape.connections + plan.shape.idle_connections;
+        let is_telling =
+            plan.workload != Workload::Churn && connections >= CONNECTIONS_FOR_MEMORY_MIN;
+        let before = self.resident_bytes_per_connection.take();
+        if let (Some(before), true, None) = (before, is_telling, &self.fault) {
+            let after = process::resident_bytes(self.process.id())?;
+            let each = after.saturating_sub(before) / connections as u64;
+            self.resident_bytes_per_connection = Some(each);
+        }
+        Ok(())
+    }
+
+    /// Gives it a slice, of an open loop at `pace` or else of a closed one. Nothing comes back if
+    /// it is out, or if the slice was interrupted.
+    pub(super) fn take_turn(
+        &mut self,
+        pace: Option<Pace>,
+        slice: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Turn>, Failure> {
+        if self.fault.is_some() || interrupt.is_set() {
+            return Ok(None);
+        }
+        let segments = Segments::now()?;
+        let (cpu, waited) = (self.process.cpu_time()?, self.process.wait_time());
+        let work = match pace {
+            None => self.client.run_closed(slice, interrupt),
+            Some(pace) => self.client.run_open(pace, slice, interrupt),
+        };
+        let work = work.map_err(|failure| failure.of(&self.name))?;
+        self.count += work.requests;
+        if !self.judge(&work)? {
+            return Ok(None);
+        }
+        let server_cpu = self.process.cpu_time()? - cpu;
+        let busy = server_cpu + self.process.wait_time().saturating_sub(waited);
+        let elapsed = work.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        Ok(Some(Turn {
+            server_cpu,
+            server_busy_share: busy.as_secs_f64() / elapsed,
+            segments: Segments::now()? - segments,
+            work,
+        }))
+    }
+
+    /// Whether it goes on. A saturated client is judged over all slices together.
+    fn judge(&mut self, work: &Work) -> Result<bool, Failure> {
+        let fault = match &work.verdict {
+            Verdict::Valid => return Ok(true),
+            Verdict::Partial => return Ok(false),
+            Verdict::Invalid(fault) if fault.reason == Reason::ClientSaturated => return Ok(true),
+            Verdict::Invalid(fault) => fault,
+        };
+        let breaks = [Reason::Reset, Reason::Closed, Reason::Refused, Reason::ShortAnswer];
+        let patience = if breaks.contains(&fault.reason) { LAST_BREATH } else { Duration::ZERO };
+        self.fault = Some(match self.process.has_ended(patience)? {
+            Some(status) => format!("the server went away ({status})"),
+            None => format!("{}: {}", fault.reason.name(), fault.detail),
+        });
+        Ok(false)
+    }
+
+    /// A slice in which the kernel counts the system calls: how many there were, for how many
+    /// requests.
+    pub(super) fn trace(
+        &mut self,
+        slice: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Option<(u64, u64)>, Failure> {
+        let Ok(mut counter) = SystemCallCounter::open(self.process.id()) else { return Ok(None) };
+        counter.start()?;
+        let turn = self.take_turn(None, slice, interrupt)?;
+        let calls = counter.stop()?;
+        Ok(turn.map(|turn| (calls, turn.work.requests)))
+    }
+
+    /// Ends the server, and says what is known only then.
+    pub(super) fn end(self) -> io::Result<Ended> {
+        // The server is to find its connections open, as in the measurement, when it counts up.
+        let ended = self.process.end();
+        drop((self.client, self.idle));
+        ended
+    }
+}
+
+/// The calling thread on one CPU, until this is dropped.
+#[derive(Debug)]
+struct Pinned {
+    before: Vec<usize>,
+}
+
+impl Pinned {
+    fn to(cpu: usize) -> Result<Self, Failure> {
+        let before = os::allowed_cpus()?;
+        os::pin_to_cpu(cpu).map_err(|error| {
+            Failure::Environment(format!(
+                "CPU {cpu} for the client: {error}; this process may use {before:?}"
+            ))
+        })?;
+        Ok(Pinned { before })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // The CPUs were allowed a moment ago; if they are no longer, this one will do.
+        let _ = os::allow_cpus(&self.before);
+    }
+}
