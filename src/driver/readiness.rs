@@ -62,7 +62,6 @@ impl Registrations {
     }
 
     /// The events that epoll or a poll reported.
-    #[inline]
     pub(super) fn on_events(
         &mut self,
         key: Key,
