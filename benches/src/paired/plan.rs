@@ -143,6 +143,9 @@ impl Plan {
         if self.workload == Workload::Churn && self.shape.depth > 1 {
             return refuse("a connection that serves one request has a depth of 1".to_owned());
         }
+        if self.workload == Workload::Faulty {
+            return refuse("a server that fails on purpose is not worth comparing".to_owned());
+        }
         Ok(())
     }
 
@@ -206,6 +209,7 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
         Workload::File => schema::Workload::FileToSocket,
         Workload::Log => schema::Workload::Log,
         Workload::Mixed => schema::Workload::Mixed,
+        Workload::Faulty => unreachable!("a plan with it was refused"),
     }
 }
 
@@ -215,6 +219,7 @@ pub(super) fn protocol(workload: Workload) -> Protocol {
         Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => Protocol::Echo,
         Workload::Http | Workload::File => Protocol::Http { path: "/".to_owned() },
         Workload::Log => Protocol::Line,
+        Workload::Faulty => unreachable!("a plan with it was refused"),
     }
 }
 
