@@ -134,6 +134,9 @@ impl Plan {
                 return refuse(format!("{} is named twice: once is enough", candidate.name));
             }
         }
+        if self.workload == Workload::Faulty {
+            return refuse("a server that fails on purpose is not compared: try `load`".to_owned());
+        }
         if self.slice.is_zero() || self.rounds == 0 {
             return refuse("slices and rounds are to be above 0".to_owned());
         }
@@ -202,7 +205,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// The row of the study's matrix that a workload belongs to.
 pub(super) fn in_study(workload: Workload) -> schema::Workload {
     match workload {
-        Workload::Echo => schema::Workload::Echo,
+        // The last is refused before anything is started.
+        Workload::Echo | Workload::Faulty => schema::Workload::Echo,
         Workload::Churn => schema::Workload::Churn,
         Workload::Idle => schema::Workload::Idle,
         Workload::Http => schema::Workload::Http,
@@ -216,7 +220,9 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
 /// What a client says to a server of this workload.
 pub(super) fn protocol(workload: Workload) -> Protocol {
     match workload {
-        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => Protocol::Echo,
+        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed | Workload::Faulty => {
+            Protocol::Echo
+        }
         Workload::Http | Workload::File => Protocol::Http { path: "/".to_owned() },
         Workload::Log => Protocol::Line,
         Workload::Faulty => unreachable!("a plan with it was refused"),
