@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use corering::{Driver, test_support};
+use corering_bench::os::send_signal;
+use corering_bench::process;
 use serde_json::Value;
 
 /// Blocks of the small files of these tests.
@@ -85,6 +87,89 @@ fn more_blocks_in_flight_than_the_file_has_are_read_rightly() {
     all_agree(&["--file-size=64k", "--depth=256", "--count=5000", "--verify=full"], 500);
 }
 
+/// How many blocks each driver has read back after writing.
+fn checked_blocks(report: &Value) -> Vec<u64> {
+    let checked = |run: &Value| run["whole"]["counters"]["checked_blocks"].as_u64();
+    runs(report).iter().map(|run| checked(run).expect("it is counted")).collect()
+}
+
+#[test]
+fn what_all_drivers_write_is_read_back() {
+    for access in ["--access=random-write", "--access=sequential-write"] {
+        all_agree(&[access, "--count=2000"], 200);
+        let report = measured(&[access, "--count=2000"]);
+        let all_blocks = (1 << 20) / BLOCK_BYTES;
+        assert_eq!(checked_blocks(&report), vec![all_blocks; drivers().len()]);
+    }
+}
+
+#[test]
+fn groups_are_written_whole() {
+    // A slice of 10 blocks is rounded up to whole groups of 4.
+    all_agree(&["--access=random-write", "--fsync-every=4", "--count=100", "--depth=8"], 12);
+    all_agree(&["--access=append", "--fsync-every=4", "--count=100", "--depth=3"], 12);
+}
+
+#[test]
+fn a_log_is_read_back_after_each_slice_and_at_the_end() {
+    let report = measured(&["--access=append", "--fsync-every=1", "--count=100", "--depth=1"]);
+    // Slices of 10 blocks, one of them for warming up; the last is read a second time, from the
+    // disk.
+    assert_eq!(checked_blocks(&report), vec![120; drivers().len()]);
+}
+
+#[test]
+fn a_log_that_fills_its_file_ends_the_slice() {
+    let options = ["--file-size=64k", "--access=append", "--fsync-every=8", "--count=1000"];
+    all_agree(&[&options[..], &["--depth=8"]].concat(), 16);
+}
+
+#[test]
+fn direct_access_works_or_is_refused_by_name() {
+    let drivers = drivers().join(",");
+    for access in ["--access=random-read", "--access=random-write", "--access=append"] {
+        let output = output(&[
+            "--direct",
+            access,
+            "--driver",
+            &drivers,
+            "--file-size=1m",
+            "--count=200",
+            "--depth=4",
+        ]);
+        let errors = text(&output.stderr);
+        match output.status.code() {
+            Some(0) => {}
+            // The folder for temporary files may be on a file system that cannot.
+            Some(3) => assert!(errors.contains("--direct"), "{errors}"),
+            _ => panic!("{access}: {errors}{}", text(&output.stdout)),
+        }
+    }
+}
+
+#[test]
+fn a_written_block_that_changes_on_the_disk_is_found_at_the_end() {
+    let bytes = 16 << 20;
+    let drivers = drivers().join(",");
+    let mut arguments = vec!["--driver", &drivers, "--access=random-write", "--file-size=16m"];
+    arguments.extend(["--duration=3600s", "--slice-ms=1"]);
+    let child = file(&arguments).spawn().expect("cargo built it for this test");
+    // Each driver has a file of its own.
+    let paths = hidden_files(&child, bytes, self::drivers().len());
+    // Nobody gets another slice from now on, and one slice writes few of the blocks anew.
+    process::stop(child.id()).expect("it runs for an hour");
+    let file = File::options().write(true).open(&paths[0]).expect("it is our own process's");
+    for block in 0..bytes / BLOCK_BYTES {
+        file.write_all_at(&[0xA5], block * BLOCK_BYTES + 1000).expect("there is room");
+    }
+    send_signal(child.id(), libc::SIGINT).expect("it is stopped");
+    process::resume(child.id()).expect("it is stopped");
+    let output = child.wait_with_output().expect("it has ended");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(table.contains("read back after writing: wrong content"), "{table}");
+}
+
 #[test]
 fn the_table_and_json_name_every_driver() {
     let drivers = drivers().join(",");
@@ -103,8 +188,8 @@ fn the_table_and_json_name_every_driver() {
     }
 }
 
-/// Where the file without a name of a running measurement can be reached, once it is complete.
-fn hidden_file(of: &Child, bytes: u64) -> PathBuf {
+/// Where the files without a name of a running measurement can be reached, once they are complete.
+fn hidden_files(of: &Child, bytes: u64, count: usize) -> Vec<PathBuf> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let descriptors = PathBuf::from(format!("/proc/{}/fd", of.id()));
     let is_it = |path: &PathBuf| {
@@ -114,18 +199,19 @@ fn hidden_file(of: &Child, bytes: u64) -> PathBuf {
     };
     loop {
         let entries = fs::read_dir(&descriptors).into_iter().flatten().flatten();
-        if let Some(path) = entries.map(|entry| entry.path()).find(is_it) {
-            return path;
+        let paths: Vec<_> = entries.map(|entry| entry.path()).filter(is_it).collect();
+        if paths.len() == count {
+            return paths;
         }
-        assert!(Instant::now() < deadline, "no file was made in a minute");
+        assert!(Instant::now() < deadline, "{count} files were not made in a minute");
         std::thread::yield_now();
     }
 }
 
 /// Changes one byte in each block of the file of a running measurement until it ends.
 fn corrupt(child: &mut Child, bytes: u64, place: u64) {
-    let path = hidden_file(child, bytes);
-    let file = File::options().write(true).open(path).expect("it is our own process's");
+    let paths = hidden_files(child, bytes, 1);
+    let file = File::options().write(true).open(&paths[0]).expect("it is our own process's");
     while child.try_wait().expect("it is our child").is_none() {
         for block in 0..bytes / BLOCK_BYTES {
             file.write_all_at(&[0xA5], block * BLOCK_BYTES + place).expect("there is room");
@@ -202,8 +288,8 @@ fn interrupted(directory: &Path, signal: i32) -> Output {
     let mut arguments = vec!["--driver", &drivers, "--file-size=1m", "--duration=3600s"];
     arguments.extend(["--slice-ms=1", "--json=-", "--dir", directory]);
     let child = file(&arguments).spawn().expect("cargo built it for this test");
-    hidden_file(&child, 1 << 20);
-    corering_bench::os::send_signal(child.id(), signal).expect("it runs");
+    hidden_files(&child, 1 << 20, 1);
+    send_signal(child.id(), signal).expect("it runs");
     child.wait_with_output().expect("it ends")
 }
 
