@@ -134,9 +134,6 @@ impl Plan {
                 return refuse(format!("{} is named twice: once is enough", candidate.name));
             }
         }
-        if self.workload == Workload::Faulty {
-            return refuse("a server that fails on purpose is not compared: try `load`".to_owned());
-        }
         if self.slice.is_zero() || self.rounds == 0 {
             return refuse("slices and rounds are to be above 0".to_owned());
         }
@@ -205,8 +202,7 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// The row of the study's matrix that a workload belongs to.
 pub(super) fn in_study(workload: Workload) -> schema::Workload {
     match workload {
-        // The last is refused before anything is started.
-        Workload::Echo | Workload::Faulty => schema::Workload::Echo,
+        Workload::Echo => schema::Workload::Echo,
         Workload::Churn => schema::Workload::Churn,
         Workload::Idle => schema::Workload::Idle,
         Workload::Http => schema::Workload::Http,
@@ -220,9 +216,7 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
 /// What a client says to a server of this workload.
 pub(super) fn protocol(workload: Workload) -> Protocol {
     match workload {
-        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed | Workload::Faulty => {
-            Protocol::Echo
-        }
+        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => Protocol::Echo,
         Workload::Http | Workload::File => Protocol::Http { path: "/".to_owned() },
         Workload::Log => Protocol::Line,
         Workload::Faulty => unreachable!("a plan with it was refused"),
