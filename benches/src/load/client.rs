@@ -419,17 +419,16 @@ impl Client {
         let Some(index) = self.connections.iter().position(is_late) else { return Ok(()) };
         let arrived = self.connections[index].progress.arrived;
         let patience = self.plan.patience;
-        let (reason, what) = if arrived == 0 {
-            (Reason::StoppedAnswering, "nothing of an answer".to_owned())
-        } else {
-            (Reason::ShortAnswer, format!("no more than {arrived} bytes of an answer"))
+        let what = match arrived {
+            0 => "nothing of an answer".to_owned(),
+            arrived => format!("no more than {arrived} bytes of an answer"),
         };
         let detail = format!(
             "the server sent {what} for {patience:?} on connection {index}; {late} of {} \
              connections wait as long",
             self.connections.len()
         );
-        Err(Trouble::Server(Fault { reason, detail }))
+        Err(Trouble::Server(Fault { reason: Reason::StoppedAnswering, detail }))
     }
 }
 

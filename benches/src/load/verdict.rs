@@ -45,13 +45,13 @@ pub struct Fault {
 /// The kinds of faults, in the words that stand in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// An answer did not come within the patience of the plan.
+    /// An answer, or the rest of one, did not come within the patience of the plan.
     StoppedAnswering,
     /// A connection was reset.
     Reset,
     /// A connection was closed before an answer had begun.
     Closed,
-    /// A connection was closed, or fell silent, in the middle of an answer.
+    /// A connection was closed in the middle of an answer.
     ShortAnswer,
     /// Other bytes came than were due.
     WrongAnswer,

@@ -5,6 +5,9 @@ use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::thread;
 
+use corering::{Driver, test_support};
+use corering_bench::process::ServerProcess;
+
 use crate::servers::{echo, echo_then, end_by_reset, http, lines, ok, stay_silent};
 use crate::{bench, load, text};
 
@@ -52,12 +55,59 @@ fn an_answer_that_ends_early_is_short() {
 }
 
 #[test]
-fn an_answer_whose_end_never_comes_is_short() {
+fn an_answer_whose_end_never_comes_is_told_with_what_came() {
     let address = echo_then(3, |stream, message| {
         stream.write_all(&message[..63])?;
         stay_silent(stream)
     });
-    load(&address.to_string(), SILENT).expect_invalid("short answer");
+    let run = load(&address.to_string(), SILENT).expect_invalid("server stopped answering");
+    assert!(run.text("detail").contains("63 bytes"), "{}", run.text("detail"));
+}
+
+#[test]
+fn each_mode_of_the_faulty_server_has_its_own_verdict() {
+    for driver in drivers() {
+        for (mode, verdict) in [
+            (&["stall", "5"][..], "server stopped answering"),
+            (&["reset", "5"], "connection reset"),
+            (&["short", "5"], "short answer"),
+            (&["wrong", "5"], "wrong answer"),
+            (&["close-after", "5"], "connection closed"),
+        ] {
+            let server = faulty(driver, mode);
+            for target in [format!("echo://{server}"), format!("http://{server}/")] {
+                let run = load(&target, SILENT).expect_invalid(verdict);
+                assert!(run.requests() >= 5, "{driver} {mode:?}: {}", run.json);
+            }
+        }
+        let server = faulty(driver, &["slow", "--pause=20ms"]);
+        let options = ["--connections=2", "--duration=200ms"];
+        let run = load(&format!("http://{server}/"), &options).expect_sound();
+        let p50_ns = run.json["latency_ns"]["p50"].as_u64().expect("a quantile");
+        assert!(p50_ns >= 20_000_000, "the server waits longer than {p50_ns} ns");
+    }
+}
+
+fn drivers() -> impl Iterator<Item = &'static str> {
+    test_support::drivers().into_iter().map(|driver| match driver {
+        Driver::Uring => "uring",
+        _ => "epoll",
+    })
+}
+
+/// A server that ends with this.
+struct Faulty(ServerProcess);
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.address().fmt(f)
+    }
+}
+
+fn faulty(driver: &str, mode: &[&str]) -> Faulty {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corering-bench"));
+    command.args(["serve", "--workload=faulty", "--driver", driver, "--mode"]).args(mode);
+    Faulty(ServerProcess::start(command).expect("it listens"))
 }
 
 #[test]
@@ -83,23 +133,22 @@ fn an_answer_that_is_too_long_is_wrong() {
 fn an_error_status_is_named() {
     let error = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
     let address =
-        http(move |index| Some(if index < 3 { ok("", "hello") } else { error.to_owned() }));
+        http(usize::MAX, move |index| if index < 3 { ok("", "hello") } else { error.to_owned() });
     let run = load(&format!("http://{address}/"), BRIEF).expect_invalid("error status");
     assert!(run.text("detail").contains("503"), "{}", run.text("detail"));
 }
 
 #[test]
 fn a_body_that_changes_is_wrong() {
-    let address = http(|index| Some(ok("", if index < 3 { "hello" } else { "hellO" })));
+    let address = http(usize::MAX, |index| ok("", if index < 3 { "hello" } else { "hellO" }));
     load(&format!("http://{address}/"), BRIEF).expect_invalid("wrong answer");
 }
 
 #[test]
 fn a_body_that_ends_early_is_short() {
-    let address = http(|index| match index {
-        0..3 => Some(ok("", "hello")),
-        3 => Some(ok("", "hello").trim_end_matches("lo").to_owned()),
-        _ => None,
+    let address = http(4, |index| match index {
+        3 => ok("", "hello").trim_end_matches("lo").to_owned(),
+        _ => ok("", "hello"),
     });
     load(&format!("http://{address}/"), BRIEF).expect_invalid("short answer");
 }

