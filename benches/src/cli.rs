@@ -27,6 +27,8 @@ enum Command {
     Paired(paired::Arguments),
     File(Box<file::Arguments>),
     #[command(hide = true)]
+    Hold(paired::holder::Arguments),
+    #[command(hide = true)]
     RuntimeCell(runtime_cell::Arguments),
 }
 
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => load::merge(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
         Command::File(arguments) => file::run(&arguments),
+        Command::Hold(arguments) => paired::holder::run(&arguments),
         Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),
     };
     match result {

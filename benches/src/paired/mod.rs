@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+pub mod holder;
 mod measure;
 mod names;
 mod plan;

@@ -182,14 +182,17 @@ impl Plan {
 
     /// Refuses more connections than this process may have descriptors.
     pub(super) fn check_descriptors(&self, limit: u64) -> Result<(), Failure> {
-        let each = (self.shape.connections + self.shape.idle_connections) as u64;
+        let Shape { connections, idle_connections, .. } = self.shape;
         let servers = self.candidates.len() as u64 + u64::from(self.with_noise);
-        let needed = each * servers + SPARE_DESCRIPTORS;
+        // The client has those that are used, a server all of its own.
+        let of_client = connections as u64 * servers;
+        let of_server = (connections + idle_connections) as u64;
+        let needed = of_client.max(of_server) + SPARE_DESCRIPTORS;
         if needed > limit {
             return Err(Failure::Environment(format!(
-                "{each} connections to each of {servers} servers need {needed} descriptors, and \
-                 RLIMIT_NOFILE allows {limit}: raise it (`ulimit -Hn`), or ask for fewer \
-                 connections or servers"
+                "{of_server} connections to each of {servers} servers need {needed} descriptors \
+                 in one process, and RLIMIT_NOFILE allows {limit}: raise it (`ulimit -Hn`), or \
+                 ask for fewer connections or servers"
             )));
         }
         Ok(())
@@ -285,9 +288,13 @@ mod tests {
         let name: Name = "tokio".parse().expect("a valid name");
         let shape = Shape { connections: 500, message_bytes: 1, depth: 1, idle_connections: 100 };
         let plan = Plan::new(vec![Candidate::new(name)], shape).expect("there is a CPU");
-        plan.check_descriptors(1264).expect("two servers, 600 connections each");
-        let failure = plan.check_descriptors(1263).expect_err("one too few");
+        plan.check_descriptors(1064).expect("two servers, 500 connections to each");
+        let failure = plan.check_descriptors(1063).expect_err("one too few");
         assert!(failure.to_string().contains("RLIMIT_NOFILE"), "{failure}");
         assert!(matches!(failure, Failure::Environment(_)));
+        // Connections that rest are another process's, but the server has them all.
+        let idle = Plan { shape: Shape { idle_connections: 600, ..shape }, ..plan };
+        idle.check_descriptors(1164).expect("1,100 connections to a server");
+        idle.check_descriptors(1163).expect_err("one too few");
     }
 }

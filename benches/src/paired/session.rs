@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::holder::Holder;
 use super::plan::{Candidate, Plan, address, protocol};
 use super::weather::Segments;
 use crate::interrupt::Interrupt;
@@ -65,7 +66,7 @@ pub(super) struct Contestant {
     process: ServerProcess,
     client: Client,
     /// Holds its connections and says nothing.
-    idle: Option<Client>,
+    idle: Option<Holder>,
     /// Requests answered since the start.
     pub(super) count: u64,
     /// Why it takes no further part.
@@ -103,31 +104,27 @@ impl Contestant {
         let process = ServerProcess::start_self(&arguments)
             .map_err(|error| Failure::environment(&name, error))?;
         let before = process::resident_bytes(process.id())?;
-        let connect = |connections, source_addresses| {
-            let load = load::Plan {
-                connections,
-                depth: plan.shape.depth,
-                message_size: plan.shape.message_bytes,
-                is_churn: plan.workload == Workload::Churn,
-                seed: plan.seed,
-                source_addresses,
-                ..load::Plan::new(process.address().clone(), protocol(plan.workload))
-            };
-            Client::connect(&load).map_err(|failure| failure.of(&name))
-        };
-        let client = connect(plan.shape.connections, 0)?;
-        let idle = match plan.shape.idle_connections {
-            0 => None,
-            // One address has about 28,000 ports towards the server's.
-            count if !plan.is_unix => Some(connect(count, 1 + (count / 16_384) as u32)?),
-            count => Some(connect(count, 0)?),
-        };
+        let shape = plan.shape;
+        let client = Client::connect(&load::Plan {
+            connections: shape.connections,
+            depth: shape.depth,
+            message_size: shape.message_bytes,
+            is_churn: plan.workload == Workload::Churn,
+            seed: plan.seed,
+            ..load::Plan::new(process.address().clone(), protocol(plan.workload))
+        });
+        let client = client.map_err(|failure| failure.of(&name))?;
+        let holder =
+            || Holder::start(process.address(), shape.idle_connections, shape.message_bytes);
+        let idle = (shape.idle_connections > 0).then(holder).transpose();
+        let idle = idle.map_err(|error| Failure::environment(&name, error))?;
         Ok(Contestant {
             name,
             process,
             client,
             idle,
-            count: 0,
+            // Each connection at rest has had one exchange.
+            count: shape.idle_connections as u64,
             fault: None,
             resident_bytes_per_connection: Some(before),
         })
@@ -136,12 +133,6 @@ impl Contestant {
     /// One exchange on each connection, after which all of them are accepted and have what memory
     /// they need; then a slice that warms caches and branch predictors.
     fn warm_up(&mut self, plan: &Plan, interrupt: &Interrupt) -> Result<(), Failure> {
-        if let Some(idle) = &mut self.idle {
-            let work = idle.run_closed(Duration::ZERO, interrupt);
-            let work = work.map_err(|failure| failure.of(&self.name))?;
-            self.judge(&work)?;
-            self.count += work.requests;
-        }
         self.take_turn(None, Duration::ZERO, interrupt)?;
         let connections = plan.shape.connections + plan.shape.idle_connections;
         let is_telling =
