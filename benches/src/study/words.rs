@@ -22,33 +22,25 @@ pub fn advantage(metric: Metric, ratio: f64) -> f64 {
     if metric.more_is_better() { ratio } else { 1.0 / ratio }
 }
 
-/// What the first server of a ratio does: `needs 18% less CPU time per request`. Without a `unit`,
-/// several kinds of work are meant.
-pub fn deed(metric: Metric, ratio: f64, unit: Option<&str>) -> String {
-    let what = match (metric, unit) {
-        (Metric::CpuNsPerUnit, unit) => format!("CPU time per {}", unit.unwrap_or("unit of work")),
-        (Metric::UnitsPerSecond, Some(unit)) => format!("{unit}s per second"),
-        (Metric::UnitsPerSecond, None) => "work per second".to_owned(),
-        (Metric::P99Ns, _) => "p99 latency".to_owned(),
-        (Metric::SystemCallsPerUnit, unit) => {
-            format!("system calls per {}", unit.unwrap_or("unit of work"))
-        }
-        (Metric::ResidentBytesPerConnection, _) => "memory per connection".to_owned(),
-    };
-    let (verb, less, more) = match metric {
-        Metric::CpuNsPerUnit => ("needs", "less", "more"),
-        Metric::UnitsPerSecond if unit.is_some() => ("reaches", "fewer", "more"),
-        Metric::UnitsPerSecond => ("reaches", "less", "more"),
-        Metric::P99Ns => ("has a", "lower", "higher"),
-        Metric::SystemCallsPerUnit => ("makes", "fewer", "more"),
-        Metric::ResidentBytesPerConnection => ("holds", "less", "more"),
+/// What the first server of a ratio has: `18% less CPU time per request`. Without a `unit`, several
+/// kinds of work are meant.
+pub fn difference(metric: Metric, ratio: f64, unit: Option<&str>) -> String {
+    let per_unit = unit.unwrap_or("unit of work");
+    let (less, more, what) = match metric {
+        Metric::CpuNsPerUnit => ("less", "more", format!("CPU time per {per_unit}")),
+        Metric::UnitsPerSecond => match unit {
+            Some(unit) => ("fewer", "more", format!("{unit}s per second")),
+            None => ("less", "more", "work per second".to_owned()),
+        },
+        Metric::P99Ns => ("lower", "higher", "p99 latency".to_owned()),
+        Metric::SystemCallsPerUnit => ("fewer", "more", format!("system calls per {per_unit}")),
+        Metric::ResidentBytesPerConnection => ("less", "more", "memory per connection".to_owned()),
     };
     if ratio >= 2.0 {
-        let verb = verb.trim_end_matches(" a");
-        return format!("{verb} {} times the {what}", times(ratio));
+        return format!("{} times the {what}", times(ratio));
     }
     let direction = if ratio < 1.0 { less } else { more };
-    format!("{verb} {} {direction} {what}", percent(ratio - 1.0))
+    format!("{} {direction} {what}", percent(ratio - 1.0))
 }
 
 /// The change alone: `18% less`, `2.4 times`.
@@ -120,11 +112,12 @@ pub fn count(value: f64) -> String {
 }
 
 fn short(value: f64) -> String {
+    let is_whole = (value - value.round()).abs() < 1e-9;
     match value.abs() {
-        1000.0.. => grouped(value),
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        _ if value == value.trunc() => format!("{value:.0}"),
+        999.5.. => grouped(value),
+        99.95.. => format!("{value:.0}"),
+        _ if is_whole => format!("{value:.0}"),
+        9.995.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
 }
@@ -156,26 +149,31 @@ pub fn list(items: &[String]) -> String {
     }
 }
 
+/// The same with a capital letter at its head.
+pub fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{advantage, bytes, change, deed, duration, grouped, list, percent};
+    use super::{advantage, bytes, change, difference, duration, grouped, list, percent};
     use crate::study::schema::Metric;
 
     #[test]
     fn a_ratio_is_told_in_its_own_direction() {
-        let deed = |metric, ratio| deed(metric, ratio, Some("request"));
-        assert_eq!(deed(Metric::CpuNsPerUnit, 0.8), "needs 20% less CPU time per request");
-        assert_eq!(deed(Metric::CpuNsPerUnit, 1.25), "needs 25% more CPU time per request");
-        assert_eq!(deed(Metric::UnitsPerSecond, 0.8), "reaches 20% fewer requests per second");
-        assert_eq!(deed(Metric::UnitsPerSecond, 1.25), "reaches 25% more requests per second");
-        assert_eq!(deed(Metric::P99Ns, 0.8), "has a 20% lower p99 latency");
-        assert_eq!(deed(Metric::P99Ns, 2.5), "has 2.5 times the p99 latency");
-        assert_eq!(
-            deed(Metric::SystemCallsPerUnit, 0.2),
-            "makes 80% fewer system calls per request"
-        );
+        let told = |metric, ratio| difference(metric, ratio, Some("request"));
+        assert_eq!(told(Metric::CpuNsPerUnit, 0.8), "20% less CPU time per request");
+        assert_eq!(told(Metric::CpuNsPerUnit, 1.25), "25% more CPU time per request");
+        assert_eq!(told(Metric::UnitsPerSecond, 0.8), "20% fewer requests per second");
+        assert_eq!(told(Metric::UnitsPerSecond, 1.25), "25% more requests per second");
+        assert_eq!(told(Metric::P99Ns, 0.8), "20% lower p99 latency");
+        assert_eq!(told(Metric::P99Ns, 2.5), "2.5 times the p99 latency");
+        assert_eq!(told(Metric::SystemCallsPerUnit, 0.2), "80% fewer system calls per request");
         let memory = Metric::ResidentBytesPerConnection;
-        assert_eq!(deed(memory, 1.3), "holds 30% more memory per connection");
+        assert_eq!(told(memory, 1.3), "30% more memory per connection");
+        assert_eq!(difference(Metric::UnitsPerSecond, 0.5, None), "50% less work per second");
     }
 
     #[test]
@@ -196,6 +194,8 @@ mod tests {
         assert_eq!(change(12.0), "12 times");
         assert_eq!(duration(1234.0), "1.23\u{a0}µs");
         assert_eq!(duration(8.0), "8\u{a0}ns");
+        assert_eq!(duration(9_997.0), "10.0\u{a0}µs");
+        assert_eq!(duration(10_000.0), "10\u{a0}µs");
         assert_eq!(bytes(1536.0), "1.50\u{a0}KiB");
         assert_eq!(grouped(1_234_567.0), "1,234,567");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");

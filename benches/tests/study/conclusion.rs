@@ -33,8 +33,11 @@ fn where_io_uring_wins_each_metric_is_a_win() {
     assert!(study.losses.is_empty(), "{:?}", study.losses);
     assert!(study.ties.is_empty(), "{:?}", study.ties);
     let [wins, losses, _] = study.verdict.as_slice() else { panic!("{:?}", study.verdict) };
-    assert!(wins.starts_with("io_uring wins 44 of 44 comparisons with epoll: it needs "), "{wins}");
-    assert!(wins.contains("20% less CPU time per unit of work (median of 9 cells"), "{wins}");
+    assert!(
+        wins.starts_with("io_uring wins 44 of 44 comparisons with epoll: in the median, 20% less "),
+        "{wins}"
+    );
+    assert!(wins.contains("20% less CPU time per unit of work (9 cells)"), "{wins}");
     assert!(wins.contains("25% more work per second"), "{wins}");
     assert!(wins.contains("20% lower p99 latency"), "{wins}");
     assert_eq!(losses, "epoll wins none of 44 comparisons.");
@@ -47,7 +50,11 @@ fn where_epoll_wins_each_metric_is_a_loss() {
     assert!(study.wins.is_empty(), "{:?}", study.wins);
     let [wins, losses, _] = study.verdict.as_slice() else { panic!("{:?}", study.verdict) };
     assert_eq!(wins, "io_uring wins none of 44 comparisons with epoll.");
-    assert!(losses.starts_with("epoll wins 44 of 44 comparisons: io_uring needs "), "{losses}");
+    assert!(
+        losses
+            .starts_with("epoll wins 44 of 44 comparisons: with io_uring in the median, 25% more "),
+        "{losses}"
+    );
     assert!(losses.contains("25% more CPU time per unit of work"), "{losses}");
     assert!(losses.contains("20% less work per second"), "{losses}");
     assert!(losses.contains("25% higher p99 latency"), "{losses}");
@@ -88,13 +95,13 @@ fn a_win_and_a_loss_stand_in_their_own_sentences() {
     conclude(&mut study);
     assert_eq!(metrics(&study.losses), [Metric::CpuNsPerUnit]);
     assert_eq!(study.losses[0].cell, "echo/1x64");
-    assert!(study.losses[0].sentence.contains("io_uring needs 3.2 times the CPU time per request"));
+    assert!(study.losses[0].sentence.contains("against epoll, 3.2 times the CPU time per request"));
     let [wins, losses, certainty] = study.verdict.as_slice() else { panic!("{:?}", study.verdict) };
-    assert!(wins.contains("it needs 20% less CPU time per request (TCP echo, 64 connections"));
+    assert!(wins.contains("20% less CPU time per request (one cell)"));
     assert_eq!(
         losses,
-        "epoll wins 1 of 10 comparisons: io_uring needs 3.2 times the CPU time per request \
-         (TCP echo, 1 connection, 64 B)."
+        "epoll wins 1 of 10 comparisons: with io_uring 3.2 times the CPU time per request \
+         for \u{201c}TCP echo, 1 connection, 64 B\u{201d}."
     );
     assert!(certainty.starts_with("None is a tie: "), "{certainty}");
 }

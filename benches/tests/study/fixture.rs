@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use corering_bench::stats::Random;
 use corering_bench::study::schema::{
-    Cell, Fingerprint, Mode, Quantiles, RatePoint, Run, Slice, Study, VERSION, WholeRun, Workload,
+    Cell, Excluded, Fingerprint, Mode, Quantiles, RatePoint, Run, Slice, Study, VERSION, WholeRun,
+    Workload,
 };
 
 /// How much better a server is than one that needs 5 µs of CPU time for a request: 1 is no better,
@@ -157,4 +158,31 @@ fn curve(strengths: Strengths<'_>, cpu_ns: f64) -> Vec<RatePoint> {
         }
     }
     points
+}
+
+/// A study that has something in each of its lists: wins, losses, ties, what was thrown out and
+/// what was not run.
+pub(crate) fn mixed() -> Study {
+    let mut study = study(URING_WINS);
+    let epoll_wins = cells(EPOLL_WINS);
+    let ties = cells(TIES);
+    for index in [0, 4] {
+        study.cells[index] = epoll_wins[index].clone();
+    }
+    study.cells[6] = ties[6].clone();
+    study.cells[5].runs[4].invalid = Some("client saturated: 99% of its CPU".to_owned());
+    study.cells[3].runs.iter_mut().for_each(|run| {
+        // Forty times better: an axis has to hold this beside a fifth.
+        if run.server.starts_with("uring") {
+            run.whole.system_calls = Some(run.whole.count / 40);
+        }
+    });
+    study.not_run.push(Excluded {
+        cell: "idle/100000".to_owned(),
+        server: None,
+        reason: "RLIMIT_NOFILE: 100,064 descriptors are needed, and 20,000 are allowed; raise it \
+                 with `ulimit -n 200000`"
+            .to_owned(),
+    });
+    study
 }

@@ -145,8 +145,8 @@ fn sentence(
     let Comparison { metric, ratio, .. } = comparison;
     let figures = format!("ratio {}, noise {}", words::interval(ratio), floor);
     if is_told_apart {
-        let deed = words::deed(*metric, ratio.median, Some(&cell.unit));
-        format!("{}: against epoll, io_uring {deed} ({figures}).", cell.title)
+        let difference = words::difference(*metric, ratio.median, Some(&cell.unit));
+        format!("{}: against epoll, {difference} ({figures}).", cell.title)
     } else {
         format!("{}: no difference in {} ({figures}).", cell.title, words::name(*metric))
     }

@@ -4,7 +4,7 @@ use super::Floors;
 use crate::stats::median;
 use crate::study::ratio::METRICS;
 use crate::study::schema::{Finding, Metric, Study};
-use crate::study::words::{self, number_of};
+use crate::study::words::{self, capitalised, number_of};
 
 /// What io_uring wins, what it loses, and how sure that is.
 pub(crate) fn sentences(study: &Study) -> Vec<String> {
@@ -34,10 +34,10 @@ fn wins(study: &Study, total: usize) -> String {
         return format!("io_uring wins none of {} with epoll.", number_of(total, "comparison"));
     }
     format!(
-        "io_uring wins {} of {} with epoll: it {}.",
+        "io_uring wins {} of {} with epoll: {}.",
         study.wins.len(),
         number_of(total, "comparison"),
-        deeds(study, &study.wins).join("; it ")
+        differences(study, &study.wins)
     )
 }
 
@@ -46,35 +46,51 @@ fn losses(study: &Study, total: usize) -> String {
         return format!("epoll wins none of {}.", number_of(total, "comparison"));
     }
     format!(
-        "epoll wins {} of {}: io_uring {}.",
+        "epoll wins {} of {}: with io_uring {}.",
         study.losses.len(),
         number_of(total, "comparison"),
-        deeds(study, &study.losses).join("; it ")
+        differences(study, &study.losses)
     )
 }
 
-/// One clause for each metric that `findings` are about, with the middle and the largest of them.
-fn deeds(study: &Study, findings: &[Finding]) -> Vec<String> {
-    METRICS.into_iter().filter_map(|metric| deed(study, findings, metric)).collect()
+/// What io_uring has more or less of than epoll: the middle of each metric, then the largest.
+fn differences(study: &Study, findings: &[Finding]) -> String {
+    let metrics: Vec<String> =
+        METRICS.into_iter().filter_map(|metric| difference_in(study, findings, metric)).collect();
+    let distance = |finding: &Finding| finding.comparison.ratio.median.ln().abs();
+    let largest = findings.iter().max_by(|one, other| distance(one).total_cmp(&distance(other)));
+    match largest {
+        Some(largest) if findings.len() > 1 => {
+            let told = difference(study, &[largest]);
+            let metrics = words::list(&metrics);
+            format!("in the median, {metrics}; the most is {told} for {}", title(largest))
+        }
+        Some(only) => format!("{} for {}", difference(study, &[only]), title(only)),
+        None => String::new(),
+    }
 }
 
-fn deed(study: &Study, findings: &[Finding], metric: Metric) -> Option<String> {
+fn title(finding: &Finding) -> String {
+    format!("\u{201c}{}\u{201d}", finding.title)
+}
+
+fn difference_in(study: &Study, findings: &[Finding], metric: Metric) -> Option<String> {
     let of_metric: Vec<&Finding> =
         findings.iter().filter(|finding| finding.comparison.metric == metric).collect();
-    let ratio = |finding: &Finding| finding.comparison.ratio.median;
-    let distance = |finding: &Finding| ratio(finding).ln().abs();
-    let largest =
-        of_metric.iter().max_by(|one, other| distance(one).total_cmp(&distance(other)))?;
-    let units: Vec<&str> = of_metric.iter().filter_map(|finding| unit_of(study, finding)).collect();
+    let cells = of_metric.len();
+    match cells {
+        0 => None,
+        1 => Some(format!("{} (one cell)", difference(study, &of_metric))),
+        _ => Some(format!("{} ({cells} cells)", difference(study, &of_metric))),
+    }
+}
+
+/// The middle of `findings`, which are about one metric.
+fn difference(study: &Study, findings: &[&Finding]) -> String {
+    let units: Vec<&str> = findings.iter().filter_map(|finding| unit_of(study, finding)).collect();
     let unit = units.first().copied().filter(|first| units.iter().all(|unit| unit == first));
-    let middle = median(&of_metric.iter().map(|finding| ratio(finding)).collect::<Vec<_>>());
-    let said = words::deed(metric, middle, unit);
-    Some(if of_metric.len() == 1 {
-        format!("{said} ({})", largest.title)
-    } else {
-        let (cells, largest_change) = (of_metric.len(), words::change(ratio(largest)));
-        format!("{said} (median of {cells} cells; {largest_change} for {})", largest.title)
-    })
+    let ratios: Vec<f64> = findings.iter().map(|finding| finding.comparison.ratio.median).collect();
+    words::difference(findings[0].comparison.metric, median(&ratios), unit)
 }
 
 fn unit_of<'a>(study: &'a Study, finding: &Finding) -> Option<&'a str> {
@@ -98,7 +114,7 @@ fn certainty(study: &Study, total: usize) -> String {
     let noise = if floors.is_empty() {
         "no noise was measured".to_owned()
     } else {
-        format!("two processes of one server differed by {}", words::list(&floors))
+        format!("the noise is {}", words::list(&floors))
     };
     let mut parts = vec![format!("{ties}: {noise}")];
     parts.extend(remarks(study));
@@ -137,10 +153,4 @@ fn was_thrown_out(study: &Study) -> String {
 fn most_frequent_reason(study: &Study) -> Option<&str> {
     let count = |reason: &str| study.invalid.iter().filter(|one| one.reason == reason).count();
     study.invalid.iter().map(|one| one.reason.as_str()).max_by_key(|reason| count(reason))
-}
-
-fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
 }

@@ -1,12 +1,12 @@
 //! What a report says, in the order in which a person reads it.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::document::{Block, Document, Figure, Section, Table};
-use crate::stats::median;
-use crate::study::analysis::{FLOOR_MIN, Floors, RIVAL, SUBJECT};
-use crate::study::ratio::{self, METRICS};
-use crate::study::schema::{Cell, Excluded, Finding, Metric, Mode, Run, Study};
+use super::document::{Block, Document, Section, Table};
+use super::{cost, results};
+use crate::study::analysis::FLOOR_MIN;
+use crate::study::ratio::METRICS;
+use crate::study::schema::{Excluded, Mode, Study};
 use crate::study::words::{self, number_of};
 
 /// The whole report of `study`.
@@ -16,11 +16,11 @@ pub(crate) fn document(study: &Study) -> Document {
         subtitle: subtitle(study),
         sections: vec![
             section("verdict", "The verdict", vec![Block::Lead(study.verdict.clone())]),
-            section("wins", "What io_uring wins", wins(study)),
-            section("losses", "What io_uring loses", losses(study)),
-            section("ties", "Ties", ties(study)),
-            section("cost", "Cost beside speed", cost(study)),
-            section("latency", "Latency at fixed rates", latency(study)),
+            section("wins", "What io_uring wins", results::wins(study)),
+            section("losses", "What io_uring loses", results::losses(study)),
+            section("ties", "Ties", results::ties(study)),
+            section("cost", "Cost beside speed", cost::cost(study)),
+            section("latency", "Latency at fixed rates", cost::latency(study)),
             section("method", "How it was measured, and what was thrown out", method(study)),
             section("machine", "The machine", machine(study)),
             section("repeat", "To repeat it", repeat(study)),
@@ -33,7 +33,9 @@ fn section(id: &'static str, title: &str, blocks: Vec<Block>) -> Section {
 }
 
 fn subtitle(study: &Study) -> String {
-    let started = UNIX_EPOCH + Duration::from_secs(study.started_at_unix_s);
+    // Up to the year 9999, which is all that the format can say.
+    let seconds = study.started_at_unix_s.min(253_402_300_799);
+    let started = UNIX_EPOCH + Duration::from_secs(seconds);
     let mode = match study.mode {
         Mode::Quick => "Quick study",
         Mode::Full => "Full study",
@@ -43,154 +45,21 @@ fn subtitle(study: &Study) -> String {
     let commit = commit.map(|commit| format!(", commit {commit}")).unwrap_or_default();
     format!(
         "{mode}{partial} of {}, {} long, {}{commit}",
-        humantime::format_rfc3339_seconds(started),
+        date(started),
         elapsed(study),
         number_of(study.cells.len(), "cell"),
     )
 }
 
+/// To the minute, in UTC: `2026-01-31 12:30 UTC`.
+fn date(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    text.get(..16).map_or(text.clone(), |minutes| minutes.replace('T', " ") + " UTC")
+}
+
 fn elapsed(study: &Study) -> String {
     let seconds = study.elapsed_s.clamp(0.0, 1e9).round();
     humantime::format_duration(Duration::from_secs_f64(seconds)).to_string()
-}
-
-fn wins(study: &Study) -> Vec<Block> {
-    if study.wins.is_empty() {
-        return paragraph("Nothing that is larger than the noise.");
-    }
-    vec![figure_of_findings(study, &study.wins, "Where io_uring is better than epoll")]
-}
-
-fn losses(study: &Study) -> Vec<Block> {
-    if study.losses.is_empty() {
-        return paragraph("Nothing that is larger than the noise.");
-    }
-    vec![figure_of_findings(study, &study.losses, "Where epoll is better than io_uring")]
-}
-
-fn ties(study: &Study) -> Vec<Block> {
-    if study.ties.is_empty() {
-        return paragraph("None.");
-    }
-    let text = "The interval of the ratio holds 1, or the difference is no larger than that of two \
-                processes of the same server.";
-    let table = table_of_findings(study, &study.ties, "Where neither is better");
-    vec![Block::Paragraph(text.to_owned()), Block::Table(table)]
-}
-
-fn paragraph(text: &str) -> Vec<Block> {
-    vec![Block::Paragraph(text.to_owned())]
-}
-
-fn figure_of_findings(study: &Study, findings: &[Finding], caption: &str) -> Block {
-    let table = table_of_findings(study, findings, caption);
-    Block::Figure(Figure { caption: caption.to_owned(), table, ..Figure::default() })
-}
-
-fn table_of_findings(study: &Study, findings: &[Finding], caption: &str) -> Table {
-    let floors = Floors::of(&study.noise);
-    let titles = ["cell", "metric", "#io_uring", "#epoll", "#ratio", "#95% interval", "#noise"];
-    let mut table = Table::new(caption, &titles);
-    for finding in findings {
-        let (metric, ratio) = (finding.comparison.metric, finding.comparison.ratio);
-        let cell = study.cells.iter().find(|cell| cell.id == finding.cell);
-        let of = |server| cell.map_or_else(String::new, |cell| typical(cell, server, metric));
-        table.rows.push(vec![
-            finding.title.clone(),
-            words::name(metric).to_owned(),
-            of(SUBJECT),
-            of(RIVAL),
-            format!("{:.3}", ratio.median),
-            format!("{:.3} to {:.3}", ratio.low, ratio.high),
-            floors.at(&finding.cell, metric).to_string(),
-        ]);
-    }
-    table
-}
-
-/// The median of what `server` measured, with its unit, or nothing.
-fn typical(cell: &Cell, server: &str, metric: Metric) -> String {
-    let values = ratio::values(&cell.runs, server, metric);
-    if values.is_empty() { String::new() } else { words::value(metric, median(&values)) }
-}
-
-fn cost(study: &Study) -> Vec<Block> {
-    let mut blocks = paragraph(
-        "Medians of all valid slices. CPU time is the server's, its kernel threads included.",
-    );
-    for cell in study.cells.iter().filter(|cell| cell.runs.iter().any(|run| run.invalid.is_none()))
-    {
-        blocks.push(Block::Table(table_of_servers(cell)));
-    }
-    if blocks.len() == 1 {
-        return paragraph("No run is valid.");
-    }
-    blocks
-}
-
-fn table_of_servers(cell: &Cell) -> Table {
-    let per = format!("#CPU per {}", cell.unit);
-    let speed = format!("#{}s per second", cell.unit);
-    let calls = format!("#system calls per {}", cell.unit);
-    let switches = format!("#context switches per {}", cell.unit);
-    let titles =
-        ["server", &speed, &per, "#user", "#system", &calls, &switches, "#memory per connection"];
-    let mut table = Table::new(cell.title.clone(), &titles);
-    for server in ratio::servers(&cell.runs) {
-        if !cell.runs.iter().any(|run| run.server == server && run.invalid.is_none()) {
-            continue;
-        }
-        let of = |metric| typical(cell, server, metric);
-        let share = |read: fn(&Run) -> Option<u64>| whole(cell, server, read);
-        table.rows.push(vec![
-            server.to_owned(),
-            of(Metric::UnitsPerSecond),
-            of(Metric::CpuNsPerUnit),
-            share(|run| run.whole.user_cpu_ns).map(words::duration).unwrap_or_default(),
-            share(|run| run.whole.system_cpu_ns).map(words::duration).unwrap_or_default(),
-            of(Metric::SystemCallsPerUnit),
-            share(|run| run.whole.context_switches).map(words::count).unwrap_or_default(),
-            of(Metric::ResidentBytesPerConnection),
-        ]);
-    }
-    table
-}
-
-/// The median over the valid runs of something that is counted over the whole run, per unit.
-fn whole(cell: &Cell, server: &str, read: fn(&Run) -> Option<u64>) -> Option<f64> {
-    let valid = cell.runs.iter().filter(|run| run.server == server && run.invalid.is_none());
-    let per_unit =
-        |run: &Run| (run.whole.count > 0).then_some(read(run)? as f64 / run.whole.count as f64);
-    let values: Vec<f64> = valid.filter_map(per_unit).collect();
-    (!values.is_empty()).then(|| median(&values))
-}
-
-fn latency(study: &Study) -> Vec<Block> {
-    let mut blocks = paragraph(
-        "Requests start at a fixed rate, whether or not the earlier ones were answered, and \
-         latency counts from the intended start.",
-    );
-    for cell in study.cells.iter().filter(|cell| cell.curve.iter().any(|p| p.invalid.is_none())) {
-        let titles = ["server", "#rate", "#of capacity", "#p50", "#p90", "#p99", "#p99.9", "#max"];
-        let mut table = Table::new(cell.title.clone(), &titles);
-        for point in cell.curve.iter().filter(|point| point.invalid.is_none()) {
-            let latency = point.latency_ns;
-            let mut row = vec![
-                point.server.clone(),
-                format!("{}/s", words::grouped(point.rate_per_second)),
-                format!("{:.0}%", point.share_of_capacity * 100.0),
-            ];
-            let quantiles = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
-            row.extend(quantiles.map(|quantile| words::duration(quantile as f64)));
-            table.rows.push(row);
-        }
-        let caption = cell.title.clone();
-        blocks.push(Block::Figure(Figure { caption, table, ..Figure::default() }));
-    }
-    if blocks.len() == 1 {
-        return paragraph("No latency at a fixed rate was measured.");
-    }
-    blocks
 }
 
 fn method(study: &Study) -> Vec<Block> {
@@ -224,6 +93,11 @@ fn method(study: &Study) -> Vec<Block> {
     blocks.push(Block::Heading("Not run".to_owned()));
     blocks.push(excluded(&study.not_run, "Not measured", "Every cell was run."));
     blocks
+}
+
+/// A section of one paragraph.
+pub(crate) fn paragraph(text: &str) -> Vec<Block> {
+    vec![Block::Paragraph(text.to_owned())]
 }
 
 fn noise(study: &Study) -> Vec<Block> {

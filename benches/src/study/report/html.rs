@@ -2,7 +2,12 @@
 
 use std::fmt::{self, Write};
 
+use super::charts::Role;
 use super::document::{Block, Document, Figure, Table};
+use crate::study::words;
+
+/// A longer table is opened by whoever wants to read it.
+const OPEN_ROWS_MAX: usize = 24;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -54,6 +59,12 @@ fn write_block(block: &Block, page: &mut String) -> fmt::Result {
             }
             writeln!(page, "</ul>")
         }
+        Block::Table(table) if table.rows.len() > OPEN_ROWS_MAX => {
+            let rows = words::number_of(table.rows.len(), "row");
+            writeln!(page, "<details>\n<summary>The table, {rows}</summary>")?;
+            write_table(table, page)?;
+            writeln!(page, "</details>")
+        }
         Block::Table(table) => write_table(table, page),
         Block::Figure(figure) => write_figure(figure, page),
         Block::Command(command) => writeln!(page, "<pre><code>{}</code></pre>", escape(command)),
@@ -61,11 +72,16 @@ fn write_block(block: &Block, page: &mut String) -> fmt::Result {
 }
 
 fn write_figure(figure: &Figure, page: &mut String) -> fmt::Result {
-    writeln!(page, "<figure>\n<figcaption>{}</figcaption>", escape(&figure.caption))?;
+    writeln!(page, "<figure>")?;
+    if !figure.caption.is_empty() {
+        writeln!(page, "<figcaption>{}</figcaption>", escape(&figure.caption))?;
+    }
     if !figure.legend.is_empty() {
         writeln!(page, "<ul class=\"legend\">")?;
         for server in &figure.legend {
-            writeln!(page, "<li>{}</li>", escape(server))?;
+            let role = Role::of_server(server).name();
+            let name = escape(server);
+            writeln!(page, "<li style=\"--swatch: var(--{role})\">{name}</li>")?;
         }
         writeln!(page, "</ul>")?;
     }

@@ -1,12 +1,15 @@
 //! The report: `report.html` and `report.md`, made from a study and nothing else.
 //!
-//! `content.rs` decides what is said in which order, `charts.rs` draws, and `html.rs` and
+//! `content.rs` decides what is said in which order, `charts` draws, and `html.rs` and
 //! `markdown.rs` give the same document two forms.
 
+mod charts;
 mod content;
+mod cost;
 mod document;
 mod html;
 mod markdown;
+mod results;
 
 use std::fs;
 use std::io;
