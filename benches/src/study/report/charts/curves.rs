@@ -3,6 +3,7 @@
 use super::scale::Scale;
 use super::{Anchor, Canvas, GRID, MUTED, Role, WIDTH};
 use crate::stats::median;
+use crate::study::ratio::AGAIN;
 use crate::study::report::document::Chart;
 use crate::study::schema::{Cell, Quantiles, RatePoint};
 use crate::study::words;
@@ -24,8 +25,8 @@ const DRAWN: [Quantile; 3] = [
 
 /// One chart for each quantile, all with the same axes, and the servers that are drawn.
 pub(crate) fn curves(cell: &Cell) -> (Vec<Chart>, Vec<String>) {
-    let points: Vec<&RatePoint> =
-        cell.curve.iter().filter(|point| point.invalid.is_none()).collect();
+    let is_drawn = |point: &&RatePoint| point.invalid.is_none() && !point.server.ends_with(AGAIN);
+    let points: Vec<&RatePoint> = cell.curve.iter().filter(is_drawn).collect();
     let mut servers: Vec<String> = Vec::new();
     for point in &points {
         if !servers.contains(&point.server) {
