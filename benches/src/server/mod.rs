@@ -14,6 +14,7 @@ mod journal;
 mod on_corering;
 mod on_tokio;
 mod options;
+pub mod peers;
 mod raw_epoll;
 mod raw_uring;
 mod ready;

@@ -2,8 +2,8 @@
 //!
 //! Tuned: registered once per descriptor and for both directions, so that there is one `epoll_ctl`
 //! in the life of a connection; nothing is asked of a connection at its end but `close`, which ends
-//! its registration. What a connection does is in `ready.rs`. Checked against epoll(7), "Questions
-//! and answers" 6 and 9.
+//! its registration (epoll(7), question 6). What a connection does is in `ready.rs`; lines are made
+//! durable on a thread (`committer.rs`).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,7 @@
 //! One connection of a hand-written loop that is told of readiness, by epoll or by a ring's poll.
 //!
 //! Tuned: after an event the receive is tried first; a short one says that the socket is drained,
-//! so that no call is made only to hear EAGAIN (epoll(7), "Possible pitfalls": fine for streams);
+//! so that no call is made only to hear EAGAIN (epoll(7), question 9, allows it for streams);
 //! what is owed is sent at once, and only what a full socket refuses waits for an event; one
 //! buffer for all connections, which stays in the level-2 cache.
 

@@ -206,6 +206,37 @@ fn http_answers_curl() {
     });
 }
 
+/// Asks for much, takes none of it and goes, several times; then somebody asks for `expected`.
+fn leave_early(workload: &str, request: &[u8], ask: &[u8], expected: &[u8]) {
+    on_each(workload, &["--size=500000"], |driver, server| {
+        for round in 0..20 {
+            let mut stream = server.connect();
+            // The server may have seen the end of it before it has read all.
+            let _ = stream.write_all(&request[..request.len() - round % 3]);
+            if round % 2 == 0 {
+                // Closed with something unread, a connection is reset.
+                let _ = stream.read(&mut [0]);
+            }
+        }
+        let mut stream = server.connect();
+        stream.write_all(ask).expect("the server reads");
+        let mut got = vec![0; expected.len()];
+        stream.read_exact(&mut got).expect("the server goes on");
+        assert!(got == expected, "{driver} sent something else");
+        server.end();
+    });
+}
+
+#[test]
+fn clients_that_leave_early_take_nothing_from_others() {
+    let echo = bytes(100_000, 3);
+    leave_early("--workload=echo", &echo, b"hello", b"hello");
+    let ok = b"HTTP/1.1 200 OK\r\n";
+    leave_early("--workload=http", &GET.repeat(10), GET, ok);
+    leave_early("--workload=file", &GET.repeat(10), GET, ok);
+    leave_early("--workload=log", &b"a line\n".repeat(500), b"one\ntwo\n", b"ok\nok\n");
+}
+
 #[test]
 fn several_shards_share_a_port_and_add_up_their_counters() {
     if corering_bench::os::allowed_cpus().expect("Linux tells").len() < 2 {

@@ -1,13 +1,13 @@
 //! The limit of completions: a hand-written ring loop without a runtime.
 //!
-//! Tuned, and checked against the wiki of liburing ("io_uring and networking in 2023") and
-//! io_uring_setup(2): multishot accept and receive into a ring of provided buffers; an echo is sent
-//! from the buffer that it came in, which goes back when the send is done; deferred task work, and
-//! one `enter` that submits all sends of a pass and waits for the next one; a registered ring
-//! descriptor; sends with `MSG_WAITALL`, so that a long one completes once; closing by the ring;
-//! buffers that a whole message fits in. A file is read and sent by two linked entries, its head
-//! in the same buffer: a splice would go to a worker thread of the kernel each time. A group of the
-//! log is a write linked to its fdatasync.
+//! Tuned: multishot accept and receive into a ring of provided buffers (the conditions are those of
+//! io_uring_prep_recv_multishot(3)); an echo is sent from the buffer that it came in, which goes
+//! back when the send is done; deferred task work, and one `enter` that submits all sends of a pass
+//! and waits for the next one; a registered ring descriptor; sends with `MSG_WAITALL`, so that a
+//! long one completes once (Linux 5.19, "support MSG_WAITALL for IORING_OP_SEND(MSG)"); closing by
+//! the ring; buffers that a whole message fits in. A file is read and sent by two linked entries,
+//! its head in the same buffer: a splice would go to a worker thread of the kernel each time. A
+//! group of the log is a write linked to its fdatasync.
 //!
 //! By notification (`--receive`), a multishot poll tells of bytes and plain calls do the rest, as
 //! in the epoll loop (`ready.rs`). Adaptive is what `corering` does: a connection changes over at
