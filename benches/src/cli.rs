@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
-use crate::study::runtime_cell;
+use crate::study::{compare, runtime_cell};
 use crate::{file, load, paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
@@ -26,6 +26,7 @@ enum Command {
     Merge(load::MergeArguments),
     Paired(paired::Arguments),
     File(Box<file::Arguments>),
+    Compare(compare::Arguments),
     #[command(hide = true)]
     Hold(paired::holder::Arguments),
     #[command(hide = true)]
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => load::merge(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
         Command::File(arguments) => file::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Hold(arguments) => paired::holder::run(&arguments),
         Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),
     };

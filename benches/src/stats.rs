@@ -80,6 +80,26 @@ impl Estimate {
         }
     }
 
+    /// The ratio of the medians of two series that were not measured in pairs, with the bootstrap
+    /// of both. The seed is fixed: the same values give the same interval.
+    ///
+    /// # Panics
+    ///
+    /// If one of them has no values.
+    pub fn of_ratio(above: &[f64], below: &[f64]) -> Self {
+        const DRAWS: usize = 4_000;
+        let mut random = Random::new(above.len() as u64);
+        let both = [Bootstrap::of(above), Bootstrap::of(below)];
+        let mut draw = |one: usize| {
+            let (lower, upper) = both[one].middle_at(random.below(1 << 53) as f64 / 2f64.powi(53));
+            f64::midpoint(lower, upper)
+        };
+        let mut ratios: Vec<f64> = (0..DRAWS).map(|_| draw(0) / draw(1)).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |share: f64| ratios[(share * (DRAWS - 1) as f64).round() as usize];
+        Estimate { median: median(above) / median(below), low: at(0.025), high: at(0.975) }
+    }
+
     /// What a ratio with this interval says of the first of its pair.
     pub fn verdict(&self) -> Verdict {
         if self.high < 1.0 {
@@ -242,6 +262,22 @@ mod tests {
             assert!(outside(&|one| one > estimate.high) <= 70, "{count}: {estimate}");
             assert!(medians[99] >= estimate.low && medians[1_900] <= estimate.high, "{count}");
         }
+    }
+
+    #[test]
+    fn a_ratio_of_medians_has_the_noise_of_both() {
+        let mut random = Random::new(4);
+        let mut around = |middle: f64, width: usize| -> Vec<f64> {
+            (0..40).map(|_| middle + random.below(width) as f64 - width as f64 / 2.0).collect()
+        };
+        let (quiet, noisy, more) = (around(1e4, 10), around(1e4, 2_000), around(1.2e4, 2_000));
+        let of_quiet = Estimate::of_ratio(&quiet, &quiet);
+        let of_noisy = Estimate::of_ratio(&quiet, &noisy);
+        assert!(of_noisy.high - of_noisy.low > 10.0 * (of_quiet.high - of_quiet.low));
+        assert_eq!(of_noisy.verdict(), Verdict::Tie);
+        assert_eq!(Estimate::of_ratio(&more, &noisy).verdict(), Verdict::More);
+        assert_eq!(Estimate::of_ratio(&noisy, &more).verdict(), Verdict::Less);
+        assert_eq!(Estimate::of_ratio(&[3.0], &[2.0]).low, 1.5);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod budget;
+pub mod compare;
 pub mod fingerprint;
 pub mod limits;
 pub mod matrix;

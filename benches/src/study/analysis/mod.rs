@@ -11,7 +11,7 @@ use super::ratio::{self, AGAIN};
 use super::schema::{Cell, Comparison, Excluded, Finding, Metric, Noise, Run, Study, Workload};
 use super::words;
 
-pub use floor::{FLOOR_MIN, Floors};
+pub use floor::{FLOOR_MIN, Floor, Floors};
 
 /// The server that the study is about.
 pub const SUBJECT: &str = "uring";
@@ -136,12 +136,7 @@ fn clearness(finding: &Finding) -> f64 {
     ratio.low.ln().abs().min(ratio.high.ln().abs())
 }
 
-fn sentence(
-    cell: &Cell,
-    comparison: &Comparison,
-    is_told_apart: bool,
-    floor: floor::Floor,
-) -> String {
+fn sentence(cell: &Cell, comparison: &Comparison, is_told_apart: bool, floor: Floor) -> String {
     let Comparison { metric, ratio, .. } = comparison;
     let figures = format!("ratio {}, noise {}", words::interval(ratio), floor);
     if is_told_apart {

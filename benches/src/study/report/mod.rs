@@ -11,11 +11,11 @@ mod html;
 mod markdown;
 mod results;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::schema::Study;
+use super::store::write_durably;
 
 /// The name of the page within the study's directory.
 pub const PAGE: &str = "report.html";
@@ -32,11 +32,8 @@ pub const TEXT: &str = "report.md";
 pub fn write(study: &Study, directory: &Path) -> io::Result<()> {
     let document = content::document(study);
     for (name, text) in [(PAGE, html::render(&document)), (TEXT, markdown::render(&document))] {
-        let (path, unfinished) = (directory.join(name), directory.join(format!("{name}.part")));
-        let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path));
-        written.map_err(|error| {
-            // What could not be written is in nobody's way; that it cannot be removed says nothing new.
-            let _ = fs::remove_file(&unfinished);
+        let path = directory.join(name);
+        write_durably(&path, text.as_bytes()).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
     }
