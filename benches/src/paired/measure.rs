@@ -90,7 +90,7 @@ impl Turns {
 #[derive(Debug, Default)]
 struct Score {
     slices: Vec<Slice>,
-    client_busy_shares: Vec<f64>,
+    client_cpu_shares: Vec<f64>,
     server_busy_shares: Vec<f64>,
     segments: Segments,
     traced: Option<(u64, u64)>,
@@ -99,7 +99,8 @@ struct Score {
 impl Score {
     fn add(&mut self, turn: &Turn) {
         self.slices.push(slice(turn));
-        self.client_busy_shares.push(turn.work.client_busy_share());
+        let elapsed = turn.work.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.client_cpu_shares.push(turn.work.client_cpu.as_secs_f64() / elapsed);
         self.server_busy_shares.push(turn.server_busy_share);
         self.segments = self.segments + turn.segments;
     }
@@ -184,16 +185,17 @@ fn judge(plan: &Plan, score: &Score, stolen_share: f64) -> Option<String> {
 
 /// Where both share a CPU, which of them is the limit cannot be told.
 fn judge_client(plan: &Plan, score: &Score) -> Option<String> {
-    let bound = plan.bounds.busy_share;
-    let client = median(&score.client_busy_shares);
-    let server = median(&score.server_busy_shares);
-    let is_saturated = !plan.cpus.is_shared() && client >= bound && server < bound;
+    let cpu_share = median(&score.client_cpu_shares);
+    let idle_share = 1.0 - median(&score.server_busy_shares);
+    let is_saturated = !plan.cpus.is_shared()
+        && cpu_share >= plan.bounds.client_cpu_share_max
+        && idle_share > plan.bounds.server_idle_share_max;
     is_saturated.then(|| {
         format!(
-            "client saturated: it had work for {:.0}% of a slice, the server for {:.0}%; ask for \
-             larger messages or for more CPUs",
-            100.0 * client,
-            100.0 * server
+            "client saturated: it ran for {:.0}% of a slice, and the server was idle for {:.0}%; \
+             ask for larger messages or a greater depth",
+            100.0 * cpu_share,
+            100.0 * idle_share
         )
     })
 }
@@ -220,7 +222,7 @@ mod tests {
         };
         Score {
             slices: vec![slice],
-            client_busy_shares: vec![client],
+            client_cpu_shares: vec![client],
             server_busy_shares: vec![server],
             ..Score::default()
         }
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn a_client_that_was_the_limit_is_told() {
         let mut plan = plan();
-        assert_eq!(judge(&plan, &score(0.97, 0.97), 0.0), None);
+        assert_eq!(judge(&plan, &score(0.97, 0.91), 0.0), None);
         assert_eq!(judge(&plan, &score(0.60, 0.99), 0.0), None);
         let reason = judge(&plan, &score(0.99, 0.80), 0.0).expect("the server had time left");
         assert!(reason.starts_with("client saturated"), "{reason}");

@@ -90,8 +90,12 @@ pub struct Cpus {
 /// What a run may show and still count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// A client that has work for this share of its slices is saturated, unless the server has, too.
-    pub busy_share: f64,
+    /// A client that is on its CPU for this share of its slices is saturated, if the server was
+    /// idle meanwhile. The time in which it waits for its CPU does not count: what else runs there
+    /// slows both sides of a pair down.
+    pub client_cpu_share_max: f64,
+    /// A server that had nothing to do for a larger share of its slices was idle.
+    pub server_idle_share_max: f64,
     /// Time that the hypervisor took from the two CPUs.
     pub steal_share_max: f64,
     /// Segments sent again, as a share of those sent while the server had its slices.
@@ -247,7 +251,12 @@ impl Cpus {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { busy_share: 0.95, steal_share_max: 0.05, retransmit_share_max: 0.001 }
+        Bounds {
+            client_cpu_share_max: 0.95,
+            server_idle_share_max: 0.1,
+            steal_share_max: 0.05,
+            retransmit_share_max: 0.001,
+        }
     }
 }
 
