@@ -50,6 +50,11 @@ impl<W> Journal<W> {
         self.waiting.push_back((self.appended, waiter));
     }
 
+    /// Whether a group is under way: who makes it durable sees to the next one, too.
+    pub(super) fn is_committing(&self) -> bool {
+        self.is_committing
+    }
+
     /// The next group, if there are lines and no other group is under way.
     pub(super) fn begin(&mut self) -> Option<Group> {
         if self.is_committing || self.lengths.is_empty() {

@@ -34,7 +34,9 @@ pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop) {
         shop.work.requests(count);
         let (waiter, durable) = oneshot::channel();
         log.journal.borrow_mut().wait(waiter);
-        corering::spawn(commit(log));
+        if !log.journal.borrow().is_committing() {
+            corering::spawn(commit(log));
+        }
         if durable.await.is_err() {
             break;
         }

@@ -41,7 +41,9 @@ pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop) {
         shop.work.requests(count);
         let (waiter, durable) = oneshot::channel();
         log.journal().wait(waiter);
-        tokio::spawn(commit(log));
+        if !log.journal().is_committing() {
+            tokio::spawn(commit(log));
+        }
         if durable.await.is_err() {
             break;
         }
