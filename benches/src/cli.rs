@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
 use crate::study::{compare, runtime_cell};
-use crate::{file, load, paired, server};
+use crate::{doctor, file, load, paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
 ///
@@ -27,6 +27,7 @@ enum Command {
     Paired(paired::Arguments),
     File(Box<file::Arguments>),
     Compare(compare::Arguments),
+    Doctor(doctor::Arguments),
     #[command(hide = true)]
     Hold(paired::holder::Arguments),
     #[command(hide = true)]
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Paired(arguments) => paired::run(&arguments),
         Command::File(arguments) => file::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Hold(arguments) => paired::holder::run(&arguments),
         Command::RuntimeCell(arguments) => runtime_cell::run(&arguments),
     };

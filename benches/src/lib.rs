@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod outcome;
 
+pub mod doctor;
 pub mod file;
 pub mod load;
 pub mod paired;
