@@ -1,5 +1,5 @@
 //! The parts of `scripts/counts.sh`: what is read from the profiles of callgrind and the summaries
-//! of strace, and the client's marks.
+//! of strace, and when the client has a tracer told.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -156,7 +156,7 @@ fn a_summary_without_calls_is_an_error() {
     assert_eq!(calls("tokio", "0", "").status.code(), Some(1));
 }
 
-/// Echoes on each connection, and tells of each that has ended how many bytes came.
+/// Echoes on each connection, and tells how many bytes came on those that have ended.
 fn serve(ended: mpsc::Sender<usize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -170,6 +170,7 @@ fn serve(ended: mpsc::Sender<usize>) -> SocketAddr {
                     total += count;
                     stream.write_all(&buffer[..count]).expect("the client reads");
                 }
+                // The test may have failed and ended before.
                 let _ = ended.send(total);
             });
         }
@@ -177,18 +178,32 @@ fn serve(ended: mpsc::Sender<usize>) -> SocketAddr {
     address
 }
 
-#[test]
-fn marks_enclose_the_counted_rounds_and_carry_nothing() {
-    let (ended, connections) = mpsc::channel();
-    let target = format!("--addr={}", serve(ended));
-    let output = Command::new(env!("CARGO_BIN_EXE_echo_load"))
-        .args(["rounds", &target, "--connections=2", "--size=10", "--mark"])
-        .args(["--warm-up-rounds=3", "--rounds=5"])
+fn count_rounds(address: SocketAddr, around: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_echo_load"))
+        .args(["rounds", &format!("--addr={address}"), "--connections=2", "--size=10"])
+        .args(["--warm-up-rounds=3", "--rounds=5", "--around", around])
         .output()
-        .expect("cargo built it for this test");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // The rounds before the first mark are not counted, but done.
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "10\n");
-    let totals: Vec<usize> = connections.iter().take(4).collect();
-    assert_eq!(totals, [0, 0, 80, 80]);
+        .expect("cargo built it for this test")
+}
+
+#[test]
+fn the_rounds_that_count_have_a_command_before_and_after() {
+    let (ended, connections) = mpsc::channel();
+    let told = Path::new(env!("CARGO_TARGET_TMPDIR")).join("told");
+    let _ = fs::remove_file(&told);
+    let output = count_rounds(serve(ended), &format!("echo told >>'{}'", told.display()));
+    // The rounds before are done, but not counted.
+    assert_eq!(lines(&output), ["10"]);
+    assert_eq!(fs::read_to_string(told).expect("the command wrote it"), "told\ntold\n");
+    let totals: Vec<usize> = connections.iter().take(2).collect();
+    assert_eq!(totals, [80, 80]);
+}
+
+#[test]
+fn a_command_that_fails_is_told_with_what_it_said() {
+    let (ended, _connections) = mpsc::channel();
+    let output = count_rounds(serve(ended), "echo no tracer here >&2; exit 7");
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("exit status: 7: no tracer here"), "{text}");
 }

@@ -3,10 +3,8 @@
 //! `scripts/counts.sh` and `scripts/memory.sh` run it against a server under strace or valgrind
 //! and beside one whose memory is read.
 
-use std::io::{self, Read};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use corering_bench::address::Address;
@@ -34,10 +32,10 @@ enum Command {
         /// Rounds before these, which are not counted.
         #[arg(long, default_value_t = 0)]
         warm_up_rounds: u64,
-        /// Open one more connection before and after the counted rounds, and have the server close
-        /// it: a tracer that looks at the calls of close(2) knows by that which requests it saw.
-        #[arg(long)]
-        mark: bool,
+        /// A shell command to run before and after the counted rounds, while the server waits, so
+        /// that a tracer can be told when they begin and end.
+        #[arg(long, value_name = "COMMAND")]
+        around: Option<String>,
         /// Stop this process while each round is sent, so that it wakes to all of it at once. It is
         /// stopped when it waits, and left stopped at the end: it does not see connections end.
         #[arg(long)]
@@ -81,8 +79,8 @@ impl Target {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Rounds { target, rounds, warm_up_rounds, mark, stop_pid } => {
-            count_rounds(&target, rounds, warm_up_rounds, mark, stop_pid)
+        Command::Rounds { target, rounds, warm_up_rounds, around, stop_pid } => {
+            count_rounds(&target, rounds, warm_up_rounds, around.as_deref(), stop_pid)
         }
         Command::Memory { target, pid, bytes_max } => measure_memory(&target, pid, bytes_max),
     };
@@ -99,19 +97,19 @@ fn count_rounds(
     target: &Target,
     rounds: u64,
     warm_up_rounds: u64,
-    has_marks: bool,
+    around: Option<&str>,
     stop_pid: Option<u32>,
 ) -> Result<ExitCode, Failure> {
     os::raise_descriptor_limit()?;
     // It meets all connections at once, too.
     let mut client = while_stopped(stop_pid, || Client::connect(&target.plan()))?;
     run_rounds(&mut client, warm_up_rounds, stop_pid)?;
-    if has_marks {
-        mark(&target.addr)?;
+    if let Some(command) = around {
+        run_command(command, stop_pid)?;
     }
     let requests = run_rounds(&mut client, rounds, stop_pid)?;
-    if has_marks {
-        mark(&target.addr)?;
+    if let Some(command) = around {
+        run_command(command, stop_pid)?;
     }
     if let Some(pid) = stop_pid {
         stop(pid)?;
@@ -148,19 +146,16 @@ fn run_rounds(client: &mut Client, rounds: u64, stop_pid: Option<u32>) -> Result
     Ok(requests)
 }
 
-/// The server has this long to close a connection that the client has ended.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Opens a connection, ends it, and waits until the server has closed its end.
-fn mark(address: &Address) -> io::Result<()> {
-    let stream = address.connect()?;
-    // Reading and half of a close are the same for every kind of stream socket.
-    let stream = TcpStream::from(stream);
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.shutdown(Shutdown::Write)?;
-    let end = (&stream).read(&mut [0])?;
-    if end == 0 { Ok(()) } else { Err(io::Error::other("the server sent what it never received")) }
+/// Runs a command while the server, if it is known, has nothing to do.
+fn run_command(command: &str, server: Option<u32>) -> io::Result<()> {
+    server.map_or(Ok(()), process::wait_until_asleep)?;
+    // What it prints is not to be mistaken for a result.
+    let output = std::process::Command::new("sh").args(["-c", command]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("`{command}`: {}: {}", output.status, text.trim_end())))
 }
 
 /// So many connections are opened at once: fewer than fit any listener's queue.
