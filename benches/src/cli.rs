@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::outcome::{Failure, Outcome};
-use crate::study::{compare, runtime_cell};
+use crate::study::{self, compare, runtime_cell};
 use crate::{doctor, file, load, paired, server};
 
 /// Measures servers, and io_uring against epoll, without flattering either.
@@ -26,6 +26,7 @@ enum Command {
     Merge(load::MergeArguments),
     Paired(paired::Arguments),
     File(Box<file::Arguments>),
+    Study(study::Arguments),
     Compare(compare::Arguments),
     Doctor(doctor::Arguments),
     #[command(hide = true)]
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => load::merge(&arguments),
         Command::Paired(arguments) => paired::run(&arguments),
         Command::File(arguments) => file::run(&arguments),
+        Command::Study(arguments) => study::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Hold(arguments) => paired::holder::run(&arguments),

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::plan::CellPlan;
+
 /// The time that one cell gets, and how it is divided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
@@ -17,7 +19,18 @@ pub struct Budget {
     pub deadline: Option<Instant>,
 }
 
-/// A repetition of a full study: so often, STUDY.md asks for ten at least.
+/// What a cell costs beside its slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// The rows of its table: each server, and the first one again.
+    pub servers: u32,
+    /// What it takes, roughly, to start a server, to connect to it and to end it.
+    pub start: Duration,
+    /// Rates at which each server is measured; none where there is no rate.
+    pub rates: Option<u32>,
+}
+
+/// That of a full study: STUDY.md asks for ten repetitions at least.
 const FULL: Budget =
     Budget { repetitions: 10, rounds: 10, slice: Duration::from_millis(100), deadline: None };
 
@@ -29,8 +42,55 @@ const QUICK_REPETITIONS: u32 = 2;
 /// With fewer rounds there is no interval to speak of.
 const QUICK_ROUNDS_MIN: u32 = 3;
 
-/// What a server takes, roughly, to start, to be connected to and to end.
-const START: Duration = Duration::from_millis(150);
+/// At a rate, shorter slices have too few requests for a 99th percentile.
+const AT_RATE_SLICE: Duration = Duration::from_millis(100);
+
+/// At a rate, a repetition gives one figure per server: so many make an interval.
+const AT_RATE_FIGURES: u32 = 5;
+
+/// A server that is started takes so long until it has work, and once more to end.
+const START: Duration = Duration::from_millis(120);
+
+/// To connect, and one exchange.
+const START_PER_CONNECTION: Duration = Duration::from_micros(60);
+
+impl Costs {
+    /// Of `plan`, roughly.
+    pub fn of(plan: &CellPlan) -> Self {
+        let connections = match *plan {
+            CellPlan::Idle { idle_connections, .. } => idle_connections,
+            CellPlan::Echo { connections, .. } => connections,
+            _ => 0,
+        };
+        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+        Costs {
+            servers: u32::try_from(plan.servers().len() + 1).unwrap_or(u32::MAX),
+            start: START + START_PER_CONNECTION * connections,
+            rates: match plan {
+                CellPlan::Rate { percent_of_capacity, .. } => {
+                    Some(u32::try_from(percent_of_capacity.len()).unwrap_or(u32::MAX))
+                }
+                CellPlan::Mixed { .. } => Some(1),
+                _ => None,
+            },
+        }
+    }
+
+    /// The least that a quick study can do with such a cell, by which its time is divided.
+    pub fn least(&self) -> Duration {
+        self.quick(QUICK_ROUNDS_MIN, None).expected(self)
+    }
+
+    fn quick(&self, rounds: u32, deadline: Option<Instant>) -> Budget {
+        let (repetitions, slice) = match self.rates {
+            None if self.start > 2 * START => (1, QUICK_SLICE),
+            None => (QUICK_REPETITIONS, QUICK_SLICE),
+            // Each rate gives a figure already.
+            Some(rates) => (AT_RATE_FIGURES.div_ceil(rates.max(1)), AT_RATE_SLICE),
+        };
+        Budget { repetitions, rounds, slice, deadline }
+    }
+}
 
 impl Budget {
     /// That of a full study.
@@ -38,25 +98,22 @@ impl Budget {
         FULL
     }
 
-    /// For a cell with so many servers that has to do with `time`, and with twice that at the worst.
-    pub fn within(time: Duration, servers: usize) -> Self {
-        let servers = u32::try_from(servers).unwrap_or(u32::MAX).max(1);
-        let start = (START + QUICK_SLICE) * servers * QUICK_REPETITIONS;
-        let per_round = QUICK_SLICE * servers * QUICK_REPETITIONS;
-        let rounds = time.saturating_sub(start).as_nanos() / per_round.as_nanos();
-        Budget {
-            repetitions: QUICK_REPETITIONS,
-            rounds: u32::try_from(rounds).unwrap_or(u32::MAX).max(QUICK_ROUNDS_MIN),
-            slice: QUICK_SLICE,
-            deadline: Some(Instant::now() + time * 2),
-        }
+    /// For a cell that has to do with `time`, and with twice that at the worst.
+    pub fn within(time: Duration, costs: &Costs) -> Self {
+        let least = costs.quick(1, Some(Instant::now() + time * 2));
+        let more = time.saturating_sub(least.expected(costs));
+        let round = least.slice * costs.servers * least.repetitions * costs.rates.unwrap_or(1);
+        let rounds = more.as_nanos() / round.as_nanos();
+        let rounds = 1 + u32::try_from(rounds).unwrap_or(u32::MAX - 1);
+        let rounds_min = if costs.rates.is_some() { 1 } else { QUICK_ROUNDS_MIN };
+        Budget { rounds: rounds.max(rounds_min), ..least }
     }
 
-    /// What a cell with so many servers takes, roughly.
-    pub fn expected(&self, servers: usize) -> Duration {
-        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+    /// What a cell takes, roughly.
+    pub fn expected(&self, costs: &Costs) -> Duration {
         // One slice warms up.
-        (START + self.slice * (self.rounds + 1)) * servers * self.repetitions
+        let once = costs.start + self.slice * self.rounds.saturating_add(1);
+        once * costs.servers * self.repetitions * costs.rates.unwrap_or(1)
     }
 }
 
@@ -70,7 +127,9 @@ pub fn order(round: u32, servers: usize) -> Vec<usize> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Budget, order};
+    use super::super::matrix;
+    use super::super::schema::Mode;
+    use super::{Budget, Costs, order};
 
     #[test]
     fn a_full_study_has_ten_repetitions_at_least() {
@@ -79,18 +138,28 @@ mod tests {
 
     #[test]
     fn a_quick_cell_is_planned_within_its_time() {
-        for servers in 1..=8 {
-            let time = Duration::from_secs(9);
-            let budget = Budget::within(time, servers);
-            assert!(budget.expected(servers) <= time, "{servers}: {budget:?}");
-            assert!(budget.expected(servers) > time * 3 / 4, "{servers}: {budget:?}");
+        for plan in matrix::cells(Mode::Quick) {
+            let costs = Costs::of(&plan);
+            let time = costs.least() * 2;
+            let budget = Budget::within(time, &costs);
+            assert!(budget.expected(&costs) <= time, "{}: {budget:?}", plan.id());
+            assert!(budget.expected(&costs) > time / 2, "{}: {budget:?}", plan.id());
         }
     }
 
     #[test]
+    fn the_least_of_all_quick_cells_leaves_room_for_more() {
+        let least: Duration =
+            matrix::cells(Mode::Quick).iter().map(|plan| Costs::of(plan).least()).sum();
+        assert!(least < Duration::from_secs(60), "{least:?}");
+    }
+
+    #[test]
     fn a_cell_without_time_is_still_measured() {
-        let budget = Budget::within(Duration::ZERO, 6);
-        assert!(budget.rounds > 0 && budget.repetitions > 0);
+        for plan in matrix::cells(Mode::Quick) {
+            let budget = Budget::within(Duration::ZERO, &Costs::of(&plan));
+            assert!(budget.rounds > 0 && budget.repetitions > 0);
+        }
     }
 
     #[test]

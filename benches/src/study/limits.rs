@@ -105,7 +105,10 @@ fn needs(cell: &CellPlan) -> Needs {
             streams(connections, message_bytes * depth)
         }
         CellPlan::Idle { idle_connections, active_connections, message_bytes } => {
-            streams(idle_connections + active_connections, message_bytes)
+            let connections = idle_connections + active_connections;
+            // Those that rest are held by a process for each server.
+            let descriptors = connections.max(active_connections * servers) + OTHER_DESCRIPTORS;
+            Needs { descriptors, ..streams(connections, message_bytes) }
         }
         CellPlan::Churn { connections, message_bytes }
         | CellPlan::Mixed { connections, message_bytes, .. }

@@ -1,6 +1,6 @@
 //! The comparison of io_uring with epoll on the reader's own machine.
 //!
-//! `matrix.rs` says what is measured, `runner.rs` goes from cell to cell, and `store.rs` keeps what
+//! `matrix.rs` says what is measured, `measure.rs` by which instrument, `runner.rs` goes from cell to cell, and `store.rs` keeps what
 //! is finished. What it all says is made from the numbers, later, by `analysis`, and told by
 //! `report`: nothing in here knows which driver ought to win.
 
@@ -10,10 +10,13 @@ pub mod compare;
 pub mod fingerprint;
 pub mod limits;
 pub mod matrix;
+pub mod measure;
 pub mod plan;
 mod progress;
+mod rate;
 pub mod ratio;
 pub mod report;
+mod request;
 #[cfg(test)]
 mod resume_tests;
 pub mod runner;
@@ -23,3 +26,65 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod words;
+
+use std::io::{self, Write};
+
+use crate::interrupt::Interrupt;
+use crate::outcome::{Failure, Outcome};
+use limits::Limits;
+use measure::Instruments;
+use plan::CellPlan;
+use schema::Study;
+use store::Store;
+
+pub use request::Arguments;
+
+/// The subcommand `study`.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if let Some(refusal) = corering::probe().refusal() {
+        return Err(Failure::Environment(format!(
+            "io_uring is refused here, so there is nothing to compare epoll with: {refusal}; to use \
+             it, {}",
+            refusal.advice()
+        )));
+    }
+    let interrupt = Interrupt::install()?;
+    let request = request::understand(arguments)?;
+    let limits = Limits::of_this_machine()?;
+    let store = if arguments.resume {
+        Store::resume(&arguments.out, &request.session)?
+    } else {
+        Store::begin(&arguments.out, request.session)?
+    };
+    let mut instruments = Instruments::new(&store, request.handicaps)?;
+    let mut study =
+        runner::run(&store, &request.plans, &limits, request.time, &mut instruments, &interrupt)?;
+    conclude(&store, &mut study, &request.plans)
+}
+
+/// Writes what was found, tells of it, and says how far it holds.
+fn conclude(store: &Store, study: &mut Study, plans: &[CellPlan]) -> Result<Outcome, Failure> {
+    analysis::conclude(study);
+    let data = store.write_study(study)?;
+    let folder = store.folder();
+    report::write(study, folder).map_err(|error| store::unwritable(folder, &error))?;
+    let mut text = String::new();
+    for sentence in &study.verdict {
+        text += &format!("{sentence}\n");
+    }
+    let (page, summary) = (folder.join(report::PAGE), folder.join(report::TEXT));
+    text += &format!("report: {}\n", page.display());
+    text += &format!("        {}\n", summary.display());
+    text += &format!("data:   {}\n", data.display());
+    io::stdout().write_all(text.as_bytes())?;
+    let missing = runner::missing(study, plans);
+    if study.is_partial {
+        eprintln!("corering-bench: interrupted: the report is partial; go on with --resume");
+    } else {
+        for workload in &missing {
+            eprintln!("corering-bench: {workload:?} has no valid cell; the report says why");
+        }
+    }
+    let is_valid = missing.is_empty() && !study.is_partial;
+    Ok(if is_valid { Outcome::Valid } else { Outcome::Invalid })
+}

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::budget::Budget;
+use super::budget::{Budget, Costs};
 use super::limits::Limits;
 use super::plan::CellPlan;
 use super::runner::{self, Measure, blank};
@@ -166,7 +166,7 @@ fn a_cell_that_fails_is_invalid_and_the_study_goes_on() {
     let study = study(&begin(&folder), &mut invention);
     assert_eq!(study.cells.len(), plans().len());
     let failed = &study.cells[2];
-    assert!(!runner::has_valid_run(failed));
+    assert!(!runner::is_valid(failed));
     assert_eq!(failed.runs.len(), plans()[2].servers().len());
     assert!(failed.runs.iter().all(|run| {
         run.invalid.as_deref() == Some("epoll: the server went away") && run.slices.is_empty()
@@ -216,7 +216,7 @@ fn a_quick_study_divides_its_time_and_a_full_one_its_repetitions() {
         .expect("it can be written");
     // The invention takes no time, so that each cell is planned with more than the one before.
     let first = &invention.budgets[0];
-    assert!(first.expected(quick[0].servers().len() + 1) < time / 4, "{first:?}");
+    assert!(first.expected(&Costs::of(&quick[0])) < time / 4, "{first:?}");
     assert!(invention.budgets.iter().all(|budget| budget.deadline.is_some()));
 
     let folder = Folder::new("repetitions");

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
+use super::analysis::{RIVAL, SUBJECT};
+use super::budget::{Budget, Costs};
 use super::limits::Limits;
 use super::plan::CellPlan;
 use super::progress::Progress;
@@ -62,7 +63,7 @@ pub fn run(
         let start = Instant::now();
         let cell = measure
             .measure(plan, &budget, limited.as_ref().unwrap_or(interrupt))
-            .unwrap_or_else(|failure| failed(plan, &failure));
+            .unwrap_or_else(|failure| Cell { runs: failed_runs(plan, 0, &failure), ..blank(plan) });
         let elapsed_s = start.elapsed().as_secs_f64();
         study.elapsed_s += elapsed_s;
         if interrupt.is_set() {
@@ -75,25 +76,27 @@ pub fn run(
         let done = Finished { elapsed_s, cell };
         store.keep(&done)?;
         study.cells.push(done.cell);
-        progress.done(study.cells.last().is_some_and(has_valid_run));
+        progress.done(study.cells.last().is_some_and(is_valid));
     }
     progress.end();
     Ok(study)
 }
 
-/// Whether each workload of `plans` that can be run at all has a valid cell, and which has not.
+/// The workloads of `plans` that have no valid cell.
 pub fn missing(study: &Study, plans: &[CellPlan]) -> BTreeSet<Workload> {
     let mut missing: BTreeSet<_> = plans.iter().map(CellPlan::workload).collect();
-    for cell in study.cells.iter().filter(|cell| has_valid_run(cell)) {
+    for cell in study.cells.iter().filter(|cell| is_valid(cell)) {
         missing.remove(&cell.workload);
     }
     missing
 }
 
-/// Whether there is anything in `cell` that counts.
-pub fn has_valid_run(cell: &Cell) -> bool {
-    let has_run = cell.runs.iter().any(|run| run.invalid.is_none() && !run.slices.is_empty());
-    has_run || cell.curve.iter().any(|point| point.invalid.is_none())
+/// Whether both sides of the comparison have something in `cell` that counts.
+pub fn is_valid(cell: &Cell) -> bool {
+    [SUBJECT, RIVAL].iter().all(|side| {
+        let counts = |run: &Run| run.invalid.is_none() && !run.slices.is_empty();
+        cell.runs.iter().any(|run| run.server == *side && counts(run))
+    })
 }
 
 fn empty(store: &Store) -> Study {
@@ -137,16 +140,16 @@ pub fn blank(plan: &CellPlan) -> Cell {
     }
 }
 
-/// A cell that could not be measured, on all its servers, for one reason.
-fn failed(plan: &CellPlan, failure: &Failure) -> Cell {
+/// A repetition that could not be measured, on all servers, for one reason.
+pub fn failed_runs(plan: &CellPlan, repetition: u32, failure: &Failure) -> Vec<Run> {
     let run = |server| Run {
         server,
-        repetition: 0,
+        repetition,
         invalid: Some(failure.to_string()),
         slices: Vec::new(),
         whole: WholeRun::default(),
     };
-    Cell { runs: plan.servers().into_iter().map(run).collect(), ..blank(plan) }
+    plan.servers().into_iter().map(run).collect()
 }
 
 /// What time is left, and how it is divided among the cells that are left.
@@ -172,7 +175,7 @@ impl Clock {
             Mode::Full => Budget::full(),
             Mode::Quick => {
                 let left = self.time.saturating_sub(self.start.elapsed());
-                Budget::within(left.mul_f64(share(plan, self.mode) / self.left), candidates(plan))
+                Budget::within(left.mul_f64(share(plan, self.mode) / self.left), &Costs::of(plan))
             }
         }
     }
@@ -200,13 +203,7 @@ impl Clock {
 /// How much of the time goes to `plan`.
 fn share(plan: &CellPlan, mode: Mode) -> f64 {
     match mode {
-        // To each server the same.
-        Mode::Quick => candidates(plan) as f64 + 1.0,
-        Mode::Full => Budget::full().expected(candidates(plan)).as_secs_f64(),
+        Mode::Quick => Costs::of(plan).least().as_secs_f64(),
+        Mode::Full => Budget::full().expected(&Costs::of(plan)).as_secs_f64(),
     }
-}
-
-/// The rows of its table: each server, and the first one again.
-fn candidates(plan: &CellPlan) -> usize {
-    plan.servers().len() + 1
 }

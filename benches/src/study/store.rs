@@ -194,11 +194,16 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     let mut text = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
     text.push(b'\n');
-    write_durably(path, &text).map_err(|error| unwritable(path, &error))
+    write_file(path, &text)
 }
 
-/// Writes a file that is there as a whole or not at all, whenever the machine stops.
-pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file of the study, as a whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_durably(path, bytes).map_err(|error| unwritable(path, &error))
+}
+
+/// So that it holds whenever the machine stops.
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("unfinished");
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -217,7 +222,8 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
     Failure::environment(format_args!("cannot read {}", path.display()), error)
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
+/// A file that cannot be written, and what to do about it.
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "make room, then go on with --resume: finished cells are kept"

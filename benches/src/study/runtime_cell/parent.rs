@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ impl Worker {
             .arg(format!("--cpu={cpu}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Ctrl-C is for the study, which then ends its children.
+            .process_group(0)
             .spawn()?;
         let orders = child.stdin.take().expect("the input was asked for as a pipe");
         let output = child.stdout.take().expect("the output was asked for as a pipe");

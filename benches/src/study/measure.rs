@@ -1,0 +1,221 @@
+//! Which instrument measures which cell.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::plan::CellPlan;
+use super::runner::{Measure, blank, failed_runs};
+use super::schema::{Cell, Run};
+use super::store::Store;
+use super::{rate, runtime_cell};
+use crate::file::{self, Access, Limit};
+use crate::interrupt::Interrupt;
+use crate::load::Pace;
+use crate::outcome::Failure;
+use crate::paired::{self, Candidate, Cpus, Handicap, Order, Shape};
+use crate::server::Workload;
+
+/// The instruments, and what they have in common over a whole study.
+#[derive(Debug)]
+pub struct Instruments {
+    seed: u64,
+    handicaps: Vec<Handicap>,
+    cpus: Cpus,
+    /// The folder of the study: whole distributions are kept in there, and files are read and
+    /// written on its disk.
+    folder: PathBuf,
+}
+
+/// The file of the file cells: large enough that a read meets no neighbour of the last one, small
+/// enough to be in the page cache of any machine.
+const FILE_BYTES: u64 = 256 << 20;
+
+impl Instruments {
+    /// For the study in `store`.
+    ///
+    /// # Errors
+    ///
+    /// If this process may run on no CPU at all.
+    pub fn new(store: &Store, handicaps: Vec<Handicap>) -> Result<Self, Failure> {
+        Ok(Instruments {
+            seed: store.session().seed,
+            handicaps,
+            cpus: Cpus::choose(None, None)?,
+            folder: store.folder().to_owned(),
+        })
+    }
+
+    /// What the paired instrument is to do for one repetition of `cell`.
+    fn paired(&self, cell: &CellPlan, budget: &Budget) -> Result<paired::Plan, Failure> {
+        let (workload, shape, server_options) = served(cell)?;
+        let candidates = cell.servers().into_iter().map(|name| self.candidate(&name));
+        let mut plan = paired::Plan::new(candidates.collect::<Result<_, _>>()?, shape)?;
+        plan.workload = workload;
+        plan.rounds = budget.rounds;
+        plan.slice = budget.slice;
+        plan.order = Order::Abba;
+        plan.seed = self.seed;
+        plan.cpus = self.cpus;
+        plan.server_options = server_options;
+        Ok(plan)
+    }
+
+    fn candidate(&self, name: &str) -> Result<Candidate, Failure> {
+        let mut candidate = Candidate::new(name.parse().map_err(Failure::Usage)?);
+        for handicap in self.handicaps.iter().filter(|one| one.concerns(&candidate.name)) {
+            candidate.handicap += handicap.time;
+        }
+        Ok(candidate)
+    }
+
+    fn file(&self, cell: &CellPlan, budget: &Budget) -> file::Plan {
+        let CellPlan::File { block_bytes, is_direct, depth } = *cell else {
+            unreachable!("called for file cells")
+        };
+        let handicaps_ns = self.handicaps.iter().map(|handicap| {
+            let time_ns = u64::try_from(handicap.time.as_nanos()).unwrap_or(u64::MAX);
+            (handicap.server.to_string(), time_ns)
+        });
+        file::Plan {
+            with_noise: true,
+            directory: self.folder.clone(),
+            file_bytes: FILE_BYTES,
+            block_bytes: block_bytes as usize,
+            depth: depth as usize,
+            access: Access::RandomRead,
+            is_direct,
+            rounds: budget.rounds,
+            limit: Limit::from(budget.slice),
+            seed: self.seed,
+            cpu: Some(self.cpus.server),
+            handicaps_ns: handicaps_ns.collect(),
+            ..file::Plan::default()
+        }
+    }
+
+    /// Echo at a rate that leaves the server time, while its shard reads the disk, too. A repetition
+    /// has one figure per server.
+    fn mixed(
+        &self,
+        cell: &CellPlan,
+        rate_per_second: u64,
+        budget: &Budget,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Run>, Failure> {
+        let mut plan = self.paired(cell, budget)?;
+        let pace = Pace::Poisson(rate_per_second as f64);
+        repeat(cell, budget, interrupt, |repetition| {
+            plan.repetition = repetition;
+            let points = paired::at_rate(&plan, pace, interrupt, |_| ())?;
+            // The server's CPU time holds that of the reads, and says nothing of a message.
+            Ok(points.iter().map(|point| rate::run(point, repetition, Duration::ZERO)).collect())
+        })
+    }
+}
+
+impl Measure for Instruments {
+    fn measure(
+        &mut self,
+        plan: &CellPlan,
+        budget: &Budget,
+        interrupt: &Interrupt,
+    ) -> Result<Cell, Failure> {
+        let mut cell = blank(plan);
+        match plan {
+            CellPlan::Runtime(work) => {
+                cell.runs = runtime_cell::measure(*work, budget, self.cpus.server, interrupt)?;
+            }
+            CellPlan::File { .. } => {
+                let mut task = self.file(plan, budget);
+                cell.runs = repeat(plan, budget, interrupt, |repetition| {
+                    task.repetition = repetition;
+                    file::measure(&task, interrupt)
+                })?;
+            }
+            CellPlan::Rate { percent_of_capacity, .. } => {
+                let task = self.paired(plan, budget)?;
+                (cell.runs, cell.curve) =
+                    rate::measure(&task, percent_of_capacity, budget, &self.folder, interrupt)?;
+            }
+            CellPlan::Mixed { rate_per_second, .. } => {
+                cell.runs = self.mixed(plan, *rate_per_second, budget, interrupt)?;
+            }
+            _ => {
+                let mut task = self.paired(plan, budget)?;
+                cell.runs = repeat(plan, budget, interrupt, |repetition| {
+                    task.repetition = repetition;
+                    paired::measure(&task, interrupt, |_| ())
+                })?;
+            }
+        }
+        Ok(cell)
+    }
+}
+
+/// Measures with fresh processes, again and again, until that is enough or it is interrupted.
+fn repeat(
+    cell: &CellPlan,
+    budget: &Budget,
+    interrupt: &Interrupt,
+    mut once: impl FnMut(u32) -> Result<Vec<Run>, Failure>,
+) -> Result<Vec<Run>, Failure> {
+    let mut runs = Vec::new();
+    for repetition in 0..budget.repetitions {
+        if interrupt.is_set() {
+            break;
+        }
+        match once(repetition) {
+            Ok(measured) => runs.extend(measured),
+            // What fails the first time will fail each time.
+            Err(failure) if runs.is_empty() => return Err(failure),
+            Err(failure) => runs.extend(failed_runs(cell, repetition, &failure)),
+        }
+    }
+    Ok(runs)
+}
+
+/// What a cell is for the paired instrument.
+fn served(cell: &CellPlan) -> Result<(Workload, Shape, Vec<String>), Failure> {
+    let shape = |connections: u64, message_bytes: u64, depth: u64, idle_connections: u64| Shape {
+        connections: connections as usize,
+        message_bytes: message_bytes as usize,
+        depth: depth as usize,
+        idle_connections: idle_connections as usize,
+    };
+    let none = Vec::new();
+    Ok(match *cell {
+        CellPlan::Echo { connections, message_bytes, depth } => {
+            (Workload::Echo, shape(connections, message_bytes, depth, 0), none)
+        }
+        CellPlan::Rate { connections, message_bytes, .. } => {
+            (Workload::Echo, shape(connections, message_bytes, 1, 0), none)
+        }
+        CellPlan::Idle { idle_connections, active_connections, message_bytes } => {
+            (Workload::Idle, shape(active_connections, message_bytes, 1, idle_connections), none)
+        }
+        CellPlan::Churn { connections, message_bytes } => {
+            (Workload::Churn, shape(connections, message_bytes, 1, 0), none)
+        }
+        CellPlan::Http { connections, body_bytes } => {
+            (Workload::Http, shape(connections, body_bytes, 1, 0), none)
+        }
+        CellPlan::FileToSocket { connections, file_bytes } => {
+            (Workload::File, shape(connections, file_bytes, 1, 0), none)
+        }
+        // As many connections as a group has lines, so that groups can fill.
+        CellPlan::Log { group_lines, line_bytes } => {
+            let group = vec![format!("--group={group_lines}")];
+            (Workload::Log, shape(group_lines, line_bytes, 1, 0), group)
+        }
+        CellPlan::Mixed { connections, message_bytes, disk_depth, .. } => {
+            let disk = vec![format!("--disk-depth={disk_depth}")];
+            (Workload::Mixed, shape(connections, message_bytes, 1, 0), disk)
+        }
+        CellPlan::File { .. } | CellPlan::Runtime(_) => {
+            return Err(Failure::Usage(format!("{} is served by nobody", cell.id())));
+        }
+    })
+}
