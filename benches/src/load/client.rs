@@ -210,6 +210,7 @@ impl Client {
         let before = ThreadUsage::now()?;
         let start = self.now();
         self.run_start_ns = start;
+        self.answered.store(0, Ordering::Relaxed);
         self.interval_end_ns = match nanoseconds(self.plan.interval) {
             0 => u64::MAX,
             interval_ns => start + interval_ns,

@@ -201,7 +201,10 @@ impl Arguments {
                 (done.work.requests_per_second() / 2.0).max(1.0)
             }
         };
-        knee::find(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX), first_rate, run)
+        let bound_ns = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        // With fewer requests in a try, its 99th percentile is its slowest request.
+        let lowest_rate = 100.0 / self.duration.as_secs_f64();
+        knee::find(bound_ns, lowest_rate, first_rate, run)
     }
 }
 

@@ -17,16 +17,17 @@ pub(super) struct Try<T> {
     pub(super) extra: T,
 }
 
-/// Searches from `first_rate` on. `run` tries a rate.
+/// Searches from `first_rate` on, not below `lowest_rate`. `run` tries a rate.
 pub(super) fn find<T>(
     p99_max_ns: u64,
+    lowest_rate: f64,
     first_rate: f64,
     mut run: impl FnMut(f64) -> Result<Try<T>, Failure>,
 ) -> Result<Try<T>, Failure> {
     let mut search =
         Search { p99_max_ns, steps: Vec::new(), best: None, last_failed: None, stopped: None };
     let (mut low, mut high) = (0.0, None);
-    let mut rate = first_rate;
+    let mut rate = first_rate.max(lowest_rate);
     loop {
         if search.keeps_bound(rate, &mut run)? {
             low = rate;
@@ -39,7 +40,7 @@ pub(super) fn find<T>(
             Some(high) => f64::midpoint(low, high),
         };
         let is_narrow = high.is_some_and(|high| high - low < NARROW * high);
-        let is_over = is_narrow || rate < RATE_MIN || search.steps.len() >= STEPS_MAX;
+        let is_over = is_narrow || rate < lowest_rate || search.steps.len() >= STEPS_MAX;
         if is_over || search.stopped.is_some() {
             return Ok(search.conclude());
         }
@@ -115,9 +116,6 @@ impl<T> Search<T> {
 /// A gap between a rate that keeps the bound and one that breaks it is narrow below this share.
 const NARROW: f64 = 0.05;
 
-/// Below this nothing is measured in the time of a try.
-const RATE_MIN: f64 = 1.0;
-
 const STEPS_MAX: usize = 40;
 
 /// A rate breaks the bound when so many tries do.
@@ -152,7 +150,7 @@ mod tests {
             Ok(at(rate, if rate <= 7_000.0 { MS } else { 9 * MS }, Verdict::Valid))
         };
         for first in [10.0, 5_000.0, 100_000.0] {
-            let report = find(5 * MS, first, server).expect("nothing fails").report;
+            let report = find(5 * MS, 1.0, first, server).expect("nothing fails").report;
             let knee = report.knee.expect("it was searched for").rate_per_second;
             let knee = knee.expect("it was found");
             assert!((6_650.0..=7_000.0).contains(&knee), "{knee} from {first}");
@@ -163,7 +161,7 @@ mod tests {
     #[test]
     fn one_slow_run_is_not_the_knee() {
         let mut runs = 0;
-        let report = find(5 * MS, 1_000.0, |rate| {
+        let report = find(5 * MS, 1.0, 1_000.0, |rate| {
             runs += 1;
             let is_slow = rate > 7_000.0 || runs % 3 == 1;
             Ok(at(rate, if is_slow { 9 * MS } else { MS }, Verdict::Valid))
@@ -174,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_client_that_is_the_limit_is_told() {
-        let report = find(5 * MS, 1_000.0, |rate| {
+        let report = find(5 * MS, 1.0, 1_000.0, |rate| {
             let is_over = rate > 7_000.0;
             let verdict = if is_over { invalid(Reason::ClientSaturated) } else { Verdict::Valid };
             Ok(at(rate, MS, verdict))
@@ -185,7 +183,7 @@ mod tests {
     #[test]
     fn a_server_that_breaks_ends_the_search() {
         let mut runs = 0;
-        let report = find(5 * MS, 1_000.0, |rate| {
+        let report = find(5 * MS, 1.0, 1_000.0, |rate| {
             runs += 1;
             let is_over = rate > 3_000.0;
             let verdict = if is_over { invalid(Reason::WrongAnswer) } else { Verdict::Valid };
@@ -197,7 +195,7 @@ mod tests {
 
     #[test]
     fn no_rate_may_keep_the_bound() {
-        let report = find(5 * MS, 1_000.0, |rate| Ok(at(rate, 9 * MS, Verdict::Valid)));
+        let report = find(5 * MS, 1.0, 1_000.0, |rate| Ok(at(rate, 9 * MS, Verdict::Valid)));
         let report = report.expect("nothing fails").report;
         assert_eq!(report.verdict, "invalid: no rate keeps the bound");
         assert_eq!(report.knee.expect("it was searched for").rate_per_second, None);

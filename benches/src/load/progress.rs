@@ -27,7 +27,7 @@ impl Progress {
 
     /// Tells how far a run is.
     pub(super) fn show(&mut self, taken: Duration, answered: u64) {
-        if taken.is_zero() {
+        if taken < RATE_FROM {
             if let Some(bar) = &self.bar {
                 bar.tick();
             }
@@ -49,6 +49,9 @@ impl Progress {
         }
     }
 }
+
+/// Before this a rate says nothing.
+const RATE_FROM: Duration = Duration::from_millis(200);
 
 impl Drop for Progress {
     fn drop(&mut self) {
