@@ -59,6 +59,11 @@ pub fn percent(share: f64) -> String {
     format!("{percent:.digits$}%")
 }
 
+/// A share of 1 as a whole percentage, for what was chosen and not measured.
+pub fn percent_rounded(share: f64) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
 fn times(ratio: f64) -> String {
     if ratio < 9.95 { format!("{ratio:.1}") } else { grouped(ratio) }
 }
@@ -66,8 +71,14 @@ fn times(ratio: f64) -> String {
 /// A ratio with its interval.
 pub fn interval(ratio: &Estimate) -> String {
     let digits = if ratio.low >= 10.0 { 1 } else { 3 };
-    let Estimate { median, low, high } = ratio;
-    format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
+    format!("{:.digits$} [{}]", ratio.median, ends(ratio))
+}
+
+/// The ends of an interval, if there is one: of a single value there is none.
+pub fn ends(ratio: &Estimate) -> String {
+    let Estimate { low, high, .. } = ratio;
+    let digits = if *low >= 10.0 { 1 } else { 3 };
+    if low == high { "one value".to_owned() } else { format!("{low:.digits$} to {high:.digits$}") }
 }
 
 /// A value of a metric with its unit.

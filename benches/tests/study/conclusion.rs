@@ -118,8 +118,8 @@ fn where_everything_is_invalid_nothing_is_said() {
     conclude(&mut study);
     let found = study.wins.len() + study.losses.len() + study.ties.len() + study.noise.len();
     assert_eq!(found, 0);
-    // Eight servers in nine cells, and the curves of seven.
-    assert_eq!(study.invalid.len(), 8 * 9 + 7);
+    // Eight servers in nine cells, and their curves in one.
+    assert_eq!(study.invalid.len(), 8 * 9 + 8);
     assert_eq!(study.invalid[0].reason, "2 of 2 runs: client saturated");
     assert!(study.verdict[0].starts_with("Nothing can be said about io_uring and epoll"));
     assert!(study.verdict[1].contains("client saturated"), "{}", study.verdict[1]);
@@ -156,4 +156,28 @@ fn concluding_twice_is_concluding_once() {
     conclude(&mut study);
     assert_eq!(study, once);
     assert_eq!(study.invalid.len(), 1);
+}
+
+/// A study of the cell at fixed rates alone, with curves and no runs.
+fn curves(strengths: Strengths<'_>) -> Study {
+    let mut study = study(strengths);
+    study.cells.retain(|cell| !cell.curve.is_empty());
+    study.cells[0].runs.clear();
+    conclude(&mut study);
+    study
+}
+
+#[test]
+fn latency_at_fixed_rates_is_compared_rate_by_rate() {
+    let wins = curves(URING_WINS);
+    assert_eq!((wins.wins.len(), wins.losses.len(), wins.ties.len()), (5, 0, 0));
+    assert!(wins.wins.iter().any(|win| win.title.ends_with("64 connections, at 90% of capacity")));
+    assert_eq!(metrics(&wins.wins), [Metric::P99Ns]);
+    let losses = curves(EPOLL_WINS);
+    assert_eq!((losses.wins.len(), losses.losses.len(), losses.ties.len()), (0, 5, 0));
+    assert!(losses.losses[0].sentence.contains("p99 latency (ratio "), "{:?}", losses.losses[0]);
+    assert_eq!(curves(TIES).ties.len(), 5);
+    // A second process that is slower by more than the difference, at any of the rates.
+    let noisy = curves(&[("uring", 1.25), ("uring again", 0.5), ("epoll", 1.0)]);
+    assert_eq!((noisy.wins.len(), noisy.ties.len()), (0, 5));
 }

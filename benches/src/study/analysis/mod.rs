@@ -4,6 +4,7 @@
 //! hold 1 and when it is larger than what two processes of one and the same server differ by. Read
 //! `floor.rs` for the second, and `verdict.rs` for the sentences.
 
+mod at_rates;
 mod floor;
 mod verdict;
 
@@ -11,6 +12,7 @@ use super::ratio::{self, AGAIN};
 use super::schema::{Cell, Comparison, Excluded, Finding, Metric, Noise, Run, Study, Workload};
 use super::words;
 
+pub use at_rates::{point_of, title_at};
 pub use floor::{FLOOR_MIN, Floor, Floors};
 
 /// The server that the study is about.
@@ -31,6 +33,7 @@ pub fn conclude(study: &mut Study) {
         }
     }
     study.noise = study.cells.iter().flat_map(noise_of).collect();
+    study.noise.extend(study.cells.iter().flat_map(at_rates::noise));
     for excluded in study.cells.iter().flat_map(excluded_of).collect::<Vec<_>>() {
         if !study.invalid.contains(&excluded) {
             study.invalid.push(excluded);
@@ -96,18 +99,16 @@ fn sort_findings(study: &mut Study) {
     let floors = Floors::of(&study.noise);
     let (mut wins, mut losses, mut ties) = (Vec::new(), Vec::new(), Vec::new());
     for cell in &study.cells {
-        for comparison in cell.comparisons.iter().filter(|one| is_asked(cell, one)) {
+        let asked = cell.comparisons.iter().filter(|one| is_asked(cell, one));
+        let asked = asked.map(|comparison| (cell.title.clone(), comparison.clone()));
+        for (title, comparison) in asked.chain(at_rates::comparisons(cell)) {
             let floor = floors.at(&cell.id, comparison.metric);
             let is_told_apart = floor.is_exceeded_by(&comparison.ratio);
-            let finding = Finding {
-                cell: cell.id.clone(),
-                title: cell.title.clone(),
-                comparison: comparison.clone(),
-                sentence: sentence(cell, comparison, is_told_apart, floor),
-            };
+            let sentence = sentence(&title, &cell.unit, &comparison, is_told_apart, floor);
+            let finding = Finding { cell: cell.id.clone(), title, comparison, sentence };
             if !is_told_apart {
                 ties.push(finding);
-            } else if words::advantage(comparison.metric, comparison.ratio.median) > 1.0 {
+            } else if is_win(&finding) {
                 wins.push(finding);
             } else {
                 losses.push(finding);
@@ -136,13 +137,25 @@ fn clearness(finding: &Finding) -> f64 {
     ratio.low.ln().abs().min(ratio.high.ln().abs())
 }
 
-fn sentence(cell: &Cell, comparison: &Comparison, is_told_apart: bool, floor: Floor) -> String {
+/// Whether a difference is to the subject's credit.
+fn is_win(finding: &Finding) -> bool {
+    let Comparison { metric, ratio, .. } = &finding.comparison;
+    words::advantage(*metric, ratio.median) > 1.0
+}
+
+fn sentence(
+    title: &str,
+    unit: &str,
+    comparison: &Comparison,
+    is_told_apart: bool,
+    floor: Floor,
+) -> String {
     let Comparison { metric, ratio, .. } = comparison;
-    let figures = format!("ratio {}, noise {}", words::interval(ratio), floor);
+    let figures = format!("ratio {}, noise {floor}", words::interval(ratio));
     if is_told_apart {
-        let difference = words::difference(*metric, ratio.median, Some(&cell.unit));
-        format!("{}: against epoll, {difference} ({figures}).", cell.title)
+        let difference = words::difference(*metric, ratio.median, Some(unit));
+        format!("{title}: against epoll, {difference} ({figures}).")
     } else {
-        format!("{}: no difference in {} ({figures}).", cell.title, words::name(*metric))
+        format!("{title}: no difference in {} ({figures}).", words::name(*metric))
     }
 }

@@ -111,7 +111,7 @@ fn noise(study: &Study) -> Vec<Block> {
                 noise.cell.clone(),
                 words::name(metric).to_owned(),
                 format!("{:.3}", noise.ratio.median),
-                format!("{:.3} to {:.3}", noise.ratio.low, noise.ratio.high),
+                words::ends(&noise.ratio),
             ]);
         }
     }

@@ -4,7 +4,7 @@ use super::charts::{DRAWN_MAX, Panel, factor};
 use super::content::paragraph;
 use super::document::{Block, Figure, Table};
 use crate::stats::median;
-use crate::study::analysis::{Floors, RIVAL, SUBJECT};
+use crate::study::analysis::{Floors, RIVAL, SUBJECT, point_of};
 use crate::study::ratio::{self, METRICS};
 use crate::study::schema::{Cell, Finding, Metric, Study};
 use crate::study::words;
@@ -89,14 +89,20 @@ fn table_of_findings(study: &Study, findings: &[Finding], caption: &str) -> Tabl
     for finding in findings {
         let (metric, ratio) = (finding.comparison.metric, finding.comparison.ratio);
         let cell = study.cells.iter().find(|cell| cell.id == finding.cell);
-        let of = |server| cell.map_or_else(String::new, |cell| typical(cell, server, metric));
+        let of = |server| match cell {
+            Some(cell) => match point_of(cell, &finding.title, server) {
+                Some(point) => words::value(metric, point.latency_ns.p99 as f64),
+                None => typical(cell, server, metric),
+            },
+            None => String::new(),
+        };
         table.rows.push(vec![
             finding.title.clone(),
             words::name(metric).to_owned(),
             of(SUBJECT),
             of(RIVAL),
             format!("{:.3}", ratio.median),
-            format!("{:.3} to {:.3}", ratio.low, ratio.high),
+            words::ends(&ratio),
             floors.at(&finding.cell, metric).to_string(),
         ]);
     }

@@ -27,7 +27,7 @@ const TEXT_SIZE: f64 = 13.0;
 /// The height of a line of text.
 const LINE_HEIGHT: i32 = 18;
 /// Characters of the widest usual typeface that fit into [`WIDTH`].
-const LINE_CHARACTERS: usize = 54;
+const LINE_CHARACTERS: usize = 60;
 
 /// What a colour is for; the names are those of the style's variables.
 const ROLES: [&str; 12] = [
