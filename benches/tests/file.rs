@@ -249,12 +249,53 @@ fn what_makes_no_sense_is_refused_as_usage() {
         (&["--block-size=1000"], "multiple of 512"),
         (&["--block-size=large"], "no size"),
         (&["--fsync-every=4"], "writes nothing"),
+        (&["--access=random-write", "--fsync-every=4", "--fio"], "--depth 1"),
+        (&["--access=append", "--fio"], "--access sequential-write"),
         (&["--duration=1h"], "no duration"),
     ] {
         let output = output(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
     }
+}
+
+/// fio needs io_uring, as the drivers that it is compared with do.
+#[test]
+fn fio_takes_turns_with_the_drivers_on_the_same_file() {
+    if !test_support::drivers().contains(&Driver::Uring) {
+        return;
+    }
+    for options in [
+        &["--access=random-read", "--depth=8"][..],
+        &["--access=sequential-write", "--depth=8"],
+        &["--access=sequential-write", "--depth=1", "--fsync-every=4"],
+    ] {
+        // One round, and one to warm up.
+        let fixed = ["--fio", "--driver=raw-uring", "--json=-", "--file-size=8m"];
+        let time = ["--duration=100ms", "--slice-ms=100"];
+        let output = output(&[&fixed[..], &time, options].concat());
+        let errors = text(&output.stderr);
+        assert!(output.status.success(), "{options:?} (this test needs fio): {errors}");
+        assert!(errors.contains("fio was run as: fio --name"), "{errors}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("it is one document");
+        let runs = report["runs"].as_array().expect("there are runs");
+        assert_eq!(runs.len(), 2);
+        for run in runs {
+            let slices = run["slices"].as_array().expect("there are slices");
+            assert_eq!(slices.len(), 1, "{options:?}: {run}");
+            let cpu_ns = slices[0]["server_cpu_ns"].as_u64();
+            assert!(cpu_ns > Some(0), "{options:?}: {run}");
+        }
+        assert_eq!(report["rows"][0]["throughput_ratios"][0]["against"], "fio");
+    }
+}
+
+#[test]
+fn a_missing_fio_is_refused() {
+    let mut command = file(&["--fio", "--driver=tokio", "--file-size=64k", "--count=10"]);
+    let output = command.env("PATH", "/nowhere").output().expect("cargo built it for this test");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("install it"), "{}", text(&output.stderr));
 }
 
 fn is_refused(arguments: &[&str], reason: &str) {

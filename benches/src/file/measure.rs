@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::candidate::{Answer, Assignment, Order};
+use super::fio::{self, Fio};
 use super::plan::{Driver, Limit, Plan};
 use super::scratch::{Scratch, check_room};
 use crate::interrupt::Interrupt;
@@ -31,6 +32,9 @@ pub fn measure_with_progress(
     mut progress: impl FnMut(u32),
 ) -> Result<Vec<Run>, Failure> {
     plan.check()?;
+    if plan.drivers.contains(&Driver::Fio) {
+        fio::check(plan)?;
+    }
     let Some(mut candidates) = start_all(plan, interrupt)? else { return Ok(Vec::new()) };
     let mut random = Random::new(plan.seed);
     let mut order: Vec<usize> = (0..candidates.len()).collect();
@@ -83,9 +87,15 @@ fn start_all(plan: &Plan, interrupt: &Interrupt) -> Result<Option<Vec<Candidate>
     Ok(Some(candidates))
 }
 
+/// What works on the file.
+enum Means {
+    Process(Process),
+    Fio(Fio),
+}
+
 /// One that is measured, and what its slices gave.
 struct Candidate {
-    process: Process,
+    means: Means,
     run: Run,
     /// Keeps the file.
     _scratch: std::rc::Rc<Scratch>,
@@ -99,8 +109,11 @@ impl Candidate {
         scratch: std::rc::Rc<Scratch>,
     ) -> Result<Self, Failure> {
         let path = scratch.path();
-        let process = Process::start(plan, &name, driver, path)
-            .map_err(|error| Failure::Environment(format!("{name}: {error}")))?;
+        let means = match driver {
+            Driver::Fio => Fio::new(plan, path).map(Means::Fio),
+            _ => Process::start(plan, &name, driver, path).map(Means::Process),
+        };
+        let means = means.map_err(|error| Failure::Environment(format!("{name}: {error}")))?;
         let run = Run {
             server: name,
             repetition: plan.repetition,
@@ -108,7 +121,7 @@ impl Candidate {
             slices: Vec::new(),
             whole: WholeRun::default(),
         };
-        Ok(Candidate { process, run, _scratch: scratch })
+        Ok(Candidate { means, run, _scratch: scratch })
     }
 
     /// One slice, unless it has failed before.
@@ -116,7 +129,11 @@ impl Candidate {
         if self.run.invalid.is_some() {
             return;
         }
-        match self.process.slice(limit) {
+        let slice = match &mut self.means {
+            Means::Process(process) => process.slice(limit),
+            Means::Fio(fio) => fio.slice(limit),
+        };
+        match slice {
             Ok(slice) if slice.count == 0 => {
                 self.run.invalid = Some("no block was transferred in a slice".to_owned());
             }
@@ -128,12 +145,20 @@ impl Candidate {
 
     /// Ends it. What it wrote and cannot be read back makes the run invalid.
     fn finish(mut self) -> Run {
-        if self.run.invalid.is_none() {
-            match self.process.ask(&Order::Finish) {
-                Ok(Answer::Finished(whole)) => self.run.whole = whole,
-                Ok(answer) => self.run.invalid = Some(unexpected(answer).to_string()),
-                Err(error) => self.run.invalid = Some(error.to_string()),
+        if self.run.invalid.is_some() {
+            return self.run;
+        }
+        let process = match &mut self.means {
+            Means::Process(process) => process,
+            Means::Fio(fio) => {
+                self.run.whole.count = fio.count;
+                return self.run;
             }
+        };
+        match process.ask(&Order::Finish) {
+            Ok(Answer::Finished(whole)) => self.run.whole = whole,
+            Ok(answer) => self.run.invalid = Some(unexpected(answer).to_string()),
+            Err(error) => self.run.invalid = Some(error.to_string()),
         }
         self.run
     }

@@ -3,10 +3,11 @@
 //!
 //! Read `plan.rs` for what can be measured, then `measure.rs`: it starts the candidates and gives
 //! each its slices. `candidate.rs` is what runs in their processes, and `work.rs` what all of them
-//! do; `on_corering.rs`, `raw_uring.rs` and `on_tokio.rs` are how.
+//! do; `on_corering.rs`, `raw_uring.rs` and `on_tokio.rs` are how. `fio.rs` says what is equal there.
 
 mod candidate;
 mod content;
+mod fio;
 mod measure;
 mod on_corering;
 mod on_tokio;
@@ -17,6 +18,7 @@ mod scratch;
 mod work;
 
 pub use content::Verify;
+pub use fio::fio_command;
 pub use measure::{measure, measure_with_progress};
 pub use plan::{Access, DEPTH_MAX, Driver, Limit, Plan};
 pub use report::{Ratio, Report, Row};
@@ -49,6 +51,9 @@ pub struct Arguments {
     /// Who accesses it.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "uring,epoll,raw-uring")]
     driver: Vec<Driver>,
+    /// fio with equal settings in the same run; it does not look at what it reads.
+    #[arg(long)]
+    fio: bool,
     /// Past the page cache (O_DIRECT).
     #[arg(long)]
     direct: bool,
@@ -64,7 +69,7 @@ pub struct Arguments {
     /// An fdatasync after so many writes, which the next ones wait for.
     #[arg(long)]
     fsync_every: Option<u64>,
-    /// raw-uring submits as soon as so many entries are staged.
+    /// raw-uring and fio submit as soon as so many entries are staged. Default: all at once.
     #[arg(long)]
     batch: Option<usize>,
     /// What is looked at of each block that was read.
@@ -76,9 +81,10 @@ pub struct Arguments {
     /// So many blocks for each driver, instead of a duration.
     #[arg(long, conflicts_with = "duration")]
     count: Option<u64>,
-    /// How long a driver has the machine before the next one.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
-    slice_ms: u64,
+    /// How long a driver has the machine before the next one. Default: 200, with --fio 500, since
+    /// it counts in milliseconds.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    slice_ms: Option<u64>,
     /// Where the file is made. Default: the system's folder for temporary files.
     #[arg(long = "dir")]
     directory: Option<PathBuf>,
@@ -120,9 +126,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     if is_terminal {
         eprintln!();
     }
-    let against = ["fio", "raw-uring", "epoll"];
+    let against = if arguments.fio { ["fio", "raw-uring"] } else { ["raw-uring", "epoll"] };
     let report = Report::new(&plan, runs, &against, interrupt.is_set());
-    let text = format!("{}\n{}", arguments.heading(&plan), report.table());
+    let mut text = format!("{}\n{}", heading(&plan), report.table());
+    if arguments.fio {
+        text += &format!("fio was run as: {}\n", fio_command(&plan));
+    }
     let is_stdout_taken = arguments.json.as_deref() == Some(Path::new("-"));
     if is_stdout_taken {
         io::stderr().write_all(text.as_bytes())?;
@@ -139,7 +148,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 
 impl Arguments {
     fn plan(&self) -> Plan {
-        let slice = Duration::from_millis(self.slice_ms);
+        let slice_ms = self.slice_ms.unwrap_or(if self.fio { 500 } else { 200 });
+        let slice = Duration::from_millis(slice_ms);
         let by_time = (self.duration.as_nanos().div_ceil(slice.as_nanos())).max(1);
         let (rounds, limit) = match self.count {
             None => (u32::try_from(by_time).unwrap_or(u32::MAX), slice.into()),
@@ -147,7 +157,7 @@ impl Arguments {
         };
         let defaults = Plan::default();
         Plan {
-            drivers: self.driver.clone(),
+            drivers: self.driver.iter().copied().chain(whether(self.fio, Driver::Fio)).collect(),
             directory: self.directory.clone().unwrap_or(defaults.directory),
             file_bytes: self.file_size,
             block_bytes: usize::try_from(self.block_size).unwrap_or(usize::MAX),
@@ -164,25 +174,24 @@ impl Arguments {
             ..defaults
         }
     }
+}
 
-    fn heading(&self, plan: &Plan) -> String {
-        let way = if plan.is_direct { "O_DIRECT" } else { "page cache" };
-        let sync =
-            plan.fsync_every.map_or(String::new(), |every| format!(", fdatasync every {every}"));
-        let verify = match (plan.access.writes(), plan.verify) {
-            (true, _) => "every byte read back at the end",
-            (false, Verify::None) => "content not verified",
-            (false, Verify::Header) => "each block's header verified",
-            (false, Verify::Full) => "every byte verified",
-        };
-        format!(
-            "{}, {way}, {} B x {}{sync}; {} rounds; {verify}",
-            plan.access.name(),
-            plan.block_bytes,
-            plan.depth,
-            plan.rounds
-        )
-    }
+fn heading(plan: &Plan) -> String {
+    let way = if plan.is_direct { "O_DIRECT" } else { "page cache" };
+    let sync = plan.fsync_every.map_or(String::new(), |every| format!(", fdatasync every {every}"));
+    let verify = match (plan.access.writes(), plan.verify) {
+        (true, _) => "every byte read back at the end",
+        (false, Verify::None) => "content not verified",
+        (false, Verify::Header) => "each block's header verified",
+        (false, Verify::Full) => "every byte verified",
+    };
+    format!(
+        "{}, {way}, {} B x {}{sync}; {} rounds; {verify}",
+        plan.access.name(),
+        plan.block_bytes,
+        plan.depth,
+        plan.rounds
+    )
 }
 
 fn create(path: &Path) -> Result<Box<dyn Write>, Failure> {
