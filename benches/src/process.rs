@@ -1,7 +1,5 @@
 //! A server in a process of its own, whose CPU time can be read at any moment.
 
-use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -42,13 +40,6 @@ pub struct Ended {
 }
 
 impl ServerProcess {
-    /// Starts this very program again with `arguments` and waits until it listens.
-    pub fn start_self<S: AsRef<OsStr>>(arguments: &[S]) -> io::Result<Self> {
-        let mut command = Command::new(env::current_exe()?);
-        command.args(arguments);
-        Self::start(command)
-    }
-
     /// Starts a server that prints `listening on ADDRESS`.
     pub fn start(mut command: Command) -> io::Result<Self> {
         // In a group of its own: Ctrl-C is for this process, which ends its servers in order.

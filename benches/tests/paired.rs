@@ -146,15 +146,17 @@ fn the_data_holds_every_slice_and_the_noise_floor() {
     assert_eq!(own, cell.runs[2].whole.count, "server and client have counted the same requests");
     let invalid = document.invalid.len();
     assert_eq!(output.status.code(), Some(i32::from(invalid > 0)));
+    // With the data on the standard output, the table is on the standard error.
+    let table = text(&output.stderr);
+    assert!(table.lines().any(|line| line.starts_with("tokio again ")), "{table}");
     // An invalid run is in no comparison, and in no noise.
     if invalid == 0 {
+        assert!(table.contains("A/A: tokio again / tokio"), "{table}");
         let metrics = [Metric::CpuNsPerUnit, Metric::UnitsPerSecond, Metric::P99Ns];
         assert_eq!(document.noise.iter().map(|one| one.metric).collect::<Vec<_>>(), metrics);
         let compared = cell.comparisons.iter().map(|one| (one.server.as_str(), one.metric));
         assert_eq!(compared.collect::<Vec<_>>(), metrics.map(|metric| ("tokio", metric)));
     }
-    // With the data on the standard output, the table is on the standard error.
-    assert!(text(&output.stderr).contains("tokio again / tokio"), "{}", text(&output.stderr));
 }
 
 /// The verdict on the CPU time of tokio against raw-epoll, one of them held back. Nothing that a
@@ -218,6 +220,8 @@ fn what_makes_no_sense_is_refused() {
         (["--servers=tokio", "--handicap=epoll=20us"], "does not take part"),
         (["--servers=nginx", "--rounds=1"], "raw-epoll"),
         (["--workload=churn", "--depth=2"], "depth of 1"),
+        (["--servers=monoio,tokio", "--rounds=1"], "add --with-peers"),
+        (["--with-peers", "--unix"], "over TCP only"),
     ] {
         let output = paired(&options);
         assert_eq!(output.status.code(), Some(2), "{options:?}");

@@ -16,6 +16,7 @@ mod compare;
 pub mod holder;
 mod measure;
 mod names;
+mod output;
 mod plan;
 mod rate;
 mod session;
@@ -23,9 +24,9 @@ mod table;
 mod weather;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -33,15 +34,17 @@ use serde::{Deserialize, Serialize};
 
 pub use compare::{compare, noise};
 pub use measure::{TRACED_CALLS, TRACED_UNITS, measure};
-pub use names::{CellSize, Handicap, Name};
+pub use names::{CellSize, Handicap, Name, Program};
 pub use plan::{Bounds, Candidate, Cpus, Order, Plan, Shape};
 pub use rate::{AtRate, at_rate};
+
+use output::{Output, unwritable};
 
 use crate::interrupt::Interrupt;
 use crate::load::Pace;
 use crate::os::trace::SystemCallCounter;
 use crate::outcome::{Failure, Outcome};
-use crate::server::Workload;
+use crate::server::{Workload, peers};
 use crate::study::schema::{self, Cell, Excluded, Noise};
 
 /// Compares servers: CPU time per request, throughput and latency, slice by slice.
@@ -61,6 +64,10 @@ pub struct Arguments {
     /// The servers that the others are compared with, as far as they take part.
     #[arg(long, value_delimiter = ',', default_value = "tokio,raw-uring")]
     against: Vec<Name>,
+    /// Compare with monoio, compio and glommio, too, which are built for it: that takes a minute
+    /// or two the first time.
+    #[arg(long)]
+    with_peers: bool,
     /// What they serve.
     #[arg(long, value_enum, default_value = "echo")]
     workload: Workload,
@@ -135,10 +142,14 @@ pub struct Document {
 
 /// The subcommand `paired`.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let plans: Vec<Plan> =
+    let mut plans: Vec<Plan> =
         arguments.cells.iter().map(|cell| arguments.plan(*cell)).collect::<Result<_, _>>()?;
-    let interrupt = Interrupt::install()?;
     let output = Output::open(arguments.json.as_ref())?;
+    if arguments.with_peers {
+        let programs = peers::build()?;
+        plans.iter_mut().for_each(|plan| plan.peers = Some(programs.clone()));
+    }
+    let interrupt = Interrupt::install()?;
     output.say(&heading(&plans))?;
     if let Some(rate) = arguments.rate {
         return arguments.run_at_rate(&plans, rate, &interrupt, &output);
@@ -179,7 +190,8 @@ impl Arguments {
                 handicap.server
             )));
         }
-        let candidates = self.servers.iter().map(|name| {
+        let servers = self.all_servers()?;
+        let candidates = servers.iter().map(|name| {
             let own = self.handicap.iter().filter(|handicap| handicap.concerns(name));
             Candidate { name: name.clone(), handicap: own.map(|handicap| handicap.time).sum() }
         });
@@ -204,8 +216,26 @@ impl Arguments {
         Ok(plan)
     }
 
+    /// Those that were named and, on request, the peers that were not.
+    fn all_servers(&self) -> Result<Vec<Name>, Failure> {
+        let mut servers = self.servers.clone();
+        if let (Some(peer), false) = (servers.iter().find(|name| name.is_peer()), self.with_peers) {
+            return Err(Failure::Usage(format!(
+                "{peer} is built on request only: add --with-peers"
+            )));
+        }
+        for name in peers::NAMES.into_iter().filter(|_| self.with_peers) {
+            let name = Name { program: Program::Peer(name), receive: None };
+            if !servers.contains(&name) {
+                servers.push(name);
+            }
+        }
+        Ok(servers)
+    }
+
     fn against_names(&self) -> Vec<String> {
-        let take_part = |name: &&Name| self.servers.contains(name);
+        let take_part =
+            |name: &&Name| self.servers.contains(name) || self.with_peers && name.is_peer();
         self.against.iter().filter(take_part).map(Name::to_string).collect()
     }
 
@@ -276,60 +306,6 @@ impl Document {
     }
 }
 
-/// Where tables and data go.
-enum Output {
-    /// Tables to the standard output, no data.
-    Tables,
-    /// Tables to the standard output, data to a file that was opened before the measurement.
-    TablesAndFile(PathBuf, File),
-    /// Data to the standard output, tables to the standard error.
-    Data,
-}
-
-impl Output {
-    fn open(json: Option<&PathBuf>) -> Result<Self, Failure> {
-        Ok(match json {
-            None => Output::Tables,
-            Some(path) if path.as_os_str() == "-" => Output::Data,
-            Some(path) => {
-                let file = File::create(path).map_err(|error| unwritable(path, &error))?;
-                Output::TablesAndFile(path.clone(), file)
-            }
-        })
-    }
-
-    fn say(&self, text: &str) -> Result<(), Failure> {
-        let result = match self {
-            Output::Tables | Output::TablesAndFile(..) => io::stdout().write_all(text.as_bytes()),
-            Output::Data => io::stderr().write_all(text.as_bytes()),
-        };
-        result.map_err(|error| Failure::environment("the table cannot be printed", error))
-    }
-
-    fn write(self, document: &Document) -> Result<(), Failure> {
-        let mut text = serde_json::to_string_pretty(document)
-            .map_err(|error| Failure::environment("the data has no form as JSON", error))?;
-        text.push('\n');
-        match self {
-            Output::Tables => Ok(()),
-            Output::Data => io::stdout()
-                .write_all(text.as_bytes())
-                .map_err(|error| Failure::environment("the data cannot be printed", error)),
-            Output::TablesAndFile(path, mut file) => {
-                let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-                written.map_err(|error| unwritable(&path, &error))
-            }
-        }
-    }
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Environment(format!(
-        "{} cannot be written: {error}; choose another place, or `--json -`",
-        path.display()
-    ))
-}
-
 fn cell(plan: &Plan, runs: Vec<schema::Run>, against: &[String]) -> Cell {
     let shape = plan.shape;
     let parameters = [
@@ -362,6 +338,9 @@ fn heading(plans: &[Plan]) -> String {
     } else {
         format!("servers on CPU {server}, client on CPU {client}\n")
     };
+    if cfg!(debug_assertions) {
+        text.push_str("built without optimization: build with --release for figures that count\n");
+    }
     if let Err(reason) = SystemCallCounter::open(std::process::id()) {
         text.push_str(&format!("system calls by tracepoint: not available ({reason})\n"));
     }

@@ -8,20 +8,62 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::server::{Receive, Server};
+use crate::server::{Receive, Server, peers};
 
 /// A server's name in tables: `uring`, or with a receive policy `uring/notification`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The program.
-    pub driver: Server,
+    pub program: Program,
     /// How it receives, where it has a choice and is not to make it itself.
     pub receive: Option<Receive>,
 }
 
+/// Which program serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// This one, as `serve`.
+    Own(Server),
+    /// Another runtime, built on request: one of [`peers::NAMES`].
+    Peer(&'static str),
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Program::Own(server) => f.write_str(&server.name()),
+            Program::Peer(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for Program {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(name) = peers::NAMES.into_iter().find(|name| *name == text) {
+            return Ok(Program::Peer(name));
+        }
+        let server = Server::from_str(text, false).map_err(|_| {
+            let (own, others) = (names::<Server>(), peers::NAMES.join(", "));
+            format!(
+                "there is no server `{text}`: choose from {own}, and with --with-peers {others}"
+            )
+        })?;
+        Ok(Program::Own(server))
+    }
+}
+
+impl Name {
+    /// Whether it is built on request only.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.program, Program::Peer(_))
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.driver.name())?;
+        self.program.fmt(f)?;
         self.receive.map_or(Ok(()), |receive| write!(f, "/{}", receive.name()))
     }
 }
@@ -30,23 +72,21 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (driver, receive) = match text.split_once('/') {
-            Some((driver, receive)) => (driver, Some(receive)),
+        let (program, receive) = match text.split_once('/') {
+            Some((program, receive)) => (program, Some(receive)),
             None => (text, None),
         };
-        let driver = Server::from_str(driver, false).map_err(|_| {
-            format!("there is no server `{driver}`: choose from {}", names::<Server>())
-        })?;
+        let program: Program = program.parse()?;
         let receive = receive.map(|receive| {
             Receive::from_str(receive, false).map_err(|_| {
                 format!("nobody receives by `{receive}`: choose from {}", names::<Receive>())
             })
         });
-        let name = Name { driver, receive: receive.transpose()? };
-        if name.receive.is_some() && !matches!(driver, Server::Uring | Server::RawUring) {
+        let name = Name { program, receive: receive.transpose()? };
+        let has_choice = matches!(program, Program::Own(Server::Uring | Server::RawUring));
+        if name.receive.is_some() && !has_choice {
             return Err(format!(
-                "{} receives in one way only: leave out what follows the slash",
-                driver.name()
+                "{program} receives in one way only: leave out what follows the slash"
             ));
         }
         Ok(name)
@@ -65,7 +105,7 @@ pub struct Handicap {
 impl Handicap {
     /// Whether it is meant for `name`.
     pub fn concerns(&self, name: &Name) -> bool {
-        self.server.driver == name.driver
+        self.server.program == name.program
             && (self.server.receive.is_none() || self.server.receive == name.receive)
     }
 }
@@ -79,7 +119,11 @@ impl FromStr for Handicap {
             .ok_or_else(|| format!("`{text}` is not SERVER=TIME, such as epoll=20us"))?;
         let time = humantime::parse_duration(time)
             .map_err(|error| format!("`{time}` is no time such as 20us: {error}"))?;
-        Ok(Handicap { server: server.parse()?, time })
+        let server: Name = server.parse()?;
+        if server.is_peer() {
+            return Err(format!("{server} cannot be held back: it is not ours"));
+        }
+        Ok(Handicap { server, time })
     }
 }
 
@@ -119,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_name_reads_back_as_printed() {
-        for text in ["uring", "uring/notification", "raw-uring/completion", "tokio"] {
+        for text in ["uring", "uring/notification", "raw-uring/completion", "tokio", "monoio"] {
             assert_eq!(text.parse::<Name>().expect("a valid name").to_string(), text);
         }
     }

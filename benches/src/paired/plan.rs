@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -41,6 +42,9 @@ pub struct Plan {
     pub is_unix: bool,
     /// Further options of `serve` for all candidates, such as `--group=16`.
     pub server_options: Vec<String>,
+    /// Where the programs of other runtimes are, if such take part: what
+    /// [`peers::build`](crate::server::peers::build) gave.
+    pub peers: Option<PathBuf>,
     /// Which repetition this is, counted from 0.
     pub repetition: u32,
     /// When a run counts for nothing.
@@ -122,6 +126,7 @@ impl Plan {
             with_trace: true,
             is_unix: false,
             server_options: Vec::new(),
+            peers: None,
             repetition: 0,
             bounds: Bounds::default(),
         })
@@ -149,6 +154,14 @@ impl Plan {
         }
         if self.workload == Workload::Faulty {
             return refuse("a server that fails on purpose is not worth comparing".to_owned());
+        }
+        let is_simple = matches!(self.workload, Workload::Echo | Workload::Churn | Workload::Idle);
+        let peer =
+            self.candidates.iter().map(|candidate| &candidate.name).find(|name| name.is_peer());
+        if let (Some(peer), false) = (peer, is_simple && !self.is_unix) {
+            return refuse(format!(
+                "{peer} serves echo, churn and idle over TCP only: leave it out"
+            ));
         }
         Ok(())
     }
@@ -264,18 +277,6 @@ impl Candidate {
     /// A server that is not held back.
     pub fn new(name: Name) -> Self {
         Candidate { name, handicap: Duration::ZERO }
-    }
-
-    /// What starts it with `serve`, and nothing about where.
-    pub(super) fn options(&self) -> Vec<String> {
-        let mut options = vec![format!("--driver={}", self.name.driver.name())];
-        if let Some(receive) = self.name.receive {
-            options.push(format!("--receive={}", receive.name()));
-        }
-        if !self.handicap.is_zero() {
-            options.push(format!("--handicap={}ns", self.handicap.as_nanos()));
-        }
-        options
     }
 }
 

@@ -2,10 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::io;
+use std::process::Command;
 use std::time::Duration;
 
 use super::holder::Holder;
+use super::names::Program;
 use super::plan::{Candidate, Plan, address, protocol};
 use super::weather::Segments;
 use crate::interrupt::Interrupt;
@@ -92,17 +95,9 @@ impl Contestant {
         name: String,
         candidate: &Candidate,
     ) -> Result<Self, Failure> {
-        let mut arguments = vec![
-            "serve".to_owned(),
-            format!("--workload={}", plan.workload.name()),
-            format!("--addr={}", address(plan, index)),
-            format!("--size={}", plan.shape.message_bytes),
-            format!("--cpu={}", plan.cpus.server),
-        ];
-        arguments.extend(candidate.options());
-        arguments.extend(plan.server_options.iter().cloned());
-        let process = ServerProcess::start_self(&arguments)
-            .map_err(|error| Failure::environment(&name, error))?;
+        let command = command(plan, index, candidate)?;
+        let process =
+            ServerProcess::start(command).map_err(|error| Failure::environment(&name, error))?;
         let before = process::resident_bytes(process.id())?;
         let shape = plan.shape;
         let client = Client::connect(&load::Plan {
@@ -217,6 +212,37 @@ impl Contestant {
         drop((self.client, self.idle));
         ended
     }
+}
+
+/// What starts a candidate.
+fn command(plan: &Plan, index: usize, candidate: &Candidate) -> Result<Command, Failure> {
+    let name = &candidate.name;
+    let mut command = match name.program {
+        Program::Peer(program) => {
+            let folder = plan.peers.as_ref().ok_or_else(|| {
+                Failure::Usage(format!("{program} is built on request only: add --with-peers"))
+            })?;
+            Command::new(folder.join(program))
+        }
+        Program::Own(server) => {
+            let mut command = Command::new(env::current_exe()?);
+            command.arg("serve").arg(format!("--driver={}", server.name()));
+            command.args(&plan.server_options);
+            command
+        }
+    };
+    command
+        .arg(format!("--workload={}", plan.workload.name()))
+        .arg(format!("--addr={}", address(plan, index)))
+        .arg(format!("--size={}", plan.shape.message_bytes))
+        .arg(format!("--cpu={}", plan.cpus.server));
+    if let Some(receive) = name.receive {
+        command.arg(format!("--receive={}", receive.name()));
+    }
+    if !candidate.handicap.is_zero() {
+        command.arg(format!("--handicap={}ns", candidate.handicap.as_nanos()));
+    }
+    Ok(command)
 }
 
 /// The calling thread on one CPU, until this is dropped.
