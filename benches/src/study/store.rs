@@ -202,8 +202,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_durably(path, bytes).map_err(|error| unwritable(path, &error))
 }
 
-/// So that it holds whenever the machine stops.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is there as a whole or not at all, whenever the machine stops.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("unfinished");
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
