@@ -294,6 +294,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_machine_with_one_cpu_shares_it() {
+        // Affinity is that of a thread, and this one is the test's own.
+        let allowed = os::allowed_cpus().expect("Linux tells");
+        os::pin_to_cpu(allowed[0]).expect("it is allowed");
+        let cpus = Cpus::choose(None, None).expect("there is one");
+        assert_eq!(cpus, Cpus { server: allowed[0], client: allowed[0] });
+        assert!(cpus.is_shared());
+        os::allow_cpus(&allowed).expect("they were allowed before");
+        if let [first, second, ..] = allowed[..] {
+            let cpus = Cpus::choose(None, None).expect("there are two");
+            assert_eq!(cpus, Cpus { server: second, client: first });
+            let cpus = Cpus::choose(None, Some(second)).expect("there are two");
+            assert_eq!(cpus, Cpus { server: first, client: second });
+        }
+    }
+
+    #[test]
     fn more_connections_than_descriptors_are_refused_by_the_name_of_the_limit() {
         let name: Name = "tokio".parse().expect("a valid name");
         let shape = Shape { connections: 500, message_bytes: 1, depth: 1, idle_connections: 100 };
