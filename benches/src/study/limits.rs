@@ -60,9 +60,10 @@ impl Limits {
         })
     }
 
-    /// Why `cell` cannot be run here; none when it can.
-    pub fn forbid(&self, cell: &CellPlan) -> Option<String> {
-        let needs = needs(cell);
+    /// Why `cell` cannot be run here on so many servers; none when it can.
+    pub fn forbid(&self, cell: &CellPlan, servers: usize) -> Option<String> {
+        // The first server stands in the table twice.
+        let needs = needs(cell, servers as u64 + 1);
         if needs.memory_bytes > self.memory_bytes {
             Some(format!(
                 "memory: it needs about {} MiB, and a quarter of this machine's memory is {} MiB; \
@@ -90,9 +91,8 @@ impl Limits {
     }
 }
 
-fn needs(cell: &CellPlan) -> Needs {
-    // The first server stands in the table twice. All are alive at once, and one at a time works.
-    let servers = cell.servers().len() as u64 + 1;
+/// All processes are alive at once, and one at a time works.
+fn needs(cell: &CellPlan, servers: u64) -> Needs {
     let streams = |connections: u64, in_flight_bytes: u64| Needs {
         memory_bytes: servers * connections * CONNECTION_BYTES
             + connections * in_flight_bytes * BOOKED_PER_BYTE,
@@ -178,14 +178,18 @@ mod tests {
         CellPlan::Idle { idle_connections, active_connections: 64, message_bytes: 128 }
     }
 
+    fn reason(limits: Limits, cell: &CellPlan) -> Option<String> {
+        limits.forbid(cell, cell.servers().len())
+    }
+
     fn forbidden(limits: Limits, cell: &CellPlan) -> String {
-        limits.forbid(cell).unwrap_or_else(|| panic!("{} is allowed by {limits:?}", cell.id()))
+        reason(limits, cell).unwrap_or_else(|| panic!("{} is allowed by {limits:?}", cell.id()))
     }
 
     #[test]
     fn a_large_machine_runs_everything() {
         for cell in matrix::cells(Mode::Full) {
-            assert_eq!(LARGE.forbid(&cell), None, "{}", cell.id());
+            assert_eq!(reason(LARGE, &cell), None, "{}", cell.id());
         }
     }
 
@@ -193,7 +197,7 @@ mod tests {
     fn a_small_memory_is_named() {
         let limits = Limits { memory_bytes: 1 << 30, ..LARGE };
         assert!(forbidden(limits, &idle(100_000)).starts_with("memory: "));
-        assert_eq!(limits.forbid(&idle(1_000)), None);
+        assert_eq!(reason(limits, &idle(1_000)), None);
         // What is in flight counts, too.
         let message_bytes = 64 * 1024;
         let deep = CellPlan::Echo { connections: 10_000, message_bytes, depth: 64 };
@@ -205,7 +209,7 @@ mod tests {
     fn a_low_limit_of_descriptors_is_named() {
         let limits = Limits { descriptors: 1_024, ..LARGE };
         assert!(forbidden(limits, &idle(10_000)).starts_with("RLIMIT_NOFILE: "));
-        assert_eq!(limits.forbid(&idle(10)), None);
+        assert_eq!(reason(limits, &idle(10)), None);
     }
 
     #[test]
@@ -220,7 +224,7 @@ mod tests {
         let limits = Limits { cpus: 1, ..LARGE };
         let ping_pong = CellPlan::Runtime(super::RuntimeWork::PingPong);
         assert!(forbidden(limits, &ping_pong).starts_with("CPUs: "));
-        assert_eq!(limits.forbid(&CellPlan::Runtime(super::RuntimeWork::Yield)), None);
+        assert_eq!(reason(limits, &CellPlan::Runtime(super::RuntimeWork::Yield)), None);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::budget::Budget;
 use super::plan::CellPlan;
 use super::runner::{Measure, blank, failed_runs};
-use super::schema::{Cell, Run};
+use super::schema::{Cell, Mode, Run};
 use super::store::Store;
 use super::{rate, runtime_cell};
 use crate::file::{self, Access, Limit};
@@ -16,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::load::Pace;
 use crate::outcome::Failure;
 use crate::paired::{self, Candidate, Cpus, Handicap, Order, Shape};
-use crate::server::Workload;
+use crate::server::{Workload, peers};
 
 /// The instruments, and what they have in common over a whole study.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub struct Instruments {
     seed: u64,
     handicaps: Vec<Handicap>,
     cpus: Cpus,
+    /// Where other runtimes are, if they were asked for.
+    peers: Option<PathBuf>,
+    /// Whether fio stands beside in file cells.
+    with_fio: bool,
     /// The folder of the study: whole distributions are kept in there, and files are read and
     /// written on its disk.
     folder: PathBuf,
@@ -39,8 +44,15 @@ impl Instruments {
     /// # Errors
     ///
     /// If this process may run on no CPU at all.
-    pub fn new(store: &Store, handicaps: Vec<Handicap>) -> Result<Self, Failure> {
+    pub fn new(
+        store: &Store,
+        handicaps: Vec<Handicap>,
+        peers: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
         Ok(Instruments {
+            peers,
+            // It is started for each slice, for which those of a quick study are too short.
+            with_fio: store.session().mode == Mode::Full && is_there("fio"),
             seed: store.session().seed,
             handicaps,
             cpus: Cpus::choose(None, None)?,
@@ -51,7 +63,7 @@ impl Instruments {
     /// What the paired instrument is to do for one repetition of `cell`.
     fn paired(&self, cell: &CellPlan, budget: &Budget) -> Result<paired::Plan, Failure> {
         let (workload, shape, server_options) = served(cell)?;
-        let candidates = cell.servers().into_iter().map(|name| self.candidate(&name));
+        let candidates = self.servers(cell).into_iter().map(|name| self.candidate(&name));
         let mut plan = paired::Plan::new(candidates.collect::<Result<_, _>>()?, shape)?;
         plan.workload = workload;
         plan.rounds = budget.rounds;
@@ -60,6 +72,7 @@ impl Instruments {
         plan.seed = self.seed;
         plan.cpus = self.cpus;
         plan.server_options = server_options;
+        plan.peers = self.peers.clone();
         Ok(plan)
     }
 
@@ -79,7 +92,10 @@ impl Instruments {
             let time_ns = u64::try_from(handicap.time.as_nanos()).unwrap_or(u64::MAX);
             (handicap.server.to_string(), time_ns)
         });
+        let mut drivers = file::Plan::default().drivers;
+        drivers.extend(self.with_fio.then_some(file::Driver::Fio));
         file::Plan {
+            drivers,
             with_noise: true,
             directory: self.folder.clone(),
             file_bytes: FILE_BYTES,
@@ -107,7 +123,7 @@ impl Instruments {
     ) -> Result<Vec<Run>, Failure> {
         let mut plan = self.paired(cell, budget)?;
         let pace = Pace::Poisson(rate_per_second as f64);
-        repeat(cell, budget, interrupt, |repetition| {
+        repeat(&self.servers(cell), budget, interrupt, |repetition| {
             plan.repetition = repetition;
             let points = paired::at_rate(&plan, pace, interrupt, |_| ())?;
             // The server's CPU time holds that of the reads, and says nothing of a message.
@@ -117,6 +133,19 @@ impl Instruments {
 }
 
 impl Measure for Instruments {
+    fn servers(&self, plan: &CellPlan) -> Vec<String> {
+        let mut servers = plan.servers();
+        let serves_peers =
+            matches!(plan, CellPlan::Echo { .. } | CellPlan::Idle { .. } | CellPlan::Churn { .. });
+        if self.peers.is_some() && serves_peers {
+            servers.extend(peers::NAMES.map(str::to_owned));
+        }
+        if self.with_fio && matches!(plan, CellPlan::File { .. }) {
+            servers.push(file::Driver::Fio.name().to_owned());
+        }
+        servers
+    }
+
     fn measure(
         &mut self,
         plan: &CellPlan,
@@ -130,7 +159,7 @@ impl Measure for Instruments {
             }
             CellPlan::File { .. } => {
                 let mut task = self.file(plan, budget);
-                cell.runs = repeat(plan, budget, interrupt, |repetition| {
+                cell.runs = repeat(&self.servers(plan), budget, interrupt, |repetition| {
                     task.repetition = repetition;
                     file::measure(&task, interrupt)
                 })?;
@@ -145,7 +174,7 @@ impl Measure for Instruments {
             }
             _ => {
                 let mut task = self.paired(plan, budget)?;
-                cell.runs = repeat(plan, budget, interrupt, |repetition| {
+                cell.runs = repeat(&self.servers(plan), budget, interrupt, |repetition| {
                     task.repetition = repetition;
                     paired::measure(&task, interrupt, |_| ())
                 })?;
@@ -157,7 +186,7 @@ impl Measure for Instruments {
 
 /// Measures with fresh processes, again and again, until that is enough or it is interrupted.
 fn repeat(
-    cell: &CellPlan,
+    servers: &[String],
     budget: &Budget,
     interrupt: &Interrupt,
     mut once: impl FnMut(u32) -> Result<Vec<Run>, Failure>,
@@ -171,10 +200,16 @@ fn repeat(
             Ok(measured) => runs.extend(measured),
             // What fails the first time will fail each time.
             Err(failure) if runs.is_empty() => return Err(failure),
-            Err(failure) => runs.extend(failed_runs(cell, repetition, &failure)),
+            Err(failure) => runs.extend(failed_runs(servers, repetition, &failure)),
         }
     }
     Ok(runs)
+}
+
+/// Whether a program is in PATH.
+fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// What a cell is for the paired instrument.

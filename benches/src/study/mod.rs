@@ -31,6 +31,7 @@ use std::io::{self, Write};
 
 use crate::interrupt::Interrupt;
 use crate::outcome::{Failure, Outcome};
+use crate::server::peers;
 use limits::Limits;
 use measure::Instruments;
 use plan::CellPlan;
@@ -51,12 +52,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let interrupt = Interrupt::install()?;
     let request = request::understand(arguments)?;
     let limits = Limits::of_this_machine()?;
+    let peers = arguments.with_peers.then(peers::build).transpose()?;
     let store = if arguments.resume {
         Store::resume(&arguments.out, &request.session)?
     } else {
         Store::begin(&arguments.out, request.session)?
     };
-    let mut instruments = Instruments::new(&store, request.handicaps)?;
+    let mut instruments = Instruments::new(&store, request.handicaps, peers)?;
     let mut study =
         runner::run(&store, &request.plans, &limits, request.time, &mut instruments, &interrupt)?;
     conclude(&store, &mut study, &request.plans)

@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Slow a server down on purpose, to see whether the study notices: epoll=20us.
     #[arg(long, value_name = "SERVER=TIME", value_delimiter = ',')]
     handicap: Vec<Handicap>,
+    /// Build other runtimes, monoio, compio and glommio, and measure them in the cells they serve.
+    #[arg(long)]
+    pub(super) with_peers: bool,
     /// Only the cells whose id begins so, such as `echo/64x` or `runtime`.
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     cells: Vec<String>,
@@ -71,6 +74,7 @@ pub(super) fn understand(arguments: &Arguments) -> Result<Request, Failure> {
         command: command(arguments),
         started_at_unix_s: since_1970.map_or(0, |time| time.as_secs()),
         handicaps_ns: in_nanoseconds(&arguments.handicap),
+        with_peers: arguments.with_peers,
         cells: plans.iter().map(CellPlan::id).collect(),
         fingerprint: fingerprint::take(),
     };
@@ -102,6 +106,9 @@ fn command(arguments: &Arguments) -> String {
     words.push(format!("--seed {}", arguments.seed));
     for (server, time_ns) in in_nanoseconds(&arguments.handicap) {
         words.push(format!("--handicap {server}={time_ns}ns"));
+    }
+    if arguments.with_peers {
+        words.push("--with-peers".to_owned());
     }
     if !arguments.cells.is_empty() {
         words.push(format!("--cells {}", arguments.cells.join(",")));

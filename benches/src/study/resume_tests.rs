@@ -82,6 +82,7 @@ fn session() -> Session {
         command: "corering-bench study".to_owned(),
         started_at_unix_s: 1,
         handicaps_ns: BTreeMap::new(),
+        with_peers: false,
         cells: plans().iter().map(CellPlan::id).collect(),
         fingerprint: fingerprint::take(),
     }
@@ -216,7 +217,10 @@ fn a_quick_study_divides_its_time_and_a_full_one_its_repetitions() {
         .expect("it can be written");
     // The invention takes no time, so that each cell is planned with more than the one before.
     let first = &invention.budgets[0];
-    assert!(first.expected(&Costs::of(&quick[0])) < time / 4, "{first:?}");
+    assert!(
+        first.expected(&Costs::of(&quick[0], quick[0].servers().len())) < time / 4,
+        "{first:?}"
+    );
     assert!(invention.budgets.iter().all(|budget| budget.deadline.is_some()));
 
     let folder = Folder::new("repetitions");

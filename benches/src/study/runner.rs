@@ -18,6 +18,11 @@ use crate::outcome::Failure;
 /// Measures one cell. When it is interrupted it returns what it has; an error is that of this cell
 /// alone, and the study goes on.
 pub trait Measure {
+    /// The servers that it measures in such a cell, the two sides among them.
+    fn servers(&self, plan: &CellPlan) -> Vec<String> {
+        plan.servers()
+    }
+
     /// Measures `plan` within `budget`.
     fn measure(
         &mut self,
@@ -38,16 +43,20 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Study, Failure> {
     let mut study = empty(store);
-    let (possible, impossible): (Vec<_>, Vec<_>) =
-        plans.iter().map(|plan| (plan, limits.forbid(plan))).partition(|(_, why)| why.is_none());
-    study.not_run.extend(impossible.into_iter().filter_map(|(plan, why)| excluded(plan, why?)));
-    let possible: Vec<&CellPlan> = possible.into_iter().map(|(plan, _)| plan).collect();
-    let mut finished =
-        possible.iter().map(|plan| store.finished(&plan.id())).collect::<Result<Vec<_>, _>>()?;
-    let mut clock = Clock::new(&possible, &finished, time);
+    let mut possible = Vec::new();
+    for plan in plans {
+        let servers = measure.servers(plan);
+        match limits.forbid(plan, servers.len()) {
+            Some(reason) => study.not_run.push(Excluded { cell: plan.id(), server: None, reason }),
+            None => possible.push(Task { plan, finished: store.finished(&plan.id())?, servers }),
+        }
+    }
+    let open = possible.iter().filter(|task| task.finished.is_none()).map(Task::costs);
+    let mut clock = Clock::new(open, time);
     let mut progress = Progress::new(possible.len());
-    for (plan, finished) in possible.iter().zip(&mut finished) {
-        if let Some(kept) = finished.take() {
+    for task in &mut possible {
+        let (plan, costs) = (task.plan, task.costs());
+        if let Some(kept) = task.finished.take() {
             study.elapsed_s += kept.elapsed_s;
             study.cells.push(kept.cell);
             progress.kept();
@@ -58,12 +67,13 @@ pub fn run(
             break;
         }
         progress.begin(&plan.title(), clock.left());
-        let budget = clock.next(plan);
+        let budget = clock.next(&costs);
         let limited = budget.deadline.map(|deadline| interrupt.with_deadline(deadline));
         let start = Instant::now();
-        let cell = measure
-            .measure(plan, &budget, limited.as_ref().unwrap_or(interrupt))
-            .unwrap_or_else(|failure| Cell { runs: failed_runs(plan, 0, &failure), ..blank(plan) });
+        let cell =
+            measure.measure(plan, &budget, limited.as_ref().unwrap_or(interrupt)).unwrap_or_else(
+                |failure| Cell { runs: failed_runs(&task.servers, 0, &failure), ..blank(plan) },
+            );
         let elapsed_s = start.elapsed().as_secs_f64();
         study.elapsed_s += elapsed_s;
         if interrupt.is_set() {
@@ -72,7 +82,7 @@ pub fn run(
             study.cells.push(cell);
             break;
         }
-        clock.done(plan);
+        clock.done(&costs);
         let done = Finished { elapsed_s, cell };
         store.keep(&done)?;
         study.cells.push(done.cell);
@@ -80,6 +90,20 @@ pub fn run(
     }
     progress.end();
     Ok(study)
+}
+
+/// A cell that can be run here.
+struct Task<'a> {
+    plan: &'a CellPlan,
+    servers: Vec<String>,
+    /// In an earlier session.
+    finished: Option<Finished>,
+}
+
+impl Task<'_> {
+    fn costs(&self) -> Costs {
+        Costs::of(self.plan, self.servers.len())
+    }
 }
 
 /// The workloads of `plans` that have no valid cell.
@@ -122,10 +146,6 @@ fn empty(store: &Store) -> Study {
     }
 }
 
-fn excluded(plan: &CellPlan, reason: String) -> Option<Excluded> {
-    Some(Excluded { cell: plan.id(), server: None, reason })
-}
-
 /// A cell without figures yet.
 pub fn blank(plan: &CellPlan) -> Cell {
     Cell {
@@ -141,15 +161,15 @@ pub fn blank(plan: &CellPlan) -> Cell {
 }
 
 /// A repetition that could not be measured, on all servers, for one reason.
-pub fn failed_runs(plan: &CellPlan, repetition: u32, failure: &Failure) -> Vec<Run> {
-    let run = |server| Run {
-        server,
+pub fn failed_runs(servers: &[String], repetition: u32, failure: &Failure) -> Vec<Run> {
+    let run = |server: &String| Run {
+        server: server.clone(),
         repetition,
         invalid: Some(failure.to_string()),
         slices: Vec::new(),
         whole: WholeRun::default(),
     };
-    plan.servers().into_iter().map(run).collect()
+    servers.iter().map(run).collect()
 }
 
 /// What time is left, and how it is divided among the cells that are left.
@@ -163,25 +183,24 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(plans: &[&CellPlan], finished: &[Option<Finished>], time: Option<Duration>) -> Self {
+    fn new(open: impl Iterator<Item = Costs>, time: Option<Duration>) -> Self {
         let mode = if time.is_some() { Mode::Quick } else { Mode::Full };
-        let open = plans.iter().zip(finished).filter(|(_, finished)| finished.is_none());
-        let left = open.map(|(plan, _)| share(plan, mode)).sum();
+        let left = open.map(|costs| share(&costs, mode)).sum();
         Clock { mode, start: Instant::now(), time: time.unwrap_or_default(), left, done: 0.0 }
     }
 
-    fn next(&self, plan: &CellPlan) -> Budget {
+    fn next(&self, costs: &Costs) -> Budget {
         match self.mode {
             Mode::Full => Budget::full(),
             Mode::Quick => {
                 let left = self.time.saturating_sub(self.start.elapsed());
-                Budget::within(left.mul_f64(share(plan, self.mode) / self.left), &Costs::of(plan))
+                Budget::within(left.mul_f64(share(costs, self.mode) / self.left), costs)
             }
         }
     }
 
-    fn done(&mut self, plan: &CellPlan) {
-        let share = share(plan, self.mode);
+    fn done(&mut self, costs: &Costs) {
+        let share = share(costs, self.mode);
         self.left -= share;
         self.done += share;
     }
@@ -200,10 +219,10 @@ impl Clock {
     }
 }
 
-/// How much of the time goes to `plan`.
-fn share(plan: &CellPlan, mode: Mode) -> f64 {
+/// How much of the time goes to a cell.
+fn share(costs: &Costs, mode: Mode) -> f64 {
     match mode {
-        Mode::Quick => Costs::of(plan).least().as_secs_f64(),
-        Mode::Full => Budget::full().expected(&Costs::of(plan)).as_secs_f64(),
+        Mode::Quick => costs.least().as_secs_f64(),
+        Mode::Full => Budget::full().expected(costs).as_secs_f64(),
     }
 }

@@ -40,6 +40,8 @@ pub struct Session {
     pub started_at_unix_s: u64,
     /// As in [`Study`].
     pub handicaps_ns: BTreeMap<String, u64>,
+    /// Whether other runtimes take part.
+    pub with_peers: bool,
     /// The ids of all cells that were asked for.
     pub cells: Vec<String>,
     /// As in [`Study`].
@@ -160,6 +162,7 @@ fn differences(begun: &Session, asked: &Session) -> Vec<String> {
     compare("the seed", begun.seed.to_string(), asked.seed.to_string());
     let handicaps = |session: &Session| format!("{:?}", session.handicaps_ns);
     compare("the handicap", handicaps(begun), handicaps(asked));
+    compare("--with-peers", begun.with_peers.to_string(), asked.with_peers.to_string());
     compare("the list of cells", begun.cells.join(" "), asked.cells.join(" "));
     differences.extend(fingerprint::differences(&begun.fingerprint, &asked.fingerprint));
     differences
