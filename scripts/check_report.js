@@ -50,7 +50,7 @@ for (const place of document.querySelectorAll(".chart")) {
 }
 for (const chart of document.querySelectorAll("svg")) {
     const box = chart.getBoundingClientRect();
-    if (box.width < 200 || box.height < 40) {
+    if (box.width < 200 || box.height < 24) {
         complain(`a chart is ${box.width} by ${box.height}`, chart);
     }
     const marks = chart.querySelectorAll("circle, polygon, polyline, rect");

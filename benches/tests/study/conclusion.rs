@@ -181,3 +181,26 @@ fn latency_at_fixed_rates_is_compared_rate_by_rate() {
     let noisy = curves(&[("uring", 1.25), ("uring again", 0.5), ("epoll", 1.0)]);
     assert_eq!((noisy.wins.len(), noisy.ties.len()), (0, 5));
 }
+
+#[test]
+fn reasons_that_differ_in_their_figures_are_told_once() {
+    let mut study = study(URING_WINS);
+    study.cells.truncate(1);
+    for (index, run) in study.cells[0].runs.iter_mut().enumerate() {
+        if run.server == "epoll" {
+            run.invalid = Some(format!("client saturated: {index} requests started late"));
+        }
+    }
+    conclude(&mut study);
+    let reasons: Vec<&str> = study.invalid.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(reasons, ["2 of 2 runs, the first: client saturated: 4 requests started late"]);
+}
+
+#[test]
+fn a_cell_in_which_nothing_is_valid_is_counted() {
+    let mut study = study(URING_WINS);
+    study.cells[0].runs.iter_mut().for_each(|run| run.invalid = Some("steal".to_owned()));
+    conclude(&mut study);
+    let certainty = &study.verdict[2];
+    assert!(certainty.contains("1 of 9 cells have no valid measurement at all"), "{certainty}");
+}

@@ -69,7 +69,7 @@ fn noise_of(cell: &Cell) -> Vec<Noise> {
         .collect()
 }
 
-/// The invalid runs and points of a cell, those of one server for one reason together.
+/// The invalid runs and points of a cell, those of one server and for one kind of reason together.
 fn excluded_of(cell: &Cell) -> Vec<Excluded> {
     let runs = cell.runs.iter().map(|run| (run.server.as_str(), run.invalid.as_deref(), "run"));
     let points =
@@ -77,22 +77,35 @@ fn excluded_of(cell: &Cell) -> Vec<Excluded> {
     let all: Vec<_> = runs.chain(points).collect();
     let mut seen = Vec::new();
     let mut excluded = Vec::new();
-    for (server, invalid, kind) in &all {
+    for (server, invalid, what) in &all {
         let Some(reason) = invalid else { continue };
-        if seen.contains(&(server, reason, kind)) {
+        let group = (*server, kind(reason), *what);
+        if seen.contains(&group) {
             continue;
         }
-        seen.push((server, reason, kind));
-        let of_server = || all.iter().filter(|one| one.0 == *server && one.2 == *kind);
-        let (those, total) = (of_server().filter(|one| one.1 == *invalid), of_server().count());
-        let share = format!("{} of {}", those.count(), words::number_of(total, kind));
+        seen.push(group);
+        let of_server = || all.iter().filter(|one| one.0 == *server && one.2 == *what);
+        let total = of_server().count();
+        let same: Vec<&str> =
+            of_server().filter_map(|one| one.1).filter(|one| kind(one) == kind(reason)).collect();
+        let share = format!("{} of {}", same.len(), words::number_of(total, what));
+        let first = if same.iter().all(|one| one == reason) { "" } else { ", the first" };
         excluded.push(Excluded {
             cell: cell.id.clone(),
             server: Some((*server).to_owned()),
-            reason: if total == 1 { (*reason).to_owned() } else { format!("{share}: {reason}") },
+            reason: if total == 1 {
+                (*reason).to_owned()
+            } else {
+                format!("{share}{first}: {reason}")
+            },
         });
     }
     excluded
+}
+
+/// What stands before the figures of a reason: `client saturated: 453 of 970 started late`.
+fn kind(reason: &str) -> &str {
+    reason.split(": ").next().unwrap_or(reason)
 }
 
 fn sort_findings(study: &mut Study) {

@@ -3,7 +3,7 @@
 use super::Floors;
 use crate::stats::median;
 use crate::study::ratio::METRICS;
-use crate::study::schema::{Finding, Metric, Study};
+use crate::study::schema::{Cell, Finding, Metric, Study};
 use crate::study::words::{self, capitalised, number_of};
 
 /// What io_uring wins, what it loses, and how sure that is.
@@ -127,9 +127,19 @@ fn remarks(study: &Study) -> Vec<String> {
     if !study.invalid.is_empty() {
         remarks.push(was_thrown_out(study));
     }
+    let is_void = |cell: &&Cell| {
+        let mut invalid = cell.runs.iter().map(|run| run.invalid.is_some());
+        let mut points = cell.curve.iter().map(|point| point.invalid.is_some());
+        invalid.all(|is_invalid| is_invalid) && points.all(|is_invalid| is_invalid)
+    };
+    let void = study.cells.iter().filter(is_void).count();
+    if void > 0 {
+        let cells = number_of(study.cells.len(), "cell");
+        remarks.push(format!("{void} of {cells} have no valid measurement at all"));
+    }
     let not_run = study.not_run.len();
     remarks.push(match not_run {
-        0 => "no cell was left out".to_owned(),
+        0 => "no cell was skipped".to_owned(),
         1 => "one cell was not run".to_owned(),
         some => format!("{some} cells were not run"),
     });
@@ -145,8 +155,8 @@ fn remarks(study: &Study) -> Vec<String> {
 
 fn was_thrown_out(study: &Study) -> String {
     match study.invalid.len() {
-        1 => "one measurement was thrown out".to_owned(),
-        some => format!("{some} measurements were thrown out"),
+        1 => "one series of measurements was thrown out".to_owned(),
+        some => format!("{some} series of measurements were thrown out"),
     }
 }
 
