@@ -102,7 +102,7 @@ pub struct Bounds {
     pub server_idle_share_max: f64,
     /// Time that the hypervisor took from the two CPUs.
     pub steal_share_max: f64,
-    /// Segments sent again, as a share of those sent while the server had its slices.
+    /// Segments lost and sent again, as a share of those sent while the server had its slices.
     pub retransmit_share_max: f64,
 }
 
