@@ -317,19 +317,19 @@ fn a_handicap_is_found_out() {
     }
     for (slow, fast) in [("epoll", "uring"), ("uring", "epoll")] {
         let folder = Folder::new(slow);
-        let handicap = format!("--handicap={slow}=500us");
-        let options = ["study", "--quick", "--cells=echo", "--seconds=6", &handicap];
+        let handicap = format!("--handicap={slow}=200us");
+        let options = ["study", "--quick", "--cells=echo", "--seconds=12", &handicap];
         let output = folder.run(&options);
         assert_done(&folder, output.status.code(), &text(&output.stderr));
         let study = folder.study();
-        assert_eq!(study.handicaps_ns, [(slow.to_owned(), 500_000)].into());
-        assert!(study.command.contains(&format!("{slow}=500000ns")), "{}", study.command);
+        assert_eq!(study.handicaps_ns, [(slow.to_owned(), 200_000)].into());
+        assert!(study.command.contains(&format!("{slow}=200000ns")), "{}", study.command);
         let cpu_ns = |server: &str| {
             let runs = study.cells[0].runs.iter().filter(|run| run.server == server);
             let slices = runs.flat_map(|run| &run.slices);
             slices.map(|slice| slice.server_cpu_ns / slice.count).min().expect("it was measured")
         };
-        assert!(cpu_ns(slow) > 500_000 && cpu_ns(slow) > cpu_ns(fast));
+        assert!(cpu_ns(slow) > 200_000 && cpu_ns(slow) > cpu_ns(fast));
         // A cell that other tests have spoiled says nothing.
         if output.status.success() {
             let is_cpu = |one: &Finding| one.comparison.metric == Metric::CpuNsPerUnit;

@@ -70,7 +70,15 @@ fn connect(socket: &Socket, to: &SockAddr, wait: Wait, patience: Duration) -> io
     }
     // This limits a blocking connect, too; what is sent later never blocks.
     socket.set_write_timeout(Some(patience))?;
-    socket.connect(to).map_err(|error| match error.raw_os_error() {
+    // With a limit in time, a signal ends the call (signal(7)), also one that only the kernel sees,
+    // such as that a ring of this thread was closed. Called again, it goes on waiting.
+    let connected = loop {
+        match socket.connect(to) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    connected.map_err(|error| match error.raw_os_error() {
         Some(libc::EINPROGRESS | libc::EAGAIN) => io::Error::new(
             io::ErrorKind::TimedOut,
             format!("the server accepted no connection within {patience:?}"),
