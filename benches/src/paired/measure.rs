@@ -1,10 +1,11 @@
-//! The measurement: slices of a closed loop, given to one server at a time.
+//! The measurement: slices of a closed loop, or of an open one, given to one server at a time.
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
 use super::plan::{Order, Plan};
+use super::rate;
 use super::session::{Contestant, Session, Turn};
 use super::weather::{self, Segments, Ticks};
 use crate::interrupt::Interrupt;
@@ -40,7 +41,7 @@ pub fn measure(
     // The first round warms caches and branch predictors, and is not counted.
     for round in 0..=plan.rounds {
         for index in turns.next() {
-            let turn = session.contestants[index].take_turn(None, plan.slice, interrupt)?;
+            let turn = session.contestants[index].take_turn(plan.pace, plan.slice, interrupt)?;
             if let (Some(turn), true) = (turn, round > 0) {
                 scores[index].add(&turn);
             }
@@ -54,7 +55,7 @@ pub fn measure(
     complete_rounds_only(&session.contestants, &mut scores);
     if plan.with_trace {
         for (contestant, score) in session.contestants.iter_mut().zip(&mut scores) {
-            score.traced = contestant.trace(plan.slice, interrupt)?;
+            score.traced = contestant.trace(plan, interrupt)?;
         }
     }
     let pairs = session.contestants.drain(..).zip(scores);
@@ -92,6 +93,7 @@ struct Score {
     slices: Vec<Slice>,
     client_cpu_shares: Vec<f64>,
     server_busy_shares: Vec<f64>,
+    late_starts: u64,
     segments: Segments,
     traced: Option<(u64, u64)>,
 }
@@ -102,6 +104,7 @@ impl Score {
         let elapsed = turn.work.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         self.client_cpu_shares.push(turn.work.client_cpu.as_secs_f64() / elapsed);
         self.server_busy_shares.push(turn.server_busy_share);
+        self.late_starts += turn.work.late_starts;
         self.segments = self.segments + turn.segments;
     }
 }
@@ -180,7 +183,13 @@ fn judge(plan: &Plan, score: &Score, stolen_share: f64) -> Option<String> {
     if score.slices.is_empty() {
         return Some("interrupted before its first slice was over".to_owned());
     }
-    weather::judge(&plan.bounds, score.segments, stolen_share).or_else(|| judge_client(plan, score))
+    let judge_client = || match plan.pace {
+        None => judge_client(plan, score),
+        Some(_) => {
+            rate::judge_starts(score.late_starts, score.slices.iter().map(|one| one.count).sum())
+        }
+    };
+    weather::judge(&plan.bounds, score.segments, stolen_share).or_else(judge_client)
 }
 
 /// Where both share a CPU, which of them is the limit cannot be told.

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::names::Name;
 use crate::address::Address;
-use crate::load::Protocol;
+use crate::load::{Pace, Protocol};
 use crate::os;
 use crate::outcome::Failure;
 use crate::server::Workload;
@@ -30,6 +30,8 @@ pub struct Plan {
     pub slice: Duration,
     /// Who comes after whom.
     pub order: Order,
+    /// Requests start at this pace, answered or not. Without one, the next follows an answer.
+    pub pace: Option<Pace>,
     /// Decides what is shuffled.
     pub seed: u64,
     /// Where servers and client run.
@@ -120,6 +122,7 @@ impl Plan {
             rounds: 40,
             slice: Duration::from_millis(100),
             order: Order::Shuffled,
+            pace: None,
             seed: 1,
             cpus: Cpus::choose(None, None)?,
             with_noise: true,

@@ -145,12 +145,16 @@ impl AtRate {
         if self.requests == 0 {
             return Some("interrupted before its first slice was over".to_owned());
         }
-        if self.late_starts as f64 > LATE_SHARE_MAX * self.requests as f64 {
-            return Some(format!(
-                "client saturated: {} of {} requests started late; ask for a lower rate",
-                self.late_starts, self.requests
-            ));
-        }
-        weather::judge(&plan.bounds, segments, stolen_share)
+        judge_starts(self.late_starts, self.requests)
+            .or_else(|| weather::judge(&plan.bounds, segments, stolen_share))
     }
+}
+
+/// Why a client that was late does not count, if it was late too often.
+pub(super) fn judge_starts(late: u64, requests: u64) -> Option<String> {
+    (late as f64 > LATE_SHARE_MAX * requests as f64).then(|| {
+        format!(
+            "client saturated: {late} of {requests} requests started late; ask for a lower rate"
+        )
+    })
 }

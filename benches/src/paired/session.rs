@@ -195,12 +195,12 @@ impl Contestant {
     /// requests.
     pub(super) fn trace(
         &mut self,
-        slice: Duration,
+        plan: &Plan,
         interrupt: &Interrupt,
     ) -> Result<Option<(u64, u64)>, Failure> {
         let Ok(mut counter) = SystemCallCounter::open(self.process.id()) else { return Ok(None) };
         counter.start()?;
-        let turn = self.take_turn(None, slice, interrupt)?;
+        let turn = self.take_turn(plan.pace, plan.slice, interrupt)?;
         let calls = counter.stop()?;
         Ok(turn.map(|turn| (calls, turn.work.requests)))
     }

@@ -26,11 +26,13 @@ pub struct Costs {
     pub servers: u32,
     /// What it takes, roughly, to start a server, to connect to it and to end it.
     pub start: Duration,
-    /// Rates at which each server is measured; none where there is no rate.
-    pub rates: Option<u32>,
+    /// Rates at which each server is measured; one where the rate is not the point.
+    pub rates: u32,
+    /// Where requests start by the clock, a slice has too few of them unless it is longer.
+    pub is_paced: bool,
 }
 
-/// That of a full study: STUDY.md asks for ten repetitions at least.
+/// That of a full study: ten repetitions with fresh processes are the least that is believed.
 const FULL: Budget =
     Budget { repetitions: 10, rounds: 10, slice: Duration::from_millis(100), deadline: None };
 
@@ -42,11 +44,8 @@ const QUICK_REPETITIONS: u32 = 2;
 /// With fewer rounds there is no interval to speak of.
 const QUICK_ROUNDS_MIN: u32 = 3;
 
-/// At a rate, shorter slices have too few requests for a 99th percentile.
-const AT_RATE_SLICE: Duration = Duration::from_millis(100);
-
-/// At a rate, a repetition gives one figure per server: so many make an interval.
-const AT_RATE_FIGURES: u32 = 5;
+/// By the clock, shorter slices have too few requests for a 99th percentile.
+const PACED_SLICE: Duration = Duration::from_millis(150);
 
 /// A server that is started takes so long until it has work, and once more to end.
 const START: Duration = Duration::from_millis(120);
@@ -68,11 +67,14 @@ impl Costs {
             start: START + START_PER_CONNECTION * connections,
             rates: match plan {
                 CellPlan::Rate { percent_of_capacity, .. } => {
-                    Some(u32::try_from(percent_of_capacity.len()).unwrap_or(u32::MAX))
+                    u32::try_from(percent_of_capacity.len()).unwrap_or(u32::MAX)
                 }
-                CellPlan::Mixed { .. } => Some(1),
-                _ => None,
+                _ => 1,
             },
+            is_paced: matches!(
+                plan,
+                CellPlan::Rate { .. } | CellPlan::Mixed { .. } | CellPlan::Churn { .. }
+            ),
         }
     }
 
@@ -82,30 +84,29 @@ impl Costs {
     }
 
     fn quick(&self, rounds: u32, deadline: Option<Instant>) -> Budget {
-        let (repetitions, slice) = match self.rates {
-            None if self.start > 2 * START => (1, QUICK_SLICE),
-            None => (QUICK_REPETITIONS, QUICK_SLICE),
-            // Each rate gives a figure already.
-            Some(rates) => (AT_RATE_FIGURES.div_ceil(rates.max(1)), AT_RATE_SLICE),
-        };
+        // Each rate starts all servers again, and many connections take long.
+        let is_slow = self.rates > 1 || self.start > 2 * START;
+        let repetitions = if is_slow { 1 } else { QUICK_REPETITIONS };
+        let slice = if self.is_paced { PACED_SLICE } else { QUICK_SLICE };
         Budget { repetitions, rounds, slice, deadline }
     }
 }
 
 impl Budget {
     /// That of a full study.
-    pub fn full() -> Self {
-        FULL
+    pub fn full(costs: &Costs) -> Self {
+        Budget { slice: if costs.is_paced { PACED_SLICE } else { FULL.slice }, ..FULL }
     }
 
     /// For a cell that has to do with `time`, and with twice that at the worst.
     pub fn within(time: Duration, costs: &Costs) -> Self {
         let least = costs.quick(1, Some(Instant::now() + time * 2));
         let more = time.saturating_sub(least.expected(costs));
-        let round = least.slice * costs.servers * least.repetitions * costs.rates.unwrap_or(1);
+        let round = least.slice * costs.servers * least.repetitions * costs.rates;
         let rounds = more.as_nanos() / round.as_nanos();
         let rounds = 1 + u32::try_from(rounds).unwrap_or(u32::MAX - 1);
-        let rounds_min = if costs.rates.is_some() { 1 } else { QUICK_ROUNDS_MIN };
+        // A rate gives a figure by itself, so that there are some in any case.
+        let rounds_min = if costs.rates > 1 { 1 } else { QUICK_ROUNDS_MIN };
         Budget { rounds: rounds.max(rounds_min), ..least }
     }
 
@@ -113,7 +114,7 @@ impl Budget {
     pub fn expected(&self, costs: &Costs) -> Duration {
         // One slice warms up.
         let once = costs.start + self.slice * self.rounds.saturating_add(1);
-        once * costs.servers * self.repetitions * costs.rates.unwrap_or(1)
+        once * costs.servers * self.repetitions * costs.rates
     }
 }
 
@@ -133,7 +134,10 @@ mod tests {
 
     #[test]
     fn a_full_study_has_ten_repetitions_at_least() {
-        assert!(Budget::full().repetitions >= 10);
+        for plan in matrix::cells(Mode::Full) {
+            let costs = Costs::of(&plan, plan.servers().len());
+            assert!(Budget::full(&costs).repetitions >= 10);
+        }
     }
 
     #[test]

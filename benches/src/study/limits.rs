@@ -110,7 +110,7 @@ fn needs(cell: &CellPlan, servers: u64) -> Needs {
             let descriptors = connections.max(active_connections * servers) + OTHER_DESCRIPTORS;
             Needs { descriptors, ..streams(connections, message_bytes) }
         }
-        CellPlan::Churn { connections, message_bytes }
+        CellPlan::Churn { connections, message_bytes, .. }
         | CellPlan::Mixed { connections, message_bytes, .. }
         | CellPlan::Rate { connections, message_bytes, .. } => streams(connections, message_bytes),
         CellPlan::Http { connections, body_bytes } => streams(connections, body_bytes),

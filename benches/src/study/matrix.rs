@@ -17,8 +17,10 @@ pub const ECHO_DEPTHS: [u64; 4] = [1, 4, 16, 64];
 pub const IDLE_CONNECTIONS: [u64; 2] = [10_000, 100_000];
 /// The others.
 pub const ACTIVE_CONNECTIONS: u64 = 64;
-/// Connections that are opened, used once and closed at the same time.
-pub const CHURN_CONNECTIONS: [u64; 2] = [1, 64];
+/// Connections that are opened, used once and closed at the same time, at most.
+pub const CHURN_CONNECTIONS: u64 = 64;
+/// How fast they come, in percent of the capacity. It is the client's, which is late beyond half.
+pub const CHURN_PERCENT: [u64; 2] = [20, 50];
 /// Connections of the HTTP cells.
 pub const HTTP_CONNECTIONS: [u64; 2] = [64, 512];
 /// Bytes of one random read.
@@ -50,7 +52,7 @@ fn quick() -> Vec<CellPlan> {
     vec![
         CellPlan::Echo { connections: 64, message_bytes, depth: 1 },
         idle(IDLE_CONNECTIONS[0]),
-        CellPlan::Churn { connections: 64, message_bytes },
+        churn(CHURN_PERCENT[1]),
         CellPlan::Http { connections: 64, body_bytes: 1024 },
         CellPlan::File { block_bytes: FILE_BLOCK_BYTES, is_direct: true, depth: 32 },
         CellPlan::FileToSocket { connections: 64, file_bytes: 64 * 1024 },
@@ -62,7 +64,6 @@ fn quick() -> Vec<CellPlan> {
 }
 
 fn full() -> Vec<CellPlan> {
-    let message_bytes = SMALL_MESSAGE_BYTES;
     let mut cells = Vec::new();
     for connections in ECHO_CONNECTIONS {
         for message_bytes in ECHO_MESSAGE_BYTES {
@@ -72,9 +73,7 @@ fn full() -> Vec<CellPlan> {
         }
     }
     cells.extend(IDLE_CONNECTIONS.map(idle));
-    cells.extend(
-        CHURN_CONNECTIONS.map(|connections| CellPlan::Churn { connections, message_bytes }),
-    );
+    cells.extend(CHURN_PERCENT.map(churn));
     cells.extend(
         HTTP_CONNECTIONS.map(|connections| CellPlan::Http { connections, body_bytes: 1024 }),
     );
@@ -98,6 +97,14 @@ fn full() -> Vec<CellPlan> {
 fn idle(idle_connections: u64) -> CellPlan {
     let active_connections = ACTIVE_CONNECTIONS;
     CellPlan::Idle { idle_connections, active_connections, message_bytes: SMALL_MESSAGE_BYTES }
+}
+
+fn churn(percent_of_capacity: u64) -> CellPlan {
+    CellPlan::Churn {
+        connections: CHURN_CONNECTIONS,
+        message_bytes: SMALL_MESSAGE_BYTES,
+        percent_of_capacity,
+    }
 }
 
 fn log(group_lines: u64) -> CellPlan {

@@ -4,7 +4,6 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::budget::Budget;
 use super::plan::CellPlan;
@@ -111,23 +110,19 @@ impl Instruments {
             ..file::Plan::default()
         }
     }
+}
 
-    /// Echo at a rate that leaves the server time, while its shard reads the disk, too. A repetition
-    /// has one figure per server.
-    fn mixed(
+impl Instruments {
+    fn repeat_paired(
         &self,
         cell: &CellPlan,
-        rate_per_second: u64,
+        mut task: paired::Plan,
         budget: &Budget,
         interrupt: &Interrupt,
     ) -> Result<Vec<Run>, Failure> {
-        let mut plan = self.paired(cell, budget)?;
-        let pace = Pace::Poisson(rate_per_second as f64);
         repeat(&self.servers(cell), budget, interrupt, |repetition| {
-            plan.repetition = repetition;
-            let points = paired::at_rate(&plan, pace, interrupt, |_| ())?;
-            // The server's CPU time holds that of the reads, and says nothing of a message.
-            Ok(points.iter().map(|point| rate::run(point, repetition, Duration::ZERO)).collect())
+            task.repetition = repetition;
+            paired::measure(&task, interrupt, |_| ())
         })
     }
 }
@@ -169,15 +164,24 @@ impl Measure for Instruments {
                 (cell.runs, cell.curve) =
                     rate::measure(&task, percent_of_capacity, budget, &self.folder, interrupt)?;
             }
+            CellPlan::Churn { percent_of_capacity, .. } => {
+                let mut task = self.paired(plan, budget)?;
+                let rate = rate::capacity(&task, interrupt)? * *percent_of_capacity as f64 / 100.0;
+                task.pace = Some(Pace::Poisson(rate));
+                cell.parameters.insert("rate_per_second".to_owned(), rate as u64);
+                cell.runs = self.repeat_paired(plan, task, budget, interrupt)?;
+            }
             CellPlan::Mixed { rate_per_second, .. } => {
-                cell.runs = self.mixed(plan, *rate_per_second, budget, interrupt)?;
+                let mut task = self.paired(plan, budget)?;
+                task.pace = Some(Pace::Poisson(*rate_per_second as f64));
+                cell.runs = self.repeat_paired(plan, task, budget, interrupt)?;
+                // The server's CPU time is also that of the reads, and says nothing of a message.
+                let slices = cell.runs.iter_mut().flat_map(|run| &mut run.slices);
+                slices.for_each(|slice| slice.server_cpu_ns = 0);
             }
             _ => {
-                let mut task = self.paired(plan, budget)?;
-                cell.runs = repeat(&self.servers(plan), budget, interrupt, |repetition| {
-                    task.repetition = repetition;
-                    paired::measure(&task, interrupt, |_| ())
-                })?;
+                let task = self.paired(plan, budget)?;
+                cell.runs = self.repeat_paired(plan, task, budget, interrupt)?;
             }
         }
         Ok(cell)
@@ -231,7 +235,7 @@ fn served(cell: &CellPlan) -> Result<(Workload, Shape, Vec<String>), Failure> {
         CellPlan::Idle { idle_connections, active_connections, message_bytes } => {
             (Workload::Idle, shape(active_connections, message_bytes, 1, idle_connections), none)
         }
-        CellPlan::Churn { connections, message_bytes } => {
+        CellPlan::Churn { connections, message_bytes, .. } => {
             (Workload::Churn, shape(connections, message_bytes, 1, 0), none)
         }
         CellPlan::Http { connections, body_bytes } => {

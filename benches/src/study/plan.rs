@@ -36,12 +36,15 @@ pub enum CellPlan {
         /// Of one message.
         message_bytes: u64,
     },
-    /// Connect, one request, close.
+    /// Connect, one request, close; at a rate, since a client that does nothing else has more to do
+    /// for a connection than the server, and would measure itself.
     Churn {
-        /// Open at once.
+        /// Open at once, at most.
         connections: u64,
         /// Of the one message.
         message_bytes: u64,
+        /// The rate, in percent of what the client and the slower side can do together.
+        percent_of_capacity: u64,
     },
     /// HTTP/1.1 with keep-alive.
     Http {
@@ -123,8 +126,8 @@ impl CellPlan {
             CellPlan::Idle { idle_connections, active_connections, .. } => {
                 format!("idle/{idle_connections}-beside-{active_connections}")
             }
-            CellPlan::Churn { connections, message_bytes } => {
-                format!("churn/{connections}x{message_bytes}")
+            CellPlan::Churn { message_bytes, percent_of_capacity, .. } => {
+                format!("churn/{message_bytes}/at-{percent_of_capacity}-percent")
             }
             CellPlan::Http { connections, body_bytes } => {
                 format!("http/{connections}x{body_bytes}")
@@ -164,8 +167,8 @@ impl CellPlan {
                 "TCP echo, {active_connections} active beside {idle_connections} idle connections, {}",
                 Bytes(*message_bytes)
             ),
-            CellPlan::Churn { connections, message_bytes } => format!(
-                "Accept, one request of {}, close; {connections} at once",
+            CellPlan::Churn { message_bytes, percent_of_capacity, .. } => format!(
+                "Accept, one request of {}, close; at {percent_of_capacity}% of the capacity",
                 Bytes(*message_bytes)
             ),
             CellPlan::Http { connections, body_bytes } => format!(
@@ -224,8 +227,12 @@ impl CellPlan {
                 ("connections", active_connections),
                 ("message_bytes", message_bytes),
             ],
-            CellPlan::Churn { connections, message_bytes }
-            | CellPlan::Rate { connections, message_bytes, .. } => {
+            CellPlan::Churn { connections, message_bytes, percent_of_capacity } => vec![
+                ("connections", connections),
+                ("message_bytes", message_bytes),
+                ("percent_of_capacity", percent_of_capacity),
+            ],
+            CellPlan::Rate { connections, message_bytes, .. } => {
                 vec![("connections", connections), ("message_bytes", message_bytes)]
             }
             CellPlan::Http { connections, body_bytes } => {

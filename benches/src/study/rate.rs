@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::schema::{Quantiles, RatePoint, Run, Slice, WholeRun};
 use super::store::HISTOGRAMS;
 use crate::interrupt::Interrupt;
-use crate::load::{self, Pace};
+use crate::load::Pace;
 use crate::outcome::Failure;
 use crate::paired::{self, AtRate, Candidate, Plan};
 use crate::stats::median;
@@ -43,7 +43,7 @@ pub(super) fn measure(
             let plan = Plan { repetition, ..plan.clone() };
             let points = paired::at_rate(&plan, pace, interrupt, |_| ())?;
             for (place, point) in points.into_iter().enumerate() {
-                add(&mut runs, run(&point, repetition, point.server_cpu));
+                add(&mut runs, run(&point, repetition));
                 join(&mut curve, (percent, place), point);
             }
         }
@@ -53,12 +53,12 @@ pub(super) fn measure(
 }
 
 /// What a server did at one rate, as a slice that can be paired.
-pub(super) fn run(point: &AtRate, repetition: u32, server_cpu: Duration) -> Run {
+fn run(point: &AtRate, repetition: u32) -> Run {
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let slice = Slice {
         count: point.requests,
         elapsed_ns: nanoseconds(point.elapsed),
-        server_cpu_ns: nanoseconds(server_cpu),
+        server_cpu_ns: nanoseconds(point.server_cpu),
         client_cpu_ns: Some(nanoseconds(point.client_cpu)),
         latency_ns: (point.requests > 0).then(|| point.quantiles()),
     };
@@ -71,8 +71,8 @@ pub(super) fn run(point: &AtRate, repetition: u32, server_cpu: Duration) -> Run 
     }
 }
 
-/// Requests per second that the slower side answers in a closed loop.
-fn capacity(plan: &Plan, interrupt: &Interrupt) -> Result<f64, Failure> {
+/// Requests per second that the slower side answers in a closed loop, or that the client can ask.
+pub(super) fn capacity(plan: &Plan, interrupt: &Interrupt) -> Result<f64, Failure> {
     let sides =
         |candidate: &&Candidate| [SUBJECT, RIVAL].contains(&candidate.name.to_string().as_str());
     let plan = Plan {
@@ -119,27 +119,18 @@ fn join(curve: &mut BTreeMap<(u64, usize), AtRate>, key: (u64, usize), point: At
         (None, None) => {
             joined.requests += point.requests;
             joined.latency.add(&point.latency).expect("all have the same bounds");
+            joined.slices.extend(point.slices);
         }
     }
 }
 
 /// The point as it stands in `study.json`, its distribution in files beside.
 fn publish(percent: u64, point: &AtRate, folder: &Path) -> Result<RatePoint, Failure> {
-    let server = point.server.replace(['/', ' '], "-");
+    let stem = format!("rate-{}-{percent}-percent", point.server.replace(['/', ' '], "-"));
     let mut histograms = Vec::new();
     if point.requests > 0 {
-        let files = [
-            ("hgrm", load::quantile_distribution(&point.latency).into_bytes()),
-            (
-                "hlog",
-                load::interval_log(&[(Duration::ZERO, point.elapsed, point.latency.clone())])?,
-            ),
-        ];
-        for (ending, bytes) in files {
-            let name = format!("{HISTOGRAMS}/rate-{server}-{percent}-percent.{ending}");
-            super::store::write_file(&folder.join(&name), &bytes)?;
-            histograms.push(name);
-        }
+        let names = point.write(&folder.join(HISTOGRAMS), &stem)?;
+        histograms.extend(names.into_iter().map(|name| format!("{HISTOGRAMS}/{name}")));
     }
     Ok(RatePoint {
         server: point.server.clone(),

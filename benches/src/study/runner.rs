@@ -115,12 +115,20 @@ pub fn missing(study: &Study, plans: &[CellPlan]) -> BTreeSet<Workload> {
     missing
 }
 
-/// Whether both sides of the comparison have something in `cell` that counts.
+/// Whether both sides of the comparison have something in `cell` that counts: runs, or a point at
+/// the same rate.
 pub fn is_valid(cell: &Cell) -> bool {
-    [SUBJECT, RIVAL].iter().all(|side| {
+    let has_run = |side: &str| {
         let counts = |run: &Run| run.invalid.is_none() && !run.slices.is_empty();
-        cell.runs.iter().any(|run| run.server == *side && counts(run))
-    })
+        cell.runs.iter().any(|run| run.server == side && counts(run))
+    };
+    let rates_of = |side: &str| {
+        let valid = cell.curve.iter().filter(|point| point.invalid.is_none());
+        let own = valid.filter(|point| point.server == side);
+        own.map(|point| point.share_of_capacity.to_bits()).collect::<BTreeSet<_>>()
+    };
+    let has_runs = has_run(SUBJECT) && has_run(RIVAL);
+    has_runs || !rates_of(SUBJECT).is_disjoint(&rates_of(RIVAL))
 }
 
 fn empty(store: &Store) -> Study {
@@ -191,7 +199,7 @@ impl Clock {
 
     fn next(&self, costs: &Costs) -> Budget {
         match self.mode {
-            Mode::Full => Budget::full(),
+            Mode::Full => Budget::full(costs),
             Mode::Quick => {
                 let left = self.time.saturating_sub(self.start.elapsed());
                 Budget::within(left.mul_f64(share(costs, self.mode) / self.left), costs)
@@ -223,6 +231,6 @@ impl Clock {
 fn share(costs: &Costs, mode: Mode) -> f64 {
     match mode {
         Mode::Quick => costs.least().as_secs_f64(),
-        Mode::Full => Budget::full().expected(costs).as_secs_f64(),
+        Mode::Full => Budget::full(costs).expected(costs).as_secs_f64(),
     }
 }
