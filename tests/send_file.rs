@@ -3,9 +3,10 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use corering::fs::File;
 use corering::io::Watched;
 use corering::net::{UnixStream, WriteAbandoned};
 use corering::time::sleep;
+use corering::yield_now;
 use futures_util::future::{Either, select};
 
 /// So many bytes, of which no two pieces are alike.
@@ -56,6 +58,69 @@ async fn a_part_of_a_file_arrives_as_it_is() -> std::io::Result<()> {
         let received = reader.join().expect("the reader does not panic")?;
         assert!(received == bytes[offset as usize..][..len as usize], "from {offset}, {len} bytes");
     }
+    Ok(())
+}
+
+/// A file of the disk, the first `cold` bytes of which are in no memory.
+fn file_with_cold_bytes(bytes: &[u8], cold: usize) -> std::io::Result<std::fs::File> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("cold-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut file =
+        std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    // Without a name it needs no cleaning up.
+    std::fs::remove_file(&path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    if cold == 0 {
+        // As a length it would stand for the whole file.
+        return Ok(file);
+    }
+    // SAFETY: the call takes a descriptor and numbers.
+    let error =
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, cold as i64, libc::POSIX_FADV_DONTNEED) };
+    assert_eq!(error, 0, "advice is taken");
+    Ok(file)
+}
+
+#[corering::test]
+async fn what_is_not_in_memory_arrives_with_what_is() -> std::io::Result<()> {
+    let bytes = content(400_000);
+    for cold in [0, 65_536, 200_000, 400_000] {
+        let file = File::from(file_with_cold_bytes(&bytes, cold)?);
+        // Before the pieces that are cold, so that memory has them first.
+        let (_, last) = file.read_at(Vec::with_capacity(9), 399_991).await?;
+        assert_eq!(last, bytes[399_991..]);
+        let (mut ours, mut theirs) = pair();
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).map(|_| received)
+        });
+        assert_eq!(ours.send_file(&file, 0, 1 << 40).await?, 400_000);
+        ours.shutdown(Shutdown::Write).await?;
+        let received = reader.join().expect("the reader does not panic")?;
+        assert!(received == bytes, "with {cold} cold bytes");
+    }
+    Ok(())
+}
+
+#[corering::test(driver = "uring")]
+async fn what_is_in_memory_is_sent_at_once() -> std::io::Result<()> {
+    let std_file = file_with_cold_bytes(&content(40_000), 0)?;
+    let mut byte = [0_u8];
+    let part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: the one part describes one byte that outlives the call.
+    let told = unsafe { libc::preadv2(std_file.as_raw_fd(), &part, 1, 0, libc::RWF_NOWAIT) };
+    let file = File::from(std_file);
+    let (mut ours, mut theirs) = pair();
+    yield_now().await;
+    let before = corering::metrics().submitted;
+    assert_eq!(ours.send_file(&file, 0, 40_000).await?, 40_000);
+    // Where the file system does not tell what is in memory, the ring has to read.
+    assert_eq!(corering::metrics().submitted == before, told == 1);
+    let mut received = vec![0; 40_000];
+    theirs.read_exact(&mut received)?;
+    assert!(received == content(40_000));
     Ok(())
 }
 

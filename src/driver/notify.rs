@@ -11,6 +11,7 @@ use super::uring::is_would_block;
 use super::{Driver, SharedFd, State, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
+use crate::sys::file::read_cached;
 use crate::util::linked_slab::Key;
 
 /// A place in the line of those that wait for a descriptor to become readable. Dropped, it leaves
@@ -180,6 +181,23 @@ impl Driver {
             return Ok(Some(RecvBuf::empty()));
         }
         Err(io::Error::from_raw_os_error(-result))
+    }
+
+    /// Reads what the page cache has of a file into the buffer that was used last, without waiting
+    /// for a disk. `None` if it has nothing there.
+    pub(crate) fn read_now(&self, file: &SharedFd, offset: u64, wanted: usize) -> Option<RecvBuf> {
+        let mut buffer = self.lent.take();
+        let room = wanted.min(buffer.len());
+        count(&self.counters.attempts);
+        // SAFETY: the buffer has so much room and is borrowed by nobody.
+        match unsafe { read_cached(file.raw(), buffer.as_mut_ptr().cast(), room, offset) } {
+            // SAFETY: the kernel has written so many bytes from the beginning on.
+            Some(read) if read > 0 => Some(unsafe { self.lent.lend(buffer, read as usize) }),
+            _ => {
+                self.lent.put_back(buffer);
+                None
+            }
+        }
     }
 
     /// Whether a task may make another call in this round; if not, it is woken for the next.

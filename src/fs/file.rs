@@ -83,14 +83,23 @@ impl File {
         if driver::current().map_or(true, |driver| driver.is_uring()) {
             return Nature::default();
         }
+        self.ask()
+    }
+
+    fn ask(&self) -> Nature {
         let nature = Nature::of(self.fd.as_fd());
         self.nature.set(Some(nature));
         nature
     }
 
-    /// Whether the page cache may have what is read.
-    pub(super) fn is_cached(&self) -> bool {
+    /// Whether a thread may ask the page cache for what is read. A ring asks by itself.
+    pub(super) fn asks_cache(&self) -> bool {
         !self.nature().is_direct
+    }
+
+    /// Whether the page cache may have what is read, on any driver.
+    pub(crate) fn is_cached(&self) -> bool {
+        !self.nature.get().unwrap_or_else(|| self.ask()).is_direct
     }
 
     /// Opens a file, or a folder, for reading.
@@ -153,7 +162,7 @@ impl File {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.capacity());
         let read = op::read_at::ReadAt::new(self.fd.clone(), buf, position);
-        Transfer::new(&self.fd, read.through_cache(self.is_cached()), extent)
+        Transfer::new(&self.fd, read.through_cache(self.asks_cache()), extent)
     }
 
     /// Writes once, at `offset`, and returns how many bytes the file took. A gap between the file's

@@ -35,7 +35,7 @@ impl Progress {
         Progress {
             fd: file.shared().clone(),
             position: file.position(offset),
-            through_cache: file.is_cached(),
+            through_cache: file.asks_cache(),
             done: 0,
             expired: false,
         }

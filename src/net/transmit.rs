@@ -19,6 +19,8 @@ pub(super) struct Transmitter {
     dropped: Option<Pin<Box<dyn Future<Output = usize>>>>,
     /// A write ended in the middle, with so many bytes sent, and the caller does not know.
     abandoned: Option<usize>,
+    /// Each send is tried at once, whatever the others of its round do.
+    at_once: bool,
 }
 
 /// A write was dropped, or timed out, before it had ended. Only the caller can know what the peer
@@ -54,11 +56,16 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Transmitter { fd, dropped: None, abandoned: None }
+        Transmitter { fd, dropped: None, abandoned: None, at_once: false }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {
         &self.fd
+    }
+
+    /// Whether to try each send at once, also where others would share the round's `enter`.
+    pub(super) fn send_at_once(&mut self, at_once: bool) {
+        self.at_once = at_once;
     }
 
     /// Whether the last write has ended, and its caller knows how.
@@ -72,7 +79,7 @@ impl Transmitter {
     /// comes next would need a second one.
     #[inline]
     fn sends_at_once(&self) -> Option<Rc<Driver>> {
-        let tries_first = self.fd.tries_first();
+        let tries_first = self.at_once || self.fd.tries_first();
         if !tries_first && Scheduler::another_is_ready() {
             return None;
         }
