@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::budget::Budget;
 use super::plan::CellPlan;
-use super::runner::{Measure, blank, failed_runs};
+use super::runner::{Measure, blank, failed_runs, has_both_sides};
 use super::schema::{Cell, Mode, Run};
 use super::store::Store;
 use super::{rate, runtime_cell};
@@ -188,20 +188,26 @@ impl Measure for Instruments {
     }
 }
 
-/// Measures with fresh processes, again and again, until that is enough or it is interrupted.
+/// Measures with fresh processes, again and again, until that is enough or it is interrupted. What a
+/// busy neighbour has spoiled is kept, but does not count as a repetition, within reason.
 fn repeat(
     servers: &[String],
     budget: &Budget,
     interrupt: &Interrupt,
     mut once: impl FnMut(u32) -> Result<Vec<Run>, Failure>,
 ) -> Result<Vec<Run>, Failure> {
-    let mut runs = Vec::new();
-    for repetition in 0..budget.repetitions {
-        if interrupt.is_set() {
+    let mut runs: Vec<Run> = Vec::new();
+    let attempts = budget.repetitions + budget.repetitions.div_ceil(2);
+    let mut sound = 0;
+    for repetition in 0..attempts {
+        if interrupt.is_set() || sound == budget.repetitions {
             break;
         }
         match once(repetition) {
-            Ok(measured) => runs.extend(measured),
+            Ok(measured) => {
+                sound += u32::from(has_both_sides(&measured));
+                runs.extend(measured);
+            }
             // What fails the first time will fail each time.
             Err(failure) if runs.is_empty() => return Err(failure),
             Err(failure) => runs.extend(failed_runs(servers, repetition, &failure)),
@@ -257,4 +263,60 @@ fn served(cell: &CellPlan) -> Result<(Workload, Shape, Vec<String>), Failure> {
             return Err(Failure::Usage(format!("{} is served by nobody", cell.id())));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::schema::WholeRun;
+    use super::*;
+
+    const BUDGET: Budget =
+        Budget { repetitions: 4, rounds: 1, slice: Duration::from_millis(1), deadline: None };
+
+    fn runs(repetition: u32, invalid: Option<&str>) -> Vec<Run> {
+        let slice = super::super::schema::Slice {
+            count: 1,
+            elapsed_ns: 1,
+            server_cpu_ns: 1,
+            client_cpu_ns: None,
+            latency_ns: None,
+        };
+        let run = |server: &str| Run {
+            server: server.to_owned(),
+            repetition,
+            invalid: invalid.map(str::to_owned),
+            slices: vec![slice.clone()],
+            whole: WholeRun::default(),
+        };
+        vec![run("uring"), run("epoll")]
+    }
+
+    fn repetitions(once: impl FnMut(u32) -> Result<Vec<Run>, Failure>) -> usize {
+        let servers = ["uring".to_owned(), "epoll".to_owned()];
+        let runs = repeat(&servers, &BUDGET, &Interrupt::default(), once).expect("it goes on");
+        runs.len() / 2
+    }
+
+    #[test]
+    fn what_was_spoiled_is_repeated_and_kept() {
+        assert_eq!(repetitions(|number| Ok(runs(number, None))), 4);
+        let spoiled = |number| Ok(runs(number, (number == 1).then_some("steal")));
+        assert_eq!(repetitions(spoiled), 5);
+    }
+
+    #[test]
+    fn a_machine_that_spoils_everything_is_given_up() {
+        assert_eq!(repetitions(|number| Ok(runs(number, Some("steal")))), 6);
+    }
+
+    #[test]
+    fn a_repetition_that_fails_is_told_and_the_first_one_ends_the_cell() {
+        let failure = || Failure::Environment("no port".to_owned());
+        let failing = |number| if number == 2 { Err(failure()) } else { Ok(runs(number, None)) };
+        assert_eq!(repetitions(failing), 5);
+        let interrupt = Interrupt::default();
+        repeat(&[], &BUDGET, &interrupt, |_| Err(failure())).expect_err("nothing was measured");
+    }
 }

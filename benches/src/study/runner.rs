@@ -115,20 +115,21 @@ pub fn missing(study: &Study, plans: &[CellPlan]) -> BTreeSet<Workload> {
     missing
 }
 
+/// Whether both sides of the comparison have a run that counts.
+pub fn has_both_sides(runs: &[Run]) -> bool {
+    let counts = |run: &Run| run.invalid.is_none() && !run.slices.is_empty();
+    [SUBJECT, RIVAL].iter().all(|side| runs.iter().any(|run| run.server == *side && counts(run)))
+}
+
 /// Whether both sides of the comparison have something in `cell` that counts: runs, or a point at
 /// the same rate.
 pub fn is_valid(cell: &Cell) -> bool {
-    let has_run = |side: &str| {
-        let counts = |run: &Run| run.invalid.is_none() && !run.slices.is_empty();
-        cell.runs.iter().any(|run| run.server == side && counts(run))
-    };
     let rates_of = |side: &str| {
         let valid = cell.curve.iter().filter(|point| point.invalid.is_none());
         let own = valid.filter(|point| point.server == side);
         own.map(|point| point.share_of_capacity.to_bits()).collect::<BTreeSet<_>>()
     };
-    let has_runs = has_run(SUBJECT) && has_run(RIVAL);
-    has_runs || !rates_of(SUBJECT).is_disjoint(&rates_of(RIVAL))
+    has_both_sides(&cell.runs) || !rates_of(SUBJECT).is_disjoint(&rates_of(RIVAL))
 }
 
 fn empty(store: &Store) -> Study {
