@@ -98,9 +98,11 @@ impl Budget {
         Budget { slice: if costs.is_paced { PACED_SLICE } else { FULL.slice }, ..FULL }
     }
 
-    /// For a cell that has to do with `time`, and with twice that at the worst.
+    /// For a cell that has to do with `time`, and with twice that at the worst. The least that makes
+    /// an interval is measured in any case.
     pub fn within(time: Duration, costs: &Costs) -> Self {
-        let least = costs.quick(1, Some(Instant::now() + time * 2));
+        let at_worst = time.max(costs.least()) * 2;
+        let least = costs.quick(1, Some(Instant::now() + at_worst));
         let more = time.saturating_sub(least.expected(costs));
         let round = least.slice * costs.servers * least.repetitions * costs.rates;
         let rounds = more.as_nanos() / round.as_nanos();

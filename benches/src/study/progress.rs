@@ -30,9 +30,10 @@ impl Progress {
     }
 
     /// One more was finished in an earlier session.
-    pub(super) fn kept(&mut self) {
+    pub(super) fn kept(&mut self, is_valid: bool) {
         self.kept += 1;
         self.done += 1;
+        self.invalid += usize::from(!is_valid);
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
@@ -44,9 +45,7 @@ impl Progress {
             bar.set_message(format!("{left} left: {title}"));
             return;
         }
-        if std::mem::take(&mut self.kept) > 0 {
-            eprintln!("{} of {} cells were finished before", self.done, self.cells);
-        }
+        self.tell_of_kept();
         eprintln!("cell {} of {}, {left} left: {title}", self.done + 1, self.cells);
     }
 
@@ -60,10 +59,17 @@ impl Progress {
         }
     }
 
-    pub(super) fn end(&self) {
+    fn tell_of_kept(&mut self) {
+        if std::mem::take(&mut self.kept) > 0 {
+            eprintln!("{} of {} cells were finished before", self.done, self.cells);
+        }
+    }
+
+    pub(super) fn end(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        self.tell_of_kept();
         let (done, cells) = (self.done, self.cells);
         eprintln!("{done} of {cells} cells are measured, {} of them in vain", self.invalid);
     }

@@ -58,8 +58,8 @@ pub fn run(
         let (plan, costs) = (task.plan, task.costs());
         if let Some(kept) = task.finished.take() {
             study.elapsed_s += kept.elapsed_s;
+            progress.kept(is_valid(&kept.cell));
             study.cells.push(kept.cell);
-            progress.kept();
             continue;
         }
         if interrupt.is_set() {

@@ -87,7 +87,10 @@ impl Measured {
         }
     }
 
-    fn end(self) -> Run {
+    fn end(mut self) -> Run {
+        if self.run.slices.is_empty() && self.run.invalid.is_none() {
+            self.run.invalid = Some("interrupted before its first slice was over".to_owned());
+        }
         self.run
     }
 }
