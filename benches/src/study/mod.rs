@@ -42,26 +42,30 @@ pub use request::Arguments;
 
 /// The subcommand `study`.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    if let Some(refusal) = corering::probe().refusal() {
-        return Err(Failure::Environment(format!(
-            "io_uring is refused here, so there is nothing to compare epoll with: {refusal}; to use \
-             it, {}",
-            refusal.advice()
-        )));
-    }
     let interrupt = Interrupt::install()?;
     let request = request::understand(arguments)?;
     let limits = Limits::of_this_machine()?;
     let peers = arguments.with_peers.then(peers::build).transpose()?;
-    let store = if arguments.resume {
-        Store::resume(&arguments.out, &request.session)?
-    } else {
-        Store::begin(&arguments.out, request.session)?
+    let resumed =
+        arguments.resume.then(|| Store::resume(&arguments.out, &request.session)).transpose()?;
+    check_that_uring_is_allowed()?;
+    let store = match resumed {
+        Some(store) => store,
+        None => Store::begin(&arguments.out, request.session)?,
     };
     let mut instruments = Instruments::new(&store, request.handicaps, peers)?;
     let mut study =
         runner::run(&store, &request.plans, &limits, request.time, &mut instruments, &interrupt)?;
     conclude(&store, &mut study, &request.plans)
+}
+
+fn check_that_uring_is_allowed() -> Result<(), Failure> {
+    let capabilities = corering::probe();
+    let Some(refusal) = capabilities.refusal() else { return Ok(()) };
+    Err(Failure::Environment(format!(
+        "io_uring is refused here, so there is nothing to compare epoll with: {refusal}; to use it, {}",
+        refusal.advice()
+    )))
 }
 
 /// Writes what was found, tells of it, and says how far it holds.
