@@ -73,7 +73,9 @@ impl Costs {
             },
             is_paced: matches!(
                 plan,
-                CellPlan::Rate { .. } | CellPlan::Mixed { .. } | CellPlan::Churn { .. }
+                CellPlan::Rate { .. }
+                    | CellPlan::Mixed { .. }
+                    | CellPlan::Churn { percent_of_capacity: Some(_), .. }
             ),
         }
     }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::thread;
 
-use super::plan::CellPlan;
+use super::plan::{CHURN_CONNECTIONS, CellPlan};
 use super::runtime_cell::RuntimeWork;
 use crate::os;
 use crate::outcome::Failure;
@@ -110,8 +110,8 @@ fn needs(cell: &CellPlan, servers: u64) -> Needs {
             let descriptors = connections.max(active_connections * servers) + OTHER_DESCRIPTORS;
             Needs { descriptors, ..streams(connections, message_bytes) }
         }
-        CellPlan::Churn { connections, message_bytes, .. }
-        | CellPlan::Mixed { connections, message_bytes, .. }
+        CellPlan::Churn { message_bytes, .. } => streams(CHURN_CONNECTIONS, message_bytes),
+        CellPlan::Mixed { connections, message_bytes, .. }
         | CellPlan::Rate { connections, message_bytes, .. } => streams(connections, message_bytes),
         CellPlan::Http { connections, body_bytes } => streams(connections, body_bytes),
         CellPlan::FileToSocket { connections, file_bytes } => streams(connections, file_bytes),

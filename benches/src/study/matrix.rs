@@ -17,10 +17,9 @@ pub const ECHO_DEPTHS: [u64; 4] = [1, 4, 16, 64];
 pub const IDLE_CONNECTIONS: [u64; 2] = [10_000, 100_000];
 /// The others.
 pub const ACTIVE_CONNECTIONS: u64 = 64;
-/// Connections that are opened, used once and closed at the same time, at most.
-pub const CHURN_CONNECTIONS: u64 = 64;
-/// How fast they come, in percent of the capacity. It is the client's, which is late beyond half.
-pub const CHURN_PERCENT: [u64; 2] = [20, 50];
+/// How fast connections come that are used once, in percent of the capacity. It is the client's, which
+/// is late beyond half.
+pub const CHURN_PERCENT: [Option<u64>; 3] = [None, Some(20), Some(50)];
 /// Connections of the HTTP cells.
 pub const HTTP_CONNECTIONS: [u64; 2] = [64, 512];
 /// Bytes of one random read.
@@ -52,7 +51,7 @@ fn quick() -> Vec<CellPlan> {
     vec![
         CellPlan::Echo { connections: 64, message_bytes, depth: 1 },
         idle(IDLE_CONNECTIONS[0]),
-        churn(CHURN_PERCENT[1]),
+        churn(CHURN_PERCENT[0]),
         CellPlan::Http { connections: 64, body_bytes: 1024 },
         CellPlan::File { block_bytes: FILE_BLOCK_BYTES, is_direct: true, depth: 32 },
         CellPlan::FileToSocket { connections: 64, file_bytes: 64 * 1024 },
@@ -99,12 +98,8 @@ fn idle(idle_connections: u64) -> CellPlan {
     CellPlan::Idle { idle_connections, active_connections, message_bytes: SMALL_MESSAGE_BYTES }
 }
 
-fn churn(percent_of_capacity: u64) -> CellPlan {
-    CellPlan::Churn {
-        connections: CHURN_CONNECTIONS,
-        message_bytes: SMALL_MESSAGE_BYTES,
-        percent_of_capacity,
-    }
+fn churn(percent_of_capacity: Option<u64>) -> CellPlan {
+    CellPlan::Churn { message_bytes: SMALL_MESSAGE_BYTES, percent_of_capacity }
 }
 
 fn log(group_lines: u64) -> CellPlan {

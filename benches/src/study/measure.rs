@@ -6,7 +6,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::budget::Budget;
-use super::plan::CellPlan;
+use super::plan::{CHURN_CONNECTIONS, CellPlan};
 use super::runner::{Measure, blank, failed_runs, has_both_sides};
 use super::schema::{Cell, Mode, Run};
 use super::store::Store;
@@ -168,9 +168,9 @@ impl Measure for Instruments {
                 (cell.runs, cell.curve) =
                     rate::measure(&task, percent_of_capacity, budget, &self.folder, interrupt)?;
             }
-            CellPlan::Churn { percent_of_capacity, .. } => {
+            CellPlan::Churn { percent_of_capacity: Some(percent), .. } => {
                 let mut task = self.paired(plan, budget)?;
-                let rate = rate::capacity(&task, interrupt)? * *percent_of_capacity as f64 / 100.0;
+                let rate = rate::capacity(&task, interrupt)? * *percent as f64 / 100.0;
                 task.pace = Some(Pace::Poisson(rate));
                 cell.parameters.insert("rate_per_second".to_owned(), rate as u64);
                 cell.runs = self.repeat_paired(plan, task, budget, interrupt)?;
@@ -246,7 +246,8 @@ fn served(cell: &CellPlan) -> Result<(Workload, Shape, Vec<String>), Failure> {
         CellPlan::Idle { idle_connections, active_connections, message_bytes } => {
             (Workload::Idle, shape(active_connections, message_bytes, 1, idle_connections), none)
         }
-        CellPlan::Churn { connections, message_bytes, .. } => {
+        CellPlan::Churn { message_bytes, percent_of_capacity } => {
+            let connections = if percent_of_capacity.is_some() { CHURN_CONNECTIONS } else { 1 };
             (Workload::Churn, shape(connections, message_bytes, 1, 0), none)
         }
         CellPlan::Http { connections, body_bytes } => {

@@ -15,6 +15,9 @@ const POLICIES_DIFFER_FROM_BYTES: u64 = 16 * 1024;
 /// Above so many idle connections to each server, only the two that are compared are measured.
 const FEW_SERVERS_ABOVE: u64 = 10_000;
 
+/// Connections that are used once may be open at the same time, at most, where they come at a rate.
+pub(super) const CHURN_CONNECTIONS: u64 = 64;
+
 /// One cell of the matrix, before it is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CellPlan {
@@ -36,15 +39,14 @@ pub enum CellPlan {
         /// Of one message.
         message_bytes: u64,
     },
-    /// Connect, one request, close; at a rate, since a client that does nothing else has more to do
-    /// for a connection than the server, and would measure itself.
+    /// Connect, one request, close. A client that does nothing else has more to do for a connection
+    /// than the server, and would measure itself: so one at a time, or at a rate.
     Churn {
-        /// Open at once, at most.
-        connections: u64,
         /// Of the one message.
         message_bytes: u64,
-        /// The rate, in percent of what the client and the slower side can do together.
-        percent_of_capacity: u64,
+        /// The rate, in percent of what the client and the slower side can do together. Without
+        /// one, the next connection is opened when the last is closed.
+        percent_of_capacity: Option<u64>,
     },
     /// HTTP/1.1 with keep-alive.
     Http {
@@ -126,8 +128,11 @@ impl CellPlan {
             CellPlan::Idle { idle_connections, active_connections, .. } => {
                 format!("idle/{idle_connections}-beside-{active_connections}")
             }
-            CellPlan::Churn { message_bytes, percent_of_capacity, .. } => {
-                format!("churn/{message_bytes}/at-{percent_of_capacity}-percent")
+            CellPlan::Churn { message_bytes, percent_of_capacity: None } => {
+                format!("churn/1x{message_bytes}")
+            }
+            CellPlan::Churn { message_bytes, percent_of_capacity: Some(percent) } => {
+                format!("churn/{message_bytes}/at-{percent}-percent")
             }
             CellPlan::Http { connections, body_bytes } => {
                 format!("http/{connections}x{body_bytes}")
@@ -167,9 +172,13 @@ impl CellPlan {
                 "TCP echo, {active_connections} active beside {idle_connections} idle connections, {}",
                 Bytes(*message_bytes)
             ),
-            CellPlan::Churn { message_bytes, percent_of_capacity, .. } => format!(
-                "Accept, one request of {}, close; at {percent_of_capacity}% of the capacity",
-                Bytes(*message_bytes)
+            CellPlan::Churn { message_bytes, percent_of_capacity } => format!(
+                "Accept, one request of {}, close; {}",
+                Bytes(*message_bytes),
+                percent_of_capacity.map_or_else(
+                    || "one at a time".to_owned(),
+                    |percent| format!("at {percent}% of the capacity"),
+                )
             ),
             CellPlan::Http { connections, body_bytes } => format!(
                 "HTTP/1.1 keep-alive, {}, body of {}",
@@ -227,11 +236,10 @@ impl CellPlan {
                 ("connections", active_connections),
                 ("message_bytes", message_bytes),
             ],
-            CellPlan::Churn { connections, message_bytes, percent_of_capacity } => vec![
-                ("connections", connections),
-                ("message_bytes", message_bytes),
-                ("percent_of_capacity", percent_of_capacity),
-            ],
+            CellPlan::Churn { message_bytes, percent_of_capacity } => {
+                let percent = percent_of_capacity.map(|percent| ("percent_of_capacity", percent));
+                [("message_bytes", message_bytes)].into_iter().chain(percent).collect()
+            }
             CellPlan::Rate { connections, message_bytes, .. } => {
                 vec![("connections", connections), ("message_bytes", message_bytes)]
             }
