@@ -283,8 +283,10 @@ fn fio_takes_turns_with_the_drivers_on_the_same_file() {
         for run in runs {
             let slices = run["slices"].as_array().expect("there are slices");
             assert_eq!(slices.len(), 1, "{options:?}: {run}");
-            let cpu_ns = slices[0]["server_cpu_ns"].as_u64();
-            assert!(cpu_ns > Some(0), "{options:?}: {run}");
+            let cpu_ns = slices[0]["server_cpu_ns"].as_u64().expect("it is counted");
+            // fio counts in whole milliseconds: none are over where the disk stalled all the while.
+            let has_worked = run["server"] != "fio" || slices[0]["count"].as_u64() > Some(1_000);
+            assert!(cpu_ns > 0 || !has_worked, "{options:?}: {run}");
         }
         assert_eq!(report["rows"][0]["throughput_ratios"][0]["against"], "fio");
     }
