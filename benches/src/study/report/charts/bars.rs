@@ -9,8 +9,8 @@ use crate::study::words;
 
 /// What is to the left of the bars: `uring/notification`.
 const NAME_WIDTH: i32 = 136;
-/// What is to the right of the bars: `1,234,567/s`.
-const VALUE_WIDTH: i32 = 88;
+/// What is to the right of the bars: `123,456,789/s`.
+const VALUE_WIDTH: i32 = 108;
 const BAR_HEIGHT: i32 = 11;
 const GAP: i32 = 14;
 
