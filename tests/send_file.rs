@@ -1,11 +1,13 @@
 //! A file, and several buffers at once, to a socket, on both drivers.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::thread;
@@ -24,18 +26,8 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 async fn file_of(bytes: Vec<u8>) -> File {
-    // Without a name it needs no cleaning up.
-    let mut file = memfd();
-    file.write_all(&bytes).expect("memory is there");
-    File::from(file)
-}
-
-fn memfd() -> std::fs::File {
-    // SAFETY: the name is a string that ends in NUL, and outlives the call.
-    let fd = unsafe { libc::memfd_create(c"content".as_ptr(), libc::MFD_CLOEXEC) };
-    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) }
+    // On a disk: not every file system of memory tells what the page cache has.
+    File::from(file_with_cold_bytes(&bytes, 0).expect("the disk has room"))
 }
 
 fn pair() -> (UnixStream, StdStream) {
@@ -223,6 +215,26 @@ async fn a_peer_that_is_gone_is_an_error_and_not_a_signal() {
     drop(theirs);
     let error = ours.send_file(&file, 0, 1_000_000).await.expect_err("nobody is there");
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[corering::test]
+async fn a_file_that_is_taken_at_once_lets_others_run_between_its_pieces() -> std::io::Result<()> {
+    let file = file_of(content(128 * 1024)).await;
+    let (mut ours, theirs) = pair();
+    let turns = Rc::new(Cell::new(0));
+    let counter = turns.clone();
+    let other = corering::spawn(async move {
+        loop {
+            counter.set(counter.get() + 1);
+            yield_now().await;
+        }
+    });
+    // The socket holds both pieces, so that nothing has to be waited for.
+    assert_eq!(ours.send_file(&file, 0, 128 * 1024).await?, 128 * 1024);
+    assert!(turns.get() > 1, "the shard was kept for {} turns", turns.get());
+    other.abort();
+    drop(theirs);
+    Ok(())
 }
 
 /// Where the socket is always ready, nothing else tells a task to give way.
