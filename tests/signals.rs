@@ -3,7 +3,10 @@
 #[path = "common/child.rs"]
 mod child;
 
+use std::time::Duration;
+
 use child::Child;
+use corering::time::timeout;
 use corering::{Driver, Runtime, signal};
 use futures_util::poll;
 
@@ -71,6 +74,33 @@ fn every_shard_gets_the_signal() {
             stopped.await.is_ok()
         });
         assert_eq!(told.expect("three shards can be started"), [true; 3], "on {driver}");
+    }
+}
+
+#[test]
+fn a_clone_hears_what_came_before_its_shard_asked() {
+    if !child::is_child() {
+        return Child::of("a_clone_hears_what_came_before_its_shard_asked").passes();
+    }
+    for driver in corering::test_support::drivers() {
+        let stopped = signal::shutdown();
+        let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+        let told = builder.run(|shard| {
+            let stopped = stopped.clone();
+            async move {
+                if shard.id() == 0 {
+                    raise(libc::SIGTERM);
+                    stopped.clone().await.expect("the handler is installed");
+                }
+                // The other shard asks only when this one has seen the signal.
+                shard.submit_to(1 - shard.id(), || async {}).await.expect("both shards serve");
+                // Also a clone that is made only now.
+                timeout(Duration::from_secs(60), stopped.clone())
+                    .await
+                    .is_ok_and(|told| told.is_ok())
+            }
+        });
+        assert_eq!(told.expect("two shards can be started"), [true; 2], "on {driver}");
     }
 }
 

@@ -66,6 +66,10 @@ pub fn terminate() -> Signal {
 
 /// Waits for whichever of `SIGINT` and `SIGTERM` comes first: what a server ends at.
 ///
+/// A server of several shards calls it once, before they start, and gives each a clone. A shard that
+/// called it itself would not be told of a signal that came before its thread got that far, when others
+/// had already begun to stop.
+///
 /// # Cancel safety
 /// As with [`ctrl_c`].
 ///
@@ -90,6 +94,20 @@ pub fn shutdown() -> Signal {
 }
 
 /// The future of [`ctrl_c`], [`terminate`] and [`shutdown`].
+///
+/// A clone completes at the signal that its original completes at, also if that has come already. It
+/// may go to another thread.
+///
+/// # Examples
+/// ```no_run
+/// # use corering::Runtime;
+/// let stop = corering::signal::shutdown();
+/// Runtime::builder().shards(2).run(|_shard| {
+///     let stop = stop.clone();
+///     async move { stop.await }
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Signal {
     listener: Result<Listener, Option<io::Error>>,
@@ -98,6 +116,25 @@ pub struct Signal {
 impl Signal {
     fn new(signals: &[i32]) -> Self {
         Signal { listener: Listener::install(signals).map_err(Some) }
+    }
+}
+
+impl Clone for Signal {
+    fn clone(&self) -> Self {
+        let listener = match &self.listener {
+            Ok(listener) => Ok(listener.clone()),
+            Err(Some(error)) => Err(Some(again(error))),
+            Err(None) => Err(None),
+        };
+        Signal { listener }
+    }
+}
+
+/// The error once more: an `io::Error` cannot be cloned.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -95,6 +95,16 @@ impl Listener {
     }
 }
 
+impl Clone for Listener {
+    /// One that has heard what this one has.
+    fn clone(&self) -> Self {
+        let mut registry = registry();
+        let &Entry { signals, fired, .. } = &registry.entries[self.key];
+        let key = registry.entries.insert(Entry { signals, fired, waker: None });
+        Listener { key }
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         let entry = registry().entries.remove(self.key);

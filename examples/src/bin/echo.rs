@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use clap::Parser;
 use corering::Shard;
 use corering::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use corering::signal::{self, Signal};
 use corering_examples::{Listeners, ShardOptions};
 
 /// Sends back what it receives, on every connection, until Ctrl-C or SIGTERM.
@@ -43,14 +44,20 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let open = |address| Listeners::open(address, arguments.shards.shards);
     let tcp = arguments.addr.map(open).transpose()?;
     let unix = arguments.unix.as_deref().map(UnixSocket::open).transpose()?;
-    let serve = |shard| serve(shard, tcp.as_ref(), unix.as_ref());
+    // Before any shard starts, so that all of them hear of every signal from now on.
+    let stop = signal::shutdown();
+    let serve = |shard| serve(shard, tcp.as_ref(), unix.as_ref(), stop.clone());
     let ended = arguments.shards.runtime().run(serve).map_err(|error| error.to_string())?;
     ended.into_iter().collect::<io::Result<()>>().map_err(|error| error.to_string())
 }
 
 /// Serves on one shard until a signal comes. Connections that are open then are closed.
-async fn serve(shard: Shard, tcp: Option<&Listeners>, unix: Option<&UnixSocket>) -> io::Result<()> {
-    let stop = corering::signal::shutdown();
+async fn serve(
+    shard: Shard,
+    tcp: Option<&Listeners>,
+    unix: Option<&UnixSocket>,
+    stop: Signal,
+) -> io::Result<()> {
     if let Some(tcp) = tcp {
         corering::spawn(accept_tcp(tcp.take(&shard)));
         if shard.id() == 0 {

@@ -13,6 +13,7 @@ use crate::support::{Client, Server, command, pattern, write_sparse};
 
 on_both_drivers! {
     signals_end_it_with_status_0,
+    a_signal_while_shards_start_ends_them_all,
     requests_under_way_are_answered_before_the_end,
     clients_that_stop_reading_cannot_prevent_the_end,
     a_missing_root_is_an_error,
@@ -32,6 +33,15 @@ fn signals_end_it_with_status_0(driver: &str) {
         server.example.signal(signal);
         assert_eq!(server.example.wait().code(), Some(0));
         assert!(idle.is_closed());
+    }
+}
+
+fn a_signal_while_shards_start_ends_them_all(driver: &str) {
+    // One shard says that the server listens; the other may not have begun.
+    for _ in 0..20 {
+        let mut server = Server::start(driver, &["--shards", "2"], |_| {});
+        server.example.signal(Signal::TERM);
+        assert_eq!(server.example.wait().code(), Some(0));
     }
 }
 

@@ -16,7 +16,8 @@ use std::rc::Rc;
 
 use corering::fs::File;
 use corering::net::{TcpListener, UnixListener};
-use corering::{Driver, Metrics, Runtime, signal};
+use corering::signal::{self, Signal};
+use corering::{Driver, Metrics, Runtime};
 use futures_util::future::{Either, select};
 
 use super::counters::{Counters, Work};
@@ -57,21 +58,22 @@ pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
     let stage: &'static Stage = Box::leak(Box::new(stage));
     let receive = stage.arguments.receive.unwrap_or(Receive::Adaptive);
     let shards = usize::from(stage.arguments.shards);
+    // Before any shard starts, so that all of them hear of every signal from now on.
+    let stopped = signal::shutdown();
     let builder = Runtime::builder().driver(driver).receive_policy(receive.policy());
     if shards == 1 {
         // `build` leaves this thread on the CPU that it was given.
-        return builder.build()?.block_on(shard(stage, 0));
+        return builder.build()?.block_on(shard(stage, 0, stopped));
     }
     let mut all = Counters::default();
-    for counters in builder.shards(shards).run(|of| shard(stage, of.id()))? {
+    for counters in builder.shards(shards).run(|of| shard(stage, of.id(), stopped.clone()))? {
         all.merge(&counters?);
     }
     Ok(all)
 }
 
 /// Serves until the process is asked to end.
-async fn shard(stage: &'static Stage, id: usize) -> io::Result<Counters> {
-    let stopped = signal::shutdown();
+async fn shard(stage: &'static Stage, id: usize, stopped: Signal) -> io::Result<Counters> {
     let shop: &Shop = Box::leak(Box::new(Shop::open(stage, id)?));
     let disk = match stage.arguments.workload {
         Workload::Mixed => Some(mixed::Disk::begin(shop)?),

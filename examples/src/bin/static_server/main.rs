@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use corering::Shard;
+use corering::signal::Signal;
 use corering_examples::{Listeners, ShardOptions};
 use rustix::process::{Resource, getrlimit};
 
@@ -99,7 +100,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let listeners = Listeners::open(arguments.addr, arguments.shards.shards)?;
     let places = Places::new(arguments);
     let runtime = arguments.shards.runtime().max_queued_accepts(places.queued);
-    let ended = runtime.run(|shard| serve(shard, arguments, &listeners, places.connections));
+    // From here on a signal waits for all shards, whenever they start, and does not end the process.
+    let stop = corering::signal::shutdown();
+    let ended =
+        runtime.run(|shard| serve(shard, arguments, &listeners, places.connections, stop.clone()));
     let ended = ended.map_err(|error| error.to_string())?;
     ended.into_iter().collect::<io::Result<()>>().map_err(|error| error.to_string())
 }
@@ -110,6 +114,7 @@ async fn serve(
     arguments: &Arguments,
     listeners: &Listeners,
     connections_max: usize,
+    stop: Signal,
 ) -> io::Result<()> {
     let limits = Limits {
         connections_max,
@@ -118,8 +123,6 @@ async fn serve(
         write_timeout: arguments.write_timeout,
         shutdown_timeout: arguments.shutdown_timeout,
     };
-    // From here on a signal waits for `run`, and does not end the process.
-    let stop = corering::signal::shutdown();
     let server = Server::new(Root::open(&arguments.root).await?, limits);
     let listener = listeners.take(&shard);
     if shard.id() == 0 {
