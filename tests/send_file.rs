@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use corering::fs::File;
 use corering::io::Watched;
-use corering::net::{UnixStream, WriteAbandoned};
+use corering::net::{TcpStream, UnixStream, WriteAbandoned};
 use corering::time::sleep;
 use corering::yield_now;
 use futures_util::future::{Either, select};
@@ -96,20 +96,25 @@ async fn what_is_not_in_memory_arrives_with_what_is() -> std::io::Result<()> {
     Ok(())
 }
 
-#[corering::test(driver = "uring")]
-async fn what_is_in_memory_is_sent_at_once() -> std::io::Result<()> {
-    let std_file = file_with_cold_bytes(&content(40_000), 0)?;
+/// Whether the file system tells what of a file is in memory.
+fn is_told_of_memory(file: &std::fs::File) -> bool {
     let mut byte = [0_u8];
     let part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     // SAFETY: the one part describes one byte that outlives the call.
-    let told = unsafe { libc::preadv2(std_file.as_raw_fd(), &part, 1, 0, libc::RWF_NOWAIT) };
+    unsafe { libc::preadv2(file.as_raw_fd(), &part, 1, 0, libc::RWF_NOWAIT) == 1 }
+}
+
+#[corering::test(driver = "uring")]
+async fn what_is_in_memory_is_sent_at_once() -> std::io::Result<()> {
+    let std_file = file_with_cold_bytes(&content(40_000), 0)?;
+    let told = is_told_of_memory(&std_file);
     let file = File::from(std_file);
     let (mut ours, mut theirs) = pair();
     yield_now().await;
     let before = corering::metrics().submitted;
     assert_eq!(ours.send_file(&file, 0, 40_000).await?, 40_000);
     // Where the file system does not tell what is in memory, the ring has to read.
-    assert_eq!(corering::metrics().submitted == before, told == 1);
+    assert_eq!(corering::metrics().submitted == before, told);
     let mut received = vec![0; 40_000];
     theirs.read_exact(&mut received)?;
     assert!(received == content(40_000));
@@ -166,8 +171,17 @@ async fn dropped_in_the_middle_it_leaves_word_of_what_was_sent() -> std::io::Res
 
 #[corering::test]
 async fn dropped_after_any_number_of_polls_it_leaves_word_of_every_byte() -> std::io::Result<()> {
-    let bytes = content(700_000);
-    let file = file_of(bytes.clone()).await;
+    // A head that leaves with the file, and one that the socket does not take at once.
+    for head_bytes in [0, 100, 500_000] {
+        dropped_with_a_head_of(head_bytes).await?;
+    }
+    Ok(())
+}
+
+async fn dropped_with_a_head_of(head_bytes: usize) -> std::io::Result<()> {
+    let bytes = content(700_000 + head_bytes);
+    let head = &bytes[..head_bytes];
+    let file = file_of(bytes[head_bytes..].to_vec()).await;
     for polls in 1..50 {
         let (mut ours, mut theirs) = pair();
         let reader = thread::spawn(move || {
@@ -175,7 +189,7 @@ async fn dropped_after_any_number_of_polls_it_leaves_word_of_every_byte() -> std
             theirs.read_to_end(&mut received).map(|_| received)
         });
         {
-            let mut sending = pin!(ours.send_file(&file, 0, 700_000));
+            let mut sending = pin!(ours.send_file_after(head.to_vec(), &file, 0, 700_000));
             let mut left = polls;
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if left > 1 => {
@@ -197,15 +211,86 @@ async fn dropped_after_any_number_of_polls_it_leaves_word_of_every_byte() -> std
         };
         ours.shutdown(Shutdown::Write).await?;
         let received = reader.join().expect("the reader does not panic")?;
-        let (file_part, after) = received.split_at(received.len() - 5);
+        let (sent, after) = received.split_at(received.len() - 5);
         assert_eq!(after, b"after");
-        assert!(file_part == &bytes[..file_part.len()]);
+        assert!(sent == &bytes[..sent.len()]);
         match written {
-            usize::MAX => assert!([0, 700_000].contains(&file_part.len())),
-            written => assert_eq!(file_part.len(), written),
+            usize::MAX => assert!([0, bytes.len()].contains(&sent.len())),
+            written => assert_eq!(sent.len(), written),
         }
     }
     Ok(())
+}
+
+#[corering::test]
+async fn a_head_and_a_file_arrive_as_one() -> std::io::Result<()> {
+    for (head_bytes, file_bytes, cold) in [
+        (0, 50_000, 0),
+        (100, 0, 0),
+        (100, 5, 0),
+        (100, 200_000, 0),
+        (100, 200_000, 100_000),
+        (400_000, 50_000, 0),
+    ] {
+        let bytes = content(head_bytes + file_bytes);
+        let (head, in_file) = bytes.split_at(head_bytes);
+        let file = File::from(file_with_cold_bytes(in_file, cold)?);
+        let (mut ours, mut theirs) = pair();
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).map(|_| received)
+        });
+        // Also if more is asked for than the file has.
+        let (sent, returned) = ours.send_file_after(head.to_vec(), &file, 0, 1 << 20).await?;
+        assert_eq!(sent as usize, file_bytes);
+        assert!(returned == head);
+        ours.shutdown(Shutdown::Write).await?;
+        assert!(reader.join().expect("the reader does not panic")? == bytes);
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn neither_head_nor_file_is_held_back_at_the_end() -> std::io::Result<()> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    for file_bytes in [0, 5, 20_000] {
+        let mut stream = TcpStream::connect(listener.local_addr()?).await?;
+        let file = file_of(content(file_bytes)).await;
+        stream.send_file_after("head", &file, 0, 1 << 20).await?;
+        let mut unsent = -1;
+        // SAFETY: the kernel writes one integer, which outlives the call.
+        let told = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), SIOCOUTQNSD, &mut unsent) };
+        assert_eq!((told, unsent), (0, 0), "after a file of {file_bytes} bytes");
+    }
+    Ok(())
+}
+
+/// Asks for the bytes that have not been sent once: `linux/sockios.h`.
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+
+#[corering::test(driver = "uring")]
+async fn a_head_and_what_is_in_memory_leave_by_one_call() -> std::io::Result<()> {
+    let std_file = file_with_cold_bytes(&content(40_000), 0)?;
+    let told = is_told_of_memory(&std_file);
+    let file = File::from(std_file);
+    let (mut ours, _theirs) = pair();
+    yield_now().await;
+    let before = corering::metrics();
+    ours.send_file_after("head", &file, 0, 40_000).await?;
+    let after = corering::metrics();
+    let (submitted, calls) = (after.submitted - before.submitted, after.attempts - before.attempts);
+    // Where the file system does not tell what is in memory, the ring has to read.
+    assert_eq!((submitted, calls) == (0, 2), told, "{submitted} submitted, {calls} calls");
+    Ok(())
+}
+
+#[corering::test]
+async fn an_error_gives_the_head_back() {
+    let file = file_of(content(1_000_000)).await;
+    let (mut ours, theirs) = pair();
+    drop(theirs);
+    let failed = ours.send_file_after("head", &file, 0, 1_000_000).await.expect_err("nobody reads");
+    assert_eq!((failed.error.kind(), failed.buf), (std::io::ErrorKind::BrokenPipe, "head"));
 }
 
 #[corering::test]

@@ -1,7 +1,7 @@
 //! Receiving by notification: wait until a socket is readable, then receive into the hottest
 //! buffer by a plain call. While it waits, a stream holds no buffer.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -212,12 +212,53 @@ impl Driver {
         true
     }
 
-    /// Sends what a socket takes at once. `None` if it takes nothing.
+    /// Sends what a socket takes at once. `None` if it takes nothing. If `more`
+    /// follows at once, the kernel may let both leave together.
     #[inline]
     pub(crate) fn send_now(
         self: &Rc<Self>,
         fd: &SharedFd,
         bytes: &[u8],
+        more: bool,
+    ) -> Option<io::Result<usize>> {
+        let more = if more { libc::MSG_MORE } else { 0 };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
+        let arguments = [fd.argument(), bytes.as_ptr() as usize, bytes.len(), flags as usize];
+        let call = SysCall::new(libc::SYS_sendto, arguments);
+        // SAFETY: the bytes are borrowed for the call.
+        unsafe { self.send_by(call, fd, bytes.len()) }
+    }
+
+    /// As [`send_now`](Self::send_now), of two pieces as if they were one.
+    pub(crate) fn send_both_now(
+        self: &Rc<Self>,
+        fd: &SharedFd,
+        pieces: [&[u8]; 2],
+    ) -> Option<io::Result<usize>> {
+        let parts = pieces.map(IoSlice::new);
+        // SAFETY: all zeroes is a message without address, parts and control data.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        // The kernel only reads them, and an `IoSlice` is laid out as an `iovec`.
+        message.msg_iov = parts.as_ptr().cast_mut().cast();
+        message.msg_iovlen = parts.len();
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let arguments = [fd.argument(), (&raw const message) as usize, flags as usize, 0];
+        let call = SysCall::new(libc::SYS_sendmsg, arguments);
+        // SAFETY: the message and what it points at outlive the call.
+        unsafe { self.send_by(call, fd, pieces.map(<[u8]>::len).iter().sum()) }
+    }
+
+    /// Makes a call that sends up to `wanted` bytes. `None` if the socket takes nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`SysCall::run`].
+    #[inline]
+    unsafe fn send_by(
+        self: &Rc<Self>,
+        call: SysCall,
+        fd: &SharedFd,
+        wanted: usize,
     ) -> Option<io::Result<usize>> {
         if let Err(error) = self.check_usable() {
             return Some(Err(error));
@@ -229,11 +270,9 @@ impl Driver {
         if !self.is_uring && self.is_unready(registration, Direction::Write) {
             return None;
         }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let arguments = [fd.argument(), bytes.as_ptr() as usize, bytes.len(), flags as usize];
-        // SAFETY: the bytes are borrowed for the call.
-        let result = unsafe { self.call_now(SysCall::new(libc::SYS_sendto, arguments)) };
-        self.learn(registration, Direction::Write, result, bytes.len());
+        // SAFETY: the caller vouches for the arguments.
+        let result = unsafe { self.call_now(call) };
+        self.learn(registration, Direction::Write, result, wanted);
         match usize::try_from(result) {
             Ok(sent) => Some(Ok(sent)),
             Err(_) if is_would_block(result) => None,

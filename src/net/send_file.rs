@@ -6,16 +6,23 @@
 //! goes through two buffers, the read ahead of the send. A splice would hold a worker thread of the
 //! kernel for each client that stalls, and the healthy ones would wait for it. On epoll by
 //! `sendfile(2)`, which returns what the socket took.
+//!
+//! A head leaves with the beginning of the file: by the same call if the page cache has that, else
+//! with `MSG_MORE`, which lets the kernel hold it for so long.
 
+use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
+use std::task::Poll;
 
 use futures_util::future::join;
 
 use super::transmit::{Transmitter, WriteAll};
-use crate::buf::IoBuf;
-use crate::driver::{self, SharedFd, submit};
+use crate::buf::{self, BufError, BufResult, IoBuf, RecvBuf, Slice};
+use crate::driver::{self, Driver, SharedFd, submit};
 use crate::fs::File;
 use crate::op;
+use crate::sys;
 use crate::task::yield_now;
 
 /// Bytes of one piece: what is read ahead while the piece before it is sent.
@@ -24,57 +31,167 @@ const PIECE_BYTES: u64 = 64 * 1024;
 /// Less than this costs less by the ring, together with what others read and send in the round.
 const AT_ONCE_MIN: u64 = 8 * 1024;
 
-/// Sends up to `len` bytes of `file` from `offset` on; fewer only where the file ends.
-pub(super) async fn send_file(
+/// Sends `head` and up to `len` bytes of `file` from `offset` on; fewer only where the file ends.
+pub(super) async fn send_file<B: IoBuf>(
     transmitter: &mut Transmitter,
+    head: B,
     file: &File,
     offset: u64,
     len: u64,
-) -> io::Result<u64> {
-    std::future::poll_fn(|cx| transmitter.poll_clear(cx)).await?;
-    let mut sending = Sending { transmitter, sent: 0, ended: false };
-    let result = match driver::current()?.is_uring() {
-        true => {
-            if len >= AT_ONCE_MIN && file.is_cached() {
-                from_cache(&mut sending, file.shared(), offset, len).await?;
-            }
-            by_copy(&mut sending, file.shared(), offset, len).await
-        }
-        false => by_sendfile(&mut sending, file.shared(), offset, len).await,
+) -> BufResult<u64, B> {
+    if let Err(error) = poll_fn(|cx| transmitter.poll_clear(cx)).await {
+        return Err(BufError::new(error, head));
+    }
+    let driver = match driver::current() {
+        Ok(driver) => driver,
+        Err(error) => return Err(BufError::new(error, head)),
+    };
+    let cached = driver.is_uring() && len >= AT_ONCE_MIN && file.is_cached();
+    let part = Part { file: file.shared(), offset, len, cached };
+    let mut sending = Sending { transmitter, head: 0, sent: 0, held: false, ended: false };
+    let ((), head) = begin(&mut sending, &driver, head, &part).await?;
+    let result = match driver.is_uring() {
+        true => from_cache_and_disk(&mut sending, &driver, &part).await,
+        false => by_sendfile(&mut sending, &part).await,
     };
     sending.ended = result.is_ok();
-    result.map(|()| sending.sent)
+    match result {
+        Ok(()) => Ok((sending.sent, head)),
+        Err(error) => Err(BufError::new(error, head)),
+    }
+}
+
+/// What is to be sent of a file.
+struct Part<'a> {
+    file: &'a SharedFd,
+    offset: u64,
+    len: u64,
+    /// On a ring: the page cache may have some of it, and it is enough to be read at once.
+    cached: bool,
+}
+
+impl Part<'_> {
+    /// Where the byte after the first `done` stands in the file.
+    fn at(&self, done: u64) -> u64 {
+        self.offset.saturating_add(done)
+    }
+
+    /// Bytes of the piece after the first `done` bytes.
+    fn piece(&self, done: u64) -> usize {
+        (self.len - done).min(PIECE_BYTES) as usize
+    }
 }
 
 /// A file on its way. Dropped before its end, or failing, it leaves word of how much was sent.
 struct Sending<'a> {
     transmitter: &'a mut Transmitter,
+    /// Bytes of the head that were sent, and of the file.
+    head: usize,
     sent: u64,
+    /// The kernel may hold the head back for the file.
+    held: bool,
     ended: bool,
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         self.transmitter.send_at_once(false);
+        self.transmitter.expect_more(false);
+        if self.held && self.sent == 0 {
+            // No file came to push it out. On a socket that is no TCP socket it was not held.
+            let _ = sys::socket::with_options(self.transmitter.fd().expose(), |socket| {
+                socket.set_tcp_cork(false)
+            });
+        }
         if !self.ended {
-            self.transmitter.add_abandoned(self.sent as usize);
+            self.transmitter.add_abandoned(self.head + self.sent as usize);
         }
     }
 }
 
-/// Sends until the page cache, or the file, has no more.
-async fn from_cache(
+/// Sends the head, together with what the page cache has of the file's beginning; if that is
+/// nothing, the kernel may hold it until the file comes.
+async fn begin<B: IoBuf>(
     sending: &mut Sending<'_>,
-    file: &SharedFd,
-    offset: u64,
-    len: u64,
+    driver: &Rc<Driver>,
+    head: B,
+    part: &Part<'_>,
+) -> BufResult<(), B> {
+    let head_bytes = head.bytes_len();
+    if head_bytes == 0 {
+        return Ok(((), head));
+    }
+    if part.cached {
+        poll_fn(|cx| if driver.may_call(cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
+        if let Some(piece) = driver.read_now(part.file, part.offset, part.piece(0)) {
+            return begin_with(sending, driver, head, piece).await;
+        }
+    }
+    sending.held = part.len > 0;
+    sending.transmitter.expect_more(sending.held);
+    let head = WriteAll::new(sending.transmitter, head).await?;
+    sending.transmitter.expect_more(false);
+    sending.head = head_bytes;
+    Ok(((), head))
+}
+
+/// Sends the head and the first piece of the file by one call, and then what that left.
+async fn begin_with<B: IoBuf>(
+    sending: &mut Sending<'_>,
+    driver: &Rc<Driver>,
+    head: B,
+    piece: RecvBuf,
+) -> BufResult<(), B> {
+    let head_bytes = head.bytes_len();
+    let both = [buf::as_slice(&head), &piece[..]];
+    let taken = match driver.send_both_now(sending.transmitter.fd(), both) {
+        None => 0,
+        Some(Ok(taken)) => taken,
+        Some(Err(error)) => return Err(BufError::new(error, head)),
+    };
+    sending.head = taken.min(head_bytes);
+    sending.sent = (taken - sending.head) as u64;
+    sending.transmitter.send_at_once(true);
+    let head = match sending.head < head_bytes {
+        true => {
+            let rest = WriteAll::new(sending.transmitter, head.slice(sending.head..)).await;
+            rest.map_err(|failed| failed.map_buf(Slice::into_inner))?.into_inner()
+        }
+        false => head,
+    };
+    sending.head = head_bytes;
+    let piece_bytes = piece.len() as u64;
+    if sending.sent < piece_bytes {
+        let rest = piece.slice(sending.sent as usize..);
+        if let Err(failed) = WriteAll::new(sending.transmitter, rest).await {
+            return Err(BufError::new(failed.error, head));
+        }
+        sending.sent = piece_bytes;
+    }
+    // A socket that takes everything at once must not keep the shard for itself.
+    yield_now().await;
+    Ok(((), head))
+}
+
+/// Sends what is left of the file on a ring.
+async fn from_cache_and_disk(
+    sending: &mut Sending<'_>,
+    driver: &Driver,
+    part: &Part<'_>,
 ) -> io::Result<()> {
+    if part.cached {
+        from_cache(sending, driver, part).await?;
+    }
+    by_copy(sending, part).await
+}
+
+/// Sends until the page cache, or the file, has no more.
+async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>) -> io::Result<()> {
     let Sending { transmitter, sent, .. } = sending;
     transmitter.send_at_once(true);
-    let driver = driver::current()?;
-    while *sent < len {
-        let wanted = (len - *sent).min(PIECE_BYTES) as usize;
-        let Some(piece) = driver.read_now(file, offset.saturating_add(*sent), wanted) else {
+    while *sent < part.len {
+        let Some(piece) = driver.read_now(part.file, part.at(*sent), part.piece(*sent)) else {
             break;
         };
         let count = piece.len() as u64;
@@ -87,20 +204,15 @@ async fn from_cache(
     Ok(())
 }
 
-async fn by_copy(
-    sending: &mut Sending<'_>,
-    file: &SharedFd,
-    offset: u64,
-    len: u64,
-) -> io::Result<()> {
+async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
     let read = |mut buf: Vec<u8>, done: u64| {
-        let wanted = (len - done).min(PIECE_BYTES) as usize;
+        let wanted = part.piece(done);
         buf.clear();
         buf.reserve_exact(wanted);
-        let position = op::position::Position::At(offset.saturating_add(done));
-        submit(op::read_at::ReadAt::new(file.clone(), buf.slice(..wanted), position))
+        let position = op::position::Position::At(part.at(done));
+        submit(op::read_at::ReadAt::new(part.file.clone(), buf.slice(..wanted), position))
     };
-    if sending.sent == len {
+    if sending.sent == part.len {
         return Ok(());
     }
     let (mut count, mut piece) = read(Vec::new(), sending.sent).await?;
@@ -114,7 +226,7 @@ async fn by_copy(
             *sent = read_bytes;
             io::Result::Ok(piece)
         };
-        if read_bytes == len {
+        if read_bytes == part.len {
             write.await?;
             break;
         }
@@ -125,18 +237,11 @@ async fn by_copy(
     Ok(())
 }
 
-async fn by_sendfile(
-    sending: &mut Sending<'_>,
-    file: &SharedFd,
-    offset: u64,
-    len: u64,
-) -> io::Result<()> {
+async fn by_sendfile(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
     let socket = sending.transmitter.fd().clone();
-    while sending.sent < len {
-        let wanted = (len - sending.sent).min(PIECE_BYTES);
-        let from = offset.saturating_add(sending.sent);
-        let send =
-            op::send_file::SendFile::new(socket.clone(), file.clone(), from, wanted as usize);
+    while sending.sent < part.len {
+        let (from, wanted) = (part.at(sending.sent), part.piece(sending.sent));
+        let send = op::send_file::SendFile::new(socket.clone(), part.file.clone(), from, wanted);
         match submit(send).await? {
             0 => break,
             count => sending.sent += u64::from(count),

@@ -162,7 +162,33 @@ macro_rules! stream {
                 offset: u64,
                 len: u64,
             ) -> io::Result<u64> {
-                send_file(&mut self.transmitter, file, offset, len).await
+                let head: &'static [u8] = &[];
+                let (sent, _) = send_file(&mut self.transmitter, head, file, offset, len).await?;
+                Ok(sent)
+            }
+
+            /// Sends all of `head` and then up to `len` bytes of `file`, from `offset` on, as if they
+            /// were one, and returns how many bytes of the file. The head of an answer and the file
+            /// leave together: in one call where the page cache has the file, else by `MSG_MORE`.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`send_file`](Self::send_file); [`WriteAbandoned`] counts the bytes of the head too.
+            ///
+            /// # Errors
+            ///
+            /// As [`send_file`](Self::send_file); the error carries the head, all or a part of which
+            /// may have been sent.
+            #[doc(alias = "sendfile")]
+            #[doc(alias = "MSG_MORE")]
+            pub async fn send_file_after<B: IoBuf>(
+                &mut self,
+                head: B,
+                file: &File,
+                offset: u64,
+                len: u64,
+            ) -> BufResult<u64, B> {
+                send_file(&mut self.transmitter, head, file, offset, len).await
             }
 
             /// Ends the receiving side, the sending side, or both. The peer sees the end of the

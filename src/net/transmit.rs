@@ -21,6 +21,8 @@ pub(super) struct Transmitter {
     abandoned: Option<usize>,
     /// Each send is tried at once, whatever the others of its round do.
     at_once: bool,
+    /// More follows at once after the next write of one buffer.
+    more: bool,
 }
 
 /// A write was dropped, or timed out, before it had ended. Only the caller can know what the peer
@@ -56,7 +58,7 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Transmitter { fd, dropped: None, abandoned: None, at_once: false }
+        Transmitter { fd, dropped: None, abandoned: None, at_once: false, more: false }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {
@@ -66,6 +68,11 @@ impl Transmitter {
     /// Whether to try each send at once, also where others would share the round's `enter`.
     pub(super) fn send_at_once(&mut self, at_once: bool) {
         self.at_once = at_once;
+    }
+
+    /// Says whether more follows the writes of one buffer at once, so that it may leave with them.
+    pub(super) fn expect_more(&mut self, more: bool) {
+        self.more = more;
     }
 
     /// Whether the last write has ended, and its caller knows how.
@@ -146,8 +153,8 @@ trait Parcel<T: 'static>: 'static {
     /// What can be sent by a plain call, after the first `sent` bytes.
     fn at_once(bufs: &T, sent: usize) -> Option<&[u8]>;
 
-    /// Sends what comes after the first `sent` bytes.
-    fn send(fd: SharedFd, bufs: T, sent: usize) -> Self::Send;
+    /// Sends what comes after the first `sent` bytes, and tells the kernel if `more` follows.
+    fn send(fd: SharedFd, bufs: T, sent: usize, more: bool) -> Self::Send;
 }
 
 /// One buffer.
@@ -169,8 +176,9 @@ impl<B: IoBuf> Parcel<B> for One {
         Some(&buf::as_slice(buf)[sent..])
     }
 
-    fn send(fd: SharedFd, buf: B, sent: usize) -> Self::Send {
-        op::send::Send::new(fd, buf, sent)
+    fn send(fd: SharedFd, buf: B, sent: usize, more: bool) -> Self::Send {
+        let send = op::send::Send::new(fd, buf, sent);
+        if more { send.with_more() } else { send }
     }
 }
 
@@ -185,7 +193,7 @@ impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
         None
     }
 
-    fn send(fd: SharedFd, bufs: Vec<B>, sent: usize) -> Self::Send {
+    fn send(fd: SharedFd, bufs: Vec<B>, sent: usize, _: bool) -> Self::Send {
         op::sendmsg::SendMsg::new(fd, bufs, sent, None)
     }
 }
@@ -273,7 +281,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
         }
         if let Some(driver) = driver
             && let Some(rest) = P::at_once(&buf, self.sent)
-            && let Some(sent) = driver.send_now(&self.transmitter.fd, rest)
+            && let Some(sent) = driver.send_now(&self.transmitter.fd, rest, self.transmitter.more)
         {
             match sent {
                 Err(error) => return Err(Err(BufError::new(error, buf))),
@@ -283,7 +291,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                 return Err(Ok((self.sent, buf)));
             }
         }
-        let mut send = submit(P::send(self.transmitter.fd.clone(), buf, self.sent));
+        let Transmitter { fd, more, .. } = &*self.transmitter;
+        let mut send = submit(P::send(fd.clone(), buf, self.sent, *more));
         if self.expired {
             send.expire();
         }

@@ -15,7 +15,7 @@ use super::receive::{Read, ReadExact, Receiver, Recv};
 use super::send_file::send_file;
 use super::stream::{listener, stream};
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
-use crate::buf::{IoBuf, IoBufMut};
+use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, submit};
 use crate::fs::File;
 use crate::{op, sys};

@@ -26,6 +26,12 @@ impl<B: IoBuf> Send<B> {
         Send { fd, buf, begin, flags: libc::MSG_NOSIGNAL }
     }
 
+    /// More follows at once: the kernel may wait for it, and let both leave together.
+    pub(crate) fn with_more(mut self) -> Self {
+        self.flags |= libc::MSG_MORE;
+        self
+    }
+
     fn ptr(&self) -> *const u8 {
         // SAFETY: `begin` is within the buffer's bytes.
         unsafe { self.buf.bytes_ptr().add(self.begin) }

@@ -31,17 +31,20 @@ pub(super) async fn pay(
 ) -> io::Result<()> {
     let pages = shop.stage.site.pages;
     while let Some(next) = pages.next(owed) {
-        let sent = match next {
-            Next::Bytes(bytes) | Next::Head(bytes) => stream.write_all(bytes).await?.len(),
-            Next::File { offset, length } => {
-                let file = shop.file.as_ref().expect("pages of a file have one");
-                match stream.send_file(file, offset, length as u64).await? as usize {
-                    sent if sent == length => sent,
-                    _ => return Err(io::ErrorKind::UnexpectedEof.into()),
-                }
+        let (head, offset, length) = match next {
+            Next::Bytes(bytes) => {
+                pages.sent(owed, stream.write_all(bytes).await?.len());
+                continue;
             }
+            Next::Head(head) => (head, 0, pages.file_bytes()),
+            Next::File { offset, length } => (&[][..], offset, length),
         };
-        pages.sent(owed, sent);
+        let file = shop.file.as_ref().expect("pages of a file have one");
+        let (sent, head) = stream.send_file_after(head, file, offset, length as u64).await?;
+        if sent != length as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        pages.sent(owed, head.len() + length);
     }
     Ok(())
 }

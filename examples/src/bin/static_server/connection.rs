@@ -205,8 +205,7 @@ impl Connection {
     ) -> Result<(), End> {
         let bytes = range.end - range.start;
         if bytes > GATHER_BYTES_MAX as u64 {
-            self.send_output().await?;
-            return self.send_file(file, range).await;
+            return self.send_output_and_file(file, range).await;
         }
         if bytes > 0 && !self.append_file(file, range).await {
             // Nothing of this answer has left, so it can still become another one.
@@ -233,14 +232,19 @@ impl Connection {
         is_read
     }
 
-    /// Sends bytes of the file, in pieces for each of which the client has the write timeout.
-    async fn send_file(&mut self, file: &File, range: Range<u64>) -> Result<(), End> {
+    /// Sends the output and bytes of the file after it, in pieces for each of which the client has
+    /// the write timeout.
+    async fn send_output_and_file(&mut self, file: &File, range: Range<u64>) -> Result<(), End> {
         let mut offset = range.start;
         while offset < range.end {
+            let output = std::mem::take(&mut self.output);
             let piece = PIECE_BYTES.min(range.end - offset);
-            let sent = self.stream.send_file(file, offset, piece);
+            let sent = self.stream.send_file_after(output, file, offset, piece);
             match timeout(self.server.limits.write_timeout, sent).await {
-                Ok(Ok(sent)) if sent > 0 => offset += sent,
+                Ok(Ok((sent, output))) if sent > 0 => {
+                    offset += sent;
+                    self.reuse(output);
+                }
                 // The head has promised more than there is, or the client is gone or does not
                 // read: closing is the only way left to say so.
                 _ => return Err(End::Silent),
@@ -256,13 +260,19 @@ impl Connection {
         }
         let output = std::mem::take(&mut self.output);
         match timeout(self.server.limits.write_timeout, self.stream.write_all(output)).await {
-            Ok(Ok(mut output)) if output.capacity() <= IDLE_CAPACITY_MAX => {
-                output.clear();
-                self.output = output;
+            Ok(Ok(output)) => {
+                self.reuse(output);
                 Ok(())
             }
-            Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(End::Silent),
+        }
+    }
+
+    /// Keeps the memory of an output that was sent, unless it is much.
+    fn reuse(&mut self, mut output: Vec<u8>) {
+        if output.capacity() <= IDLE_CAPACITY_MAX {
+            output.clear();
+            self.output = output;
         }
     }
 
