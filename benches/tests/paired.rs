@@ -159,6 +159,15 @@ fn the_data_holds_every_slice_and_the_noise_floor() {
     }
 }
 
+#[test]
+fn if_none_to_compare_with_takes_part_it_is_the_first_server() {
+    let mut arguments = vec!["--servers=raw-epoll,tokio", "--against=uring"];
+    arguments.extend(["--rounds=1", "--slice-ms=5"]);
+    arguments.extend(ONE_CPU);
+    let table = text(&paired(&arguments).stdout);
+    assert!(table.contains("/ raw-epoll") && !table.contains("/ uring"), "{table}");
+}
+
 /// The verdict on the CPU time of tokio against raw-epoll, one of them held back. Nothing that a
 /// busy machine does adds half a millisecond of CPU time to each request of one of two processes.
 fn verdict_with(handicap: &str) -> Verdict {

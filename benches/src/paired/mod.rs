@@ -61,7 +61,8 @@ pub struct Arguments {
     /// uring/notification.
     #[arg(long, value_delimiter = ',', default_value = "uring,epoll,tokio,raw-uring,raw-epoll")]
     servers: Vec<Name>,
-    /// The servers that the others are compared with, as far as they take part.
+    /// The servers that the others are compared with, as far as they take part; if none does, the
+    /// first server.
     #[arg(long, value_delimiter = ',', default_value = "tokio,raw-uring")]
     against: Vec<Name>,
     /// Compare with monoio, compio and glommio, too, which are built for it: that takes a minute
@@ -236,7 +237,9 @@ impl Arguments {
     fn against_names(&self) -> Vec<String> {
         let take_part =
             |name: &&Name| self.servers.contains(name) || self.with_peers && name.is_peer();
-        self.against.iter().filter(take_part).map(Name::to_string).collect()
+        let against: Vec<_> = self.against.iter().filter(take_part).collect();
+        let first = self.servers.first().into_iter().filter(|_| against.is_empty());
+        against.iter().copied().chain(first).map(Name::to_string).collect()
     }
 
     fn document(&self) -> Document {

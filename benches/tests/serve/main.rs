@@ -2,6 +2,7 @@
 //! byte.
 
 mod faults;
+mod peers;
 mod refusals;
 mod support;
 mod workloads;

@@ -49,11 +49,16 @@ impl Server {
     pub(crate) fn start<'a>(driver: &str, options: impl IntoIterator<Item = &'a str>) -> Server {
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--driver", driver]).args(options);
+        Server::of(command)
+    }
+
+    /// Starts a server by a command of its own.
+    pub(crate) fn of(mut command: Command) -> Server {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("cargo built it for this test");
+            .expect("it was built for this test");
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for as a pipe"));
         let mut line = String::new();
         output.read_line(&mut line).expect("the pipe can be read");
