@@ -122,6 +122,8 @@ pub(crate) struct Driver {
     watches_signals: Cell<bool>,
     /// Calls that streams may still make by themselves in this round.
     direct_calls: Cell<u32>,
+    /// Operations for devices that are in flight, those that have ended and await their task, too.
+    for_device: Cell<u32>,
     /// No operation starts any more.
     ended: Cell<bool>,
     /// Kept between rounds for its capacity.
@@ -230,6 +232,7 @@ impl Driver {
             fork_generation: fork::fork_generation(),
             watches_signals: Cell::new(false),
             direct_calls: Cell::new(DIRECT_CALLS_PER_ROUND),
+            for_device: Cell::new(0),
             ended: Cell::new(false),
             effects: RefCell::default(),
             cqes: RefCell::default(),

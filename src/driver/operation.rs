@@ -62,6 +62,12 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         None
     }
 
+    /// Whether a device begins with it as soon as the kernel has it: on a ring it should not wait
+    /// until all tasks of the round have run, for the device may have nothing to do meanwhile.
+    fn is_for_device(&self) -> bool {
+        false
+    }
+
     /// Whether a ring tries the plain call first and takes the operation only if it would block:
     /// for calls that the ring would hand to a worker thread though they never block.
     fn tries_first(&self) -> bool {

@@ -72,6 +72,11 @@ impl Driver {
         // SAFETY: `Operation` promises that what the entry points at stays valid until `decode`,
         // which is called after the final completion, wherever the operation is moved until then.
         unsafe { uring.push(entry.user_data(key.to_bits()), &self.counters) };
+        if operation.is_for_device() {
+            let in_flight = self.for_device.get() + 1;
+            self.for_device.set(in_flight);
+            uring.staged_for_device(in_flight, &self.counters);
+        }
         Started::Later(key)
     }
 
@@ -213,6 +218,12 @@ impl Driver {
             return Started::Now(Err(error));
         }
         Started::Later(key)
+    }
+
+    /// An operation for a device has ended, or its future is gone.
+    #[inline]
+    pub(super) fn landed_from_device(&self) {
+        self.for_device.set(self.for_device.get() - 1);
     }
 
     /// Looks whether an operation has ended; if so, its slot is retired.

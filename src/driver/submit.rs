@@ -53,6 +53,19 @@ impl<T: Operation> Submit<T> {
     }
 }
 
+impl<T: Operation> Submit<T> {
+    /// The flight has ended, or goes on without this future.
+    #[inline]
+    fn land(&mut self) -> Option<Flight> {
+        let flight = self.flight.take()?;
+        if self.operation.as_ref().is_some_and(Operation::is_for_device) && flight.driver.is_uring()
+        {
+            flight.driver.landed_from_device();
+        }
+        Some(flight)
+    }
+}
+
 impl<T: Operation> Future for Submit<T> {
     type Output = T::Output;
 
@@ -82,7 +95,7 @@ impl<T: Operation> Future for Submit<T> {
                 },
             },
         };
-        this.flight = None;
+        this.land();
         if this.expired && outcome.as_ref().is_err_and(was_cancelled) {
             outcome = Err(super::deadline::timed_out());
         }
@@ -105,7 +118,7 @@ impl<T: Operation> IoFuture for Submit<T> {
 
 impl<T: Operation> Drop for Submit<T> {
     fn drop(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
+        let Some(flight) = self.land() else { return };
         let Some(operation) = self.operation.take() else { return };
         match flight.driver.let_go(flight.key) {
             // It had completed, and nobody had taken the result: what it won must not be lost.

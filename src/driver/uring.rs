@@ -24,6 +24,8 @@ pub(super) struct Uring {
     support: Support,
     /// Rounds since the kernel was last visited.
     idle_rounds: u32,
+    /// Entries for devices that were staged since the kernel was last entered.
+    for_device: u32,
     /// Refusals of `enter` in a row, without a completion between them.
     refusals: u32,
 }
@@ -31,13 +33,26 @@ pub(super) struct Uring {
 /// Without anything to submit, the kernel is still visited after so many rounds.
 const IDLE_ROUNDS_MAX: u32 = 8;
 
+/// Fewer entries for devices than this are not worth a system call of their own.
+const DEVICE_BATCH_MIN: u32 = 4;
+
+/// A device that has more than so many times what is staged is not about to run dry.
+const DEVICE_DEPTH_PER_BATCH: u32 = 4;
+
 /// After so many refusals in a row the thread gives way for a millisecond, since what the kernel
 /// lacks (memory) does not come back by asking.
 const REFUSALS_BEFORE_PAUSE: u32 = 16;
 
 impl Uring {
     pub(super) fn new(ring: Ring, support: Support) -> Self {
-        Uring { ring, backlog: VecDeque::new(), support, idle_rounds: 0, refusals: 0 }
+        Uring {
+            ring,
+            backlog: VecDeque::new(),
+            support,
+            idle_rounds: 0,
+            for_device: 0,
+            refusals: 0,
+        }
     }
 
     #[inline]
@@ -75,6 +90,15 @@ impl Uring {
         }
         count(&counters.backlogged);
         self.backlog.push_back(entry);
+    }
+
+    /// The entry that was staged last is for a device, and makes so many in flight.
+    #[inline]
+    pub(super) fn staged_for_device(&mut self, in_flight: u32, counters: &Counters) {
+        self.for_device += 1;
+        if self.for_device >= DEVICE_BATCH_MIN.max(in_flight / DEVICE_DEPTH_PER_BATCH) {
+            self.enter(Wait::No, counters);
+        }
     }
 
     fn push_backlog(&mut self) {
@@ -130,6 +154,7 @@ impl Uring {
 
     fn enter(&mut self, wait: Wait, counters: &Counters) {
         self.idle_rounds = 0;
+        self.for_device = 0;
         count(&counters.enters);
         let Err(error) = self.ring.enter(wait) else { return };
         match error.raw_os_error() {

@@ -62,8 +62,13 @@ impl Nature {
 }
 
 impl File {
-    pub(super) fn opened(fd: SharedFd) -> Self {
-        File { fd, nature: Cell::new(None) }
+    /// A file that was opened by its path. A ring needs to be told of `O_DIRECT` only.
+    pub(super) fn opened(fd: SharedFd, is_direct: bool) -> Self {
+        let file = File { fd, nature: Cell::new(None) };
+        if is_direct {
+            file.ask();
+        }
+        file
     }
 
     pub(crate) fn shared(&self) -> &SharedFd {
@@ -92,7 +97,8 @@ impl File {
         nature
     }
 
-    /// Whether a thread may ask the page cache for what is read. A ring asks by itself.
+    /// Whether the page cache may have what is read, and takes what is written, as far as that is
+    /// known: a ring asks by itself.
     pub(super) fn asks_cache(&self) -> bool {
         !self.nature().is_direct
     }
@@ -188,7 +194,8 @@ impl File {
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.bytes_len());
-        Transfer::new(&self.fd, op::write_at::WriteAt::new(self.fd.clone(), buf, position), extent)
+        let write = op::write_at::WriteAt::new(self.fd.clone(), buf, position);
+        Transfer::new(&self.fd, write.through_cache(self.asks_cache()), extent)
     }
 
     /// Reads once into several buffers, one after the other, as [`read_at`](Self::read_at) does

@@ -170,7 +170,10 @@ impl OpenOptions {
         // Without a folder that must not be left EAGAIN has another meaning.
         let races_left = if self.beneath.is_some() { RACES_MAX } else { 0 };
         let opening = Opening::new(self.operation(path), races_left);
-        Map::new(opening, |opened: io::Result<SharedFd>| opened.map(File::opened))
+        let is_direct = self.custom_flags & libc::O_DIRECT != 0;
+        Map::new(opening, move |opened: io::Result<SharedFd>| {
+            opened.map(|fd| File::opened(fd, is_direct))
+        })
     }
 
     fn operation(&self, path: &Path) -> io::Result<OpenAt> {

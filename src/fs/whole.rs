@@ -61,6 +61,7 @@ impl Progress {
         let left = buf.bytes_len() - self.done;
         let extent = Extent::at(position).with(&buf, self.done, left);
         let write = WriteAt::after(self.fd.clone(), buf, self.done, position);
+        let write = write.through_cache(self.through_cache);
         let mut transfer = Transfer::new(&self.fd, write, extent);
         if self.expired {
             transfer.expire();

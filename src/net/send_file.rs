@@ -210,7 +210,8 @@ async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
         buf.clear();
         buf.reserve_exact(wanted);
         let position = op::position::Position::At(part.at(done));
-        submit(op::read_at::ReadAt::new(part.file.clone(), buf.slice(..wanted), position))
+        let read = op::read_at::ReadAt::new(part.file.clone(), buf.slice(..wanted), position);
+        submit(read.through_cache(true))
     };
     if sending.sent == part.len {
         return Ok(());

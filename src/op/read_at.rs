@@ -66,6 +66,10 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
             .build()
     }
 
+    fn is_for_device(&self) -> bool {
+        !self.through_cache
+    }
+
     fn waits_for(&self) -> Readiness<'_> {
         self.position.to_read(&self.fd)
     }

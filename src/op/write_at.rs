@@ -19,6 +19,7 @@ pub(crate) struct WriteAt<B> {
     /// Bytes of the buffer that earlier writes have taken.
     begin: usize,
     position: Position,
+    through_cache: bool,
 }
 
 impl<B: IoBuf> WriteAt<B> {
@@ -29,7 +30,13 @@ impl<B: IoBuf> WriteAt<B> {
     /// What is left of the buffer after its first `begin` bytes.
     pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
         debug_assert!(begin <= buf.bytes_len());
-        WriteAt { fd, buf, begin, position }
+        WriteAt { fd, buf, begin, position, through_cache: true }
+    }
+
+    /// Whether the page cache takes what is written, as it does not for `O_DIRECT`.
+    pub(crate) fn through_cache(mut self, through_cache: bool) -> Self {
+        self.through_cache = through_cache;
+        self
     }
 
     fn ptr(&self) -> *const u8 {
@@ -50,6 +57,10 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         opcode::Write::new(self.fd.target(), self.ptr(), self.len() as u32)
             .offset(self.position.for_ring())
             .build()
+    }
+
+    fn is_for_device(&self) -> bool {
+        !self.through_cache
     }
 
     fn waits_for(&self) -> Readiness<'_> {

@@ -29,6 +29,43 @@ async fn aligned_buffers_are_read_and_written_past_the_cache() -> io::Result<()>
     Ok(())
 }
 
+/// How often the kernel was entered while `count` reads began, before any of them was waited for.
+async fn enters_while_begun(file: &File, count: usize) -> u64 {
+    // What the round has staged before is gone then.
+    crate::yield_now().await;
+    let before = crate::metrics().enters;
+    let mut reads: Vec<_> =
+        (0..count).map(|_| Box::pin(file.read_at(AlignedBuf::new(4096, 4096), 0))).collect();
+    for read in &mut reads {
+        let _ = futures_util::poll!(read);
+    }
+    let enters = crate::metrics().enters - before;
+    futures_util::future::join_all(reads).await;
+    enters
+}
+
+#[corering::test(driver = "uring")]
+async fn reads_past_the_cache_are_with_the_disk_before_the_round_ends() -> io::Result<()> {
+    let folder = Folder::new();
+    let Some((file, _)) = direct(&folder, 4096).await else { return Ok(()) };
+    assert_eq!(enters_while_begun(&file, 9).await, 2);
+    // The more the disk has, the longer it can wait.
+    assert_eq!(enters_while_begun(&file, 40).await, 7);
+    // What has ended or was dropped does not count as what the disk has.
+    for _ in 0..50 {
+        let _ = futures_util::poll!(Box::pin(file.read_at(AlignedBuf::new(4096, 4096), 0)));
+    }
+    assert_eq!(enters_while_begun(&file, 9).await, 2);
+    while crate::metrics().operations_in_flight > 0 {
+        crate::yield_now().await;
+    }
+    let taken_over = File::from(file.try_into_std().expect("no operation is left"));
+    assert_eq!(enters_while_begun(&taken_over, 9).await, 2);
+    let cached = File::open(folder.file("cached", &pattern(4096))).await?;
+    assert_eq!(enters_while_begun(&cached, 9).await, 0);
+    Ok(())
+}
+
 #[corering::test]
 async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
     let folder = Folder::new();
