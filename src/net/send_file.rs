@@ -12,6 +12,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -99,7 +100,7 @@ impl Drop for Sending<'_> {
         self.transmitter.expect_more(false);
         if self.held && self.sent == 0 {
             // No file came to push it out. On a socket that is no TCP socket it was not held.
-            let _ = sys::socket::with_options(self.transmitter.fd().expose(), |socket| {
+            let _ = sys::socket::with_options(self.transmitter.fd().as_fd(), |socket| {
                 socket.set_tcp_cork(false)
             });
         }
