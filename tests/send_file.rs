@@ -253,16 +253,31 @@ async fn a_head_and_a_file_arrive_as_one() -> std::io::Result<()> {
 #[corering::test]
 async fn neither_head_nor_file_is_held_back_at_the_end() -> std::io::Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    for file_bytes in [0, 5, 20_000] {
+    // What is short is read by the ring, though it is in memory: the head goes before it.
+    for (file_bytes, len) in [(0, 1 << 20), (5, 5), (5, 1 << 20), (20_000, 1 << 20)] {
         let mut stream = TcpStream::connect(listener.local_addr()?).await?;
         let file = file_of(content(file_bytes)).await;
-        stream.send_file_after("head", &file, 0, 1 << 20).await?;
+        stream.send_file_after("head", &file, 0, len).await?;
         let mut unsent = -1;
         // SAFETY: the kernel writes one integer, which outlives the call.
         let told = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), SIOCOUTQNSD, &mut unsent) };
         assert_eq!((told, unsent), (0, 0), "after a file of {file_bytes} bytes");
+        assert_eq!(segments_sent(&stream), 1, "the head and {file_bytes} bytes");
     }
     Ok(())
+}
+
+/// How many segments with data a connection has sent: `tcpi_data_segs_out` of `linux/tcp.h`.
+fn segments_sent(stream: &TcpStream) -> u32 {
+    const DATA_SEGS_OUT: usize = 156 / size_of::<u32>();
+    let mut info = [0_u32; 64];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    let (fd, info_ptr) = (stream.as_fd().as_raw_fd(), (&raw mut info).cast());
+    // SAFETY: the kernel writes no more than `len` bytes to the array.
+    let told =
+        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info_ptr, &raw mut len) };
+    assert_eq!(told, 0, "a TCP socket tells of itself");
+    info[DATA_SEGS_OUT]
 }
 
 /// Asks for the bytes that have not been sent once: `linux/sockios.h`.
