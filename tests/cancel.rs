@@ -24,8 +24,8 @@ use corering::task::JoinSet;
 use corering::{Driver, IoFuture, Runtime, spawn, test_support, yield_now};
 use futures_util::future::{Either, join_all, select};
 use net::{
-    POLICIES, Random, TOO_MUCH, drop_in_flight, has_ended, listener, nothing_is_in_flight, pattern,
-    poll_once, tcp_peer, unix_peer, until_metrics,
+    POLICIES, Random, TOO_MUCH, drop_in_flight, ends, has_ended, listener, nothing_is_in_flight,
+    pattern, poll_once, tcp_peer, unix_peer, until_metrics,
 };
 
 /// Runs a body on both drivers, with each receive policy.
@@ -136,7 +136,7 @@ async fn connections_that_nobody_accepted_are_closed_with_the_listener() -> io::
     drop(listener);
     nothing_is_in_flight().await;
     for client in clients {
-        assert!(has_ended(&client));
+        assert!(ends(&client));
     }
     Ok(())
 }
@@ -405,7 +405,7 @@ async fn aborted_task_in_io_closes_its_stream() -> io::Result<()> {
     task.abort();
     assert!(task.await.expect_err("it was aborted").is_cancelled());
     nothing_is_in_flight().await;
-    assert!(has_ended(&peer));
+    assert!(ends(&peer));
     Ok(())
 }
 
@@ -425,7 +425,7 @@ async fn join_set_that_is_dropped_ends_the_io_of_its_tasks() -> io::Result<()> {
     drop(tasks);
     yield_now().await;
     nothing_is_in_flight().await;
-    assert!(peers.iter().all(has_ended));
+    assert!(peers.iter().all(ends));
     Ok(())
 }
 
@@ -450,7 +450,7 @@ fn runtime_that_ends_with_operations_in_flight_takes_them_back() {
         });
         let report = runtime.shut_down();
         assert_eq!((report.cancelled_tasks, report.leaked_operations), (100, 0), "{driver}");
-        assert!(peers.iter().all(has_ended), "{driver}");
+        assert!(peers.iter().all(ends), "{driver}");
     }
 }
 
@@ -492,7 +492,7 @@ fn stream_outlives_its_runtime_and_closes() {
         drop(runtime);
         assert!(!has_ended(&peer), "{driver}");
         drop(stream);
-        assert!(has_ended(&peer), "{driver}");
+        assert!(ends(&peer), "{driver}");
     }
 }
 
@@ -531,7 +531,7 @@ fn stream_is_closed_by_a_thread_local_that_is_dropped_last() {
             })
         });
         let peer = peer.join().expect("the end of a thread does not panic");
-        assert!(has_ended(&peer), "{driver}");
+        assert!(ends(&peer), "{driver}");
     }
 }
 
@@ -551,7 +551,7 @@ async fn operations_are_dropped_while_a_panic_unwinds() {
     });
     assert!(task.await.expect_err("it panicked").is_panic());
     nothing_is_in_flight().await;
-    assert!(peers.borrow().iter().all(has_ended));
+    assert!(peers.borrow().iter().all(ends));
 }
 
 /// A buffer that runs a hook when it is dropped.
@@ -615,7 +615,7 @@ async fn buffer_whose_drop_uses_the_runtime_is_dropped_when_nothing_is_borrowed(
         drop_in_flight(stream.read(Hooked { bytes: Vec::with_capacity(8), hook })).await;
         drop(stream);
         nothing_is_in_flight().await;
-        assert!(has_ended(&other_peer));
+        assert!(ends(&other_peer));
     }
     assert_eq!(dropped.get(), 10);
     Ok(())
@@ -635,7 +635,7 @@ async fn abandoned_buffer_whose_drop_panics_ends_nothing_else() -> io::Result<()
     // Without a ring there is nothing to wait for, and the panic is the caller's own.
     drop(dropped);
     nothing_is_in_flight().await;
-    assert!(has_ended(&peer));
+    assert!(ends(&peer));
     let (mut stream, mut peer) = unix_peer()?;
     peer.write_all(b"goes on")?;
     assert_eq!(&*stream.recv().await?, b"goes on");
@@ -685,7 +685,7 @@ async fn task_that_aborts_itself_in_the_middle_of_io_ends() -> io::Result<()> {
     let task = handle.borrow_mut().take().expect("it was stored");
     assert!(task.await.expect_err("it aborted itself").is_cancelled());
     nothing_is_in_flight().await;
-    assert!(has_ended(&peer));
+    assert!(ends(&peer));
     Ok(())
 }
 

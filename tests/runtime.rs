@@ -22,7 +22,7 @@ use child::Child;
 use corering::task::JoinSet;
 use corering::{Driver, IoFuture, Runtime, spawn, spawn_blocking, test_support, yield_now};
 use futures_util::{FutureExt, join, select, try_join};
-use net::{drop_in_flight, echo, has_ended, listener, tcp_pair, tcp_peer, unix_peer, until};
+use net::{drop_in_flight, echo, ends, listener, tcp_pair, tcp_peer, unix_peer, until};
 
 /// A runtime for each driver under test.
 fn runtimes() -> impl Iterator<Item = (Driver, Runtime)> {
@@ -355,7 +355,7 @@ fn tasks_that_end_in_time_are_let_go_on_and_the_others_are_dropped() {
         assert!(ended.get(), "{driver}");
         assert!(held.upgrade().is_none(), "{driver}");
         assert_eq!((report.cancelled_tasks, report.leaked_operations), (1, 0), "{driver}");
-        assert!(has_ended(&peers[1]), "{driver}");
+        assert!(ends(&peers[1]), "{driver}");
     }
 }
 

@@ -351,7 +351,7 @@ fn detached_stream_that_nobody_takes_is_closed_at_once() {
             yield_now().await;
             drop(stream.detach().await?);
             // Nothing of the stream is left in this shard's ring, which is not visited before.
-            assert!(net::has_ended(&peer));
+            assert!(net::ends(&peer));
             io::Result::Ok(())
         });
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use corering::net::{TcpListener, TcpStream, UnixStream};
 use corering::{Metrics, ReceivePolicy};
@@ -94,6 +95,19 @@ pub(crate) async fn echo(mut stream: TcpStream) -> io::Result<()> {
         }
         stream.write_all(received).await?;
     }
+}
+
+/// Whether the other end closes, if not at once. A child that another test starts has a duplicate of
+/// it until it runs its own program.
+pub(crate) fn ends(mut peer: impl Read) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !has_ended(&mut peer) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Whether the other end has closed, without waiting for it. What was sent before is passed over.
