@@ -55,11 +55,14 @@ impl Disk {
 /// As the echo, and tells the disk of every message.
 pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop, disk: Rc<Disk>) {
     while let Ok(received) = stream.recv().await {
+        if received.is_empty() {
+            break;
+        }
         shop.work.echoes(received.len());
         if disk.activity.message() {
             disk.message.notify_waiters();
         }
-        if received.is_empty() || stream.write_all(received).await.is_err() {
+        if stream.write_all(received).await.is_err() {
             break;
         }
     }
