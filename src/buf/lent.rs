@@ -15,6 +15,9 @@ use super::RecvBuf;
 /// buffers for small messages would cost memory: from there on the bytes are copied into memory of
 /// their own size, and the large buffer returns at once.
 pub(crate) struct LentBuffers {
+    /// The one that was given back last.
+    hottest: Cell<Option<Box<Block>>>,
+    /// The others.
     free: RefCell<Vec<Box<Block>>>,
     out: Cell<usize>,
 }
@@ -48,22 +51,36 @@ const BUFFERS_MAX: usize = 16;
 
 impl LentBuffers {
     pub(crate) fn new() -> Rc<Self> {
-        let free = RefCell::new(Vec::with_capacity(BUFFERS_MAX));
-        Rc::new(LentBuffers { free, out: Cell::new(0) })
+        let free = RefCell::new(Vec::with_capacity(BUFFERS_MAX - 1));
+        Rc::new(LentBuffers { hottest: Cell::new(None), free, out: Cell::new(0) })
     }
 
     /// The hottest buffer, for one attempt to receive.
+    #[inline]
     pub(crate) fn take(&self) -> Box<Block> {
-        let hottest = self.free.borrow_mut().pop();
+        self.hottest.take().unwrap_or_else(|| self.take_another())
+    }
+
+    #[cold]
+    fn take_another(&self) -> Box<Block> {
+        let free = self.free.borrow_mut().pop();
         // Fresh memory is not touched, so of a large buffer only the pages that were ever received
         // into are resident.
-        hottest.unwrap_or_else(new_block)
+        free.unwrap_or_else(new_block)
     }
 
     /// The buffer of an attempt that received nothing.
+    #[inline]
     pub(crate) fn put_back(&self, buffer: Box<Block>) {
+        if let Some(colder) = self.hottest.replace(Some(buffer)) {
+            self.put_aside(colder);
+        }
+    }
+
+    #[cold]
+    fn put_aside(&self, buffer: Box<Block>) {
         let mut free = self.free.borrow_mut();
-        if free.len() < BUFFERS_MAX {
+        if free.len() < BUFFERS_MAX - 1 {
             free.push(buffer);
         }
     }
@@ -73,11 +90,23 @@ impl LentBuffers {
     /// # Safety
     ///
     /// Those bytes must be initialised.
+    #[inline]
     pub(crate) unsafe fn lend(self: &Rc<Self>, buffer: Box<Block>, len: usize) -> RecvBuf {
         if self.out.get() < BUFFERS_MAX {
             self.out.set(self.out.get() + 1);
             return RecvBuf::lent(buffer, len as u32, self.clone());
         }
+        // SAFETY: the caller vouches for the bytes.
+        unsafe { self.copy_out(buffer, len) }
+    }
+
+    /// A copy of the first `len` bytes; the buffer itself is not lent.
+    ///
+    /// # Safety
+    ///
+    /// As for [`lend`](Self::lend).
+    #[cold]
+    unsafe fn copy_out(&self, buffer: Box<Block>, len: usize) -> RecvBuf {
         // SAFETY: the caller vouches for the bytes.
         let bytes = unsafe { buffer[..len].assume_init_ref() };
         let exact = RecvBuf::from_vec(bytes.to_vec());
@@ -86,6 +115,7 @@ impl LentBuffers {
     }
 
     /// Takes a lent buffer back.
+    #[inline]
     pub(super) fn returned(&self, buffer: Box<Block>) {
         self.out.set(self.out.get() - 1);
         self.put_back(buffer);

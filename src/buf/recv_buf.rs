@@ -37,6 +37,7 @@ impl RecvBuf {
     }
 
     /// The first `len` bytes of a lent buffer, which a receive has just filled.
+    #[inline]
     pub(super) fn lent(buffer: Box<Block>, len: u32, home: Rc<LentBuffers>) -> Self {
         debug_assert!(len as usize <= buffer.len());
         RecvBuf { memory: Memory::Lent { buffer, home }, begin: 0, end: len }
@@ -63,6 +64,7 @@ impl RecvBuf {
         self.begin += count as u32;
     }
 
+    #[inline]
     fn start(&self) -> *const u8 {
         match &self.memory {
             Memory::Group { group, id } => group.buffer_ptr(*id as u16),

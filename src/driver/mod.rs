@@ -126,10 +126,16 @@ pub(crate) struct Driver {
     for_device: Cell<u32>,
     /// No operation starts any more.
     ended: Cell<bool>,
-    /// Kept between rounds for its capacity.
-    effects: RefCell<Effects>,
-    cqes: RefCell<Vec<Cqe>>,
-    events: RefCell<Vec<epoll::Event>>,
+    /// `None` while a round uses it.
+    scratch: Cell<Option<Box<Scratch>>>,
+}
+
+/// What a round fills and empties, kept for its capacity.
+#[derive(Default)]
+struct Scratch {
+    effects: Effects,
+    cqes: Vec<Cqe>,
+    events: Vec<epoll::Event>,
 }
 
 struct State {
@@ -180,6 +186,14 @@ pub(crate) fn current() -> io::Result<Rc<Driver>> {
     unsafe { Rc::increment_strong_count(current) };
     // SAFETY: the count that was just added becomes this `Rc`'s.
     Ok(unsafe { Rc::from_raw(current) })
+}
+
+/// Calls `then` with the driver of this thread's runtime, if there is one.
+#[inline(always)]
+pub(crate) fn with_current<T>(then: impl FnOnce(&Driver) -> T) -> Option<T> {
+    // SAFETY: the pointer is an `Rc`'s, and the guard of `enter`, which lives further up this
+    // thread's stack, holds a count meanwhile.
+    unsafe { CURRENT.get().as_ref() }.map(then)
 }
 
 /// Makes a driver the thread's current one until dropped. Guards are dropped in the reverse order of
@@ -234,9 +248,7 @@ impl Driver {
             direct_calls: Cell::new(DIRECT_CALLS_PER_ROUND),
             for_device: Cell::new(0),
             ended: Cell::new(false),
-            effects: RefCell::default(),
-            cqes: RefCell::default(),
-            events: RefCell::default(),
+            scratch: Cell::default(),
         }))
     }
 

@@ -7,91 +7,108 @@ use std::task::{Context, Poll, Waker};
 
 use super::metrics::count;
 use super::operation::Direction;
+use super::readiness::Registration;
 use super::uring::is_would_block;
-use super::{Driver, SharedFd, State, current};
+use super::{Driver, SharedFd, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
 use crate::sys::file::read_cached;
 use crate::util::linked_slab::Key;
 
-/// A place in the line of those that wait for a descriptor to become readable. Dropped, it leaves
-/// the line. It keeps its slot from one wait to the next.
+/// How a stream waits for its descriptor to become readable: it is the one that receives, and its
+/// waker stands with the descriptor's readiness. Dropped, it waits no longer.
 #[derive(Default)]
 pub(crate) struct ReadableWait {
+    /// Where readiness is known; [`Key::NONE`] before there was anything to wait for.
     place: Option<(Rc<Driver>, Key)>,
-    /// In line; else the slot is linked nowhere.
-    in_line: bool,
+    /// The waker was left there. If it stands there no more, it was woken.
+    waits: bool,
+}
+
+/// What a stream that wants to receive is to do next.
+enum Step {
+    /// Go on waiting.
+    Wait,
+    /// Begin to wait: a receive would only hear EAGAIN.
+    BeginToWait,
+    Receive,
+    /// Receive, for nothing is known.
+    Try,
 }
 
 impl ReadableWait {
     /// Receives what is there, or waits for it.
-    #[inline]
+    // Inlined: see `SysCall::enter_kernel`.
+    #[inline(always)]
     pub(crate) fn poll_recv(
         &mut self,
         fd: &SharedFd,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
-        let driver = match &self.place {
-            Some((driver, key)) if driver.is_usable() => {
-                let waits = match self.in_line {
-                    true => !driver.is_woken(*key, cx.waker()),
-                    false => driver.wait_again(*key, fd, cx.waker()),
-                };
-                if waits {
-                    self.in_line = true;
-                    return Poll::Pending;
-                }
-                driver
-            }
-            _ => {
-                self.leave();
-                let driver = current()?;
-                driver.check_usable()?;
-                &self.place.insert((driver, NOWHERE)).0
-            }
-        };
-        if !driver.may_call(cx.waker()) {
+        let waker = cx.waker();
+        if !self.place.as_ref().is_some_and(|(driver, _)| driver.is_usable()) {
+            self.arrive()?;
+        }
+        let (driver, key) = self.place.as_mut().expect("it has arrived");
+        match driver.next_step(*key, self.waits, waker) {
+            Step::Wait => return Poll::Pending,
+            Step::BeginToWait => return self.wait(fd, waker),
+            Step::Receive => {}
+            Step::Try => *key = fd.registration(driver).unwrap_or(Key::NONE),
+        }
+        if !driver.may_call(waker) {
             return Poll::Pending;
         }
-        // Woken, it is worth a call whatever is known.
-        let woken = std::mem::take(&mut self.in_line);
-        match driver.receive_now(fd, woken) {
-            Ok(None) => self.wait(fd, cx.waker()),
-            Ok(Some(received)) => Poll::Ready(Ok(received)),
-            Err(error) => Poll::Ready(Err(error)),
+        match driver.receive_now(fd, *key) {
+            Ok(None) => self.wait(fd, waker),
+            Ok(Some(received)) => {
+                self.waits = false;
+                Poll::Ready(Ok(received))
+            }
+            Err(error) => {
+                self.waits = false;
+                Poll::Ready(Err(error))
+            }
         }
     }
 
+    #[cold]
+    fn arrive(&mut self) -> io::Result<()> {
+        self.leave();
+        let driver = current()?;
+        driver.check_usable()?;
+        self.place = Some((driver, Key::NONE));
+        Ok(())
+    }
+
     fn wait(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<RecvBuf>> {
-        let (driver, key) = self.place.as_mut().expect("it was there above");
-        if !driver.wait_again(*key, fd, waker) {
-            driver.let_go(*key);
-            *key = match driver.wait_ready(fd, Direction::Read, waker) {
-                Ok(key) => key,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
+        let (driver, key) = self.place.as_mut().expect("there is a driver before there is a wait");
+        if !driver.begin_to_wait(*key, waker) {
+            *key = driver.watch(fd)?;
+            driver.begin_to_wait(*key, waker);
         }
-        self.in_line = true;
+        self.waits = true;
         Poll::Pending
     }
 
     /// Waits for data without a look at whether some is there: the kernel will tell, once it has
     /// been visited.
     pub(crate) fn begin(&mut self, fd: &SharedFd, waker: &Waker) -> io::Result<()> {
-        self.leave();
-        let driver = current()?;
-        let key = driver.wait_ready(fd, Direction::Read, waker)?;
-        self.place = Some((driver, key));
-        self.in_line = true;
-        Ok(())
+        self.arrive()?;
+        match self.wait(fd, waker) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Waits no longer.
-    pub(crate) fn leave(&mut self) {
-        self.in_line = false;
-        if let Some((driver, key)) = self.place.take() {
-            driver.let_go(key);
+    fn leave(&mut self) {
+        if let Some((driver, key)) = self.place.take()
+            && self.waits
+        {
+            driver.end_wait(key);
         }
+        self.waits = false;
     }
 }
 
@@ -101,74 +118,60 @@ impl Drop for ReadableWait {
     }
 }
 
-/// The key of no slot.
-const NOWHERE: Key = Key::NONE;
-
 impl Driver {
-    /// Whether a waiting slot was woken; if not, this waker is the one that will be.
+    /// What a stream is to do that wants to receive, and that `waits` already or does not. If it
+    /// goes on waiting, this waker is the one that will be woken.
     #[inline]
-    fn is_woken(&self, key: Key, waker: &Waker) -> bool {
+    fn next_step(&self, key: Key, waits: bool, waker: &Waker) -> Step {
         let mut state = self.state.borrow_mut();
-        let slot = state.slots.get_mut(key).expect("a waiting stream has a slot");
-        if slot.done {
-            return true;
+        match state.registrations.get_mut(key) {
+            None => Step::Try,
+            Some(known) if waits => match &known.receiver {
+                None => Step::Receive,
+                Some(waiting) if waiting.will_wake(waker) => Step::Wait,
+                Some(_) => Step::BeginToWait,
+            },
+            Some(known) if known.is_ready(Direction::Read) => Step::Receive,
+            Some(_) => Step::BeginToWait,
         }
-        if !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            drop(state);
-            let waker = waker.clone();
-            let old = self.state.borrow_mut().slots.set_waker(key, waker);
-            drop(old);
-        }
-        false
     }
 
-    /// Puts a slot that was woken back into the line of its descriptor, where a receive is known to
-    /// be of no use. False also if there is no slot yet, or none of the present registration.
+    /// Leaves the waker of the stream that receives. False if nothing would tell of data.
     #[inline]
-    fn wait_again(self: &Rc<Self>, key: Key, fd: &SharedFd, waker: &Waker) -> bool {
-        let Some(registration) = fd.registration(self) else { return false };
+    fn begin_to_wait(&self, key: Key, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.state.borrow_mut();
-        let State { slots, registrations, .. } = &mut *state;
-        let (Some(known), Some(slot)) = (registrations.get_mut(registration), slots.get_mut(key))
-        else {
-            return false;
-        };
-        // On a ring the poll may have ended: it is armed by a new wait.
-        if known.is_ready(Direction::Read)
-            || !slot.waits_for(registration)
-            || (self.is_uring && known.poll.is_none())
-        {
+        // On a ring the poll may have ended: it is armed by the next `watch`.
+        let watched = |known: &&mut Registration| !self.is_uring || known.poll.is_some();
+        let Some(known) = state.registrations.get_mut(key).filter(watched) else {
             drop(state);
             return false;
-        }
-        slot.done = false;
-        let old = slot.waker.replace(waker);
-        slots.join(known.line(Direction::Read), key);
+        };
+        let old = known.receiver.replace(waker);
         drop(state);
         drop(old);
         true
     }
 
+    /// Takes the waker back.
+    fn end_wait(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let waker = state.registrations.get_mut(key).and_then(|known| known.receiver.take());
+        drop(state);
+        drop(waker);
+    }
+
     /// Receives what a socket has, into the buffer that was used last. `None` if it has nothing.
-    /// Makes no call where one is known to be of no use, unless it was `woken`.
-    pub(crate) fn receive_now(
-        self: &Rc<Self>,
-        fd: &SharedFd,
-        woken: bool,
-    ) -> io::Result<Option<RecvBuf>> {
+    #[inline(always)]
+    fn receive_now(&self, fd: &SharedFd, registration: Key) -> io::Result<Option<RecvBuf>> {
         fd.set_nonblocking(!self.is_uring)?;
-        let registration = fd.registration(self);
-        if !woken && self.is_unready(registration, Direction::Read) {
-            return Ok(None);
-        }
         let mut buffer = self.lent.take();
         let room = buffer.len();
         let arguments =
             [fd.argument(), buffer.as_mut_ptr() as usize, room, libc::MSG_DONTWAIT as usize];
         // SAFETY: the buffer has so much room and is borrowed by nobody.
         let result = unsafe { self.call_now(SysCall::new(libc::SYS_recvfrom, arguments)) };
-        self.learn(registration, Direction::Read, result, room);
+        self.learn(Some(registration), Direction::Read, result, room);
         if result > 0 {
             // SAFETY: the kernel has written so many bytes from the beginning on.
             return Ok(Some(unsafe { self.lent.lend(buffer, result as usize) }));
@@ -214,9 +217,9 @@ impl Driver {
 
     /// Sends what a socket takes at once. `None` if it takes nothing. If `more`
     /// follows at once, the kernel may let both leave together.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_now(
-        self: &Rc<Self>,
+        &self,
         fd: &SharedFd,
         bytes: &[u8],
         more: bool,
@@ -231,7 +234,7 @@ impl Driver {
 
     /// As [`send_now`](Self::send_now), of two pieces as if they were one.
     pub(crate) fn send_both_now(
-        self: &Rc<Self>,
+        &self,
         fd: &SharedFd,
         pieces: [&[u8]; 2],
     ) -> Option<io::Result<usize>> {
@@ -253,9 +256,9 @@ impl Driver {
     /// # Safety
     ///
     /// As for [`SysCall::run`].
-    #[inline]
+    #[inline(always)]
     unsafe fn send_by(
-        self: &Rc<Self>,
+        &self,
         call: SysCall,
         fd: &SharedFd,
         wanted: usize,

@@ -4,6 +4,8 @@
 //! notification. Either is edge-triggered: "ready" holds until a call was refused, or came back
 //! short.
 
+use std::task::Waker;
+
 use super::operation::Direction;
 use super::slots::{Effects, Slots};
 use crate::util::linked_slab::{Key, LinkedSlab, List};
@@ -15,6 +17,8 @@ pub(super) struct Registration {
     hung_up: bool,
     /// The slot of the multishot poll that watches the descriptor, on a ring.
     pub(super) poll: Option<Key>,
+    /// The waker of the stream that waits to receive: there is one at most for a descriptor.
+    pub(super) receiver: Option<Waker>,
     readers: List,
     writers: List,
 }
@@ -39,6 +43,7 @@ impl Registrations {
             writable: false,
             hung_up: false,
             poll: None,
+            receiver: None,
             readers: List::EMPTY,
             writers: List::EMPTY,
         })
@@ -56,6 +61,7 @@ impl Registrations {
         effects: &mut Effects,
     ) -> Option<Key> {
         let mut registration = self.entries.remove(key)?;
+        effects.wakers.extend(registration.receiver.take());
         wake_line(&mut registration.readers, slots, effects);
         wake_line(&mut registration.writers, slots, effects);
         registration.poll
@@ -75,6 +81,7 @@ impl Registrations {
         }
         if events & (libc::EPOLLIN as u32 | HANG_UP) != 0 {
             registration.readable = true;
+            effects.wakers.extend(registration.receiver.take());
             wake_line(&mut registration.readers, slots, effects);
         }
         if events & (libc::EPOLLOUT | libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0 {

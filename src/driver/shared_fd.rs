@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::{fmt, io};
+use std::{fmt, io, ptr};
 
 use super::Driver;
 use crate::sys;
@@ -84,9 +84,9 @@ impl SharedFd {
 
     /// The registration with `driver`, if there is one.
     #[inline]
-    pub(super) fn registration(&self, driver: &Rc<Driver>) -> Option<Key> {
+    pub(super) fn registration(&self, driver: &Driver) -> Option<Key> {
         match &*self.0.registered.borrow() {
-            Some((registrar, key)) if Rc::ptr_eq(registrar, driver) => Some(*key),
+            Some((registrar, key)) if ptr::eq(&raw const **registrar, driver) => Some(*key),
             _ => None,
         }
     }

@@ -70,12 +70,6 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Whether it is a place in the line of those that wait to receive.
-    #[inline]
-    pub(crate) fn waits_for(&self, wanted: Key) -> bool {
-        matches!(self.kind, Kind::Waiting { registration, direction: Direction::Read } if registration == wanted)
-    }
-
     /// The completion of a single operation. Its flags say nothing that anyone asks for.
     fn completion(&self, key: Key) -> Cqe {
         Cqe { user_data: key.to_bits(), result: self.result, flags: 0 }

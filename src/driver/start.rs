@@ -154,18 +154,27 @@ impl Driver {
         direction: Direction,
         waker: &Waker,
     ) -> io::Result<Key> {
-        let registration = match fd.registration(self) {
-            Some(key) => key,
-            None => self.register(fd)?,
-        };
+        let registration = self.watch(fd)?;
         let waker = waker.clone();
         let mut state = self.state.borrow_mut();
-        let State { slots, registrations, system } = &mut *state;
+        let State { slots, registrations, .. } = &mut *state;
         let known =
             registrations.get_mut(registration).expect("a registration lasts as its descriptor");
         let slot = slots.insert(Kind::Waiting { registration, direction }, Some(waker));
         slots.join(known.line(direction), slot);
+        Ok(slot)
+    }
+
+    /// Lets the kernel tell of a descriptor's readiness, if it does not yet.
+    pub(super) fn watch(self: &Rc<Self>, fd: &SharedFd) -> io::Result<Key> {
+        let registration = match fd.registration(self) {
+            Some(key) => key,
+            None => self.register(fd)?,
+        };
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, system } = &mut *state;
         if let Some(System::Uring(uring)) = system
+            && let Some(known) = registrations.get_mut(registration)
             && known.poll.is_none()
         {
             let poll = slots.insert(Kind::Poll { registration }, None);
@@ -173,7 +182,7 @@ impl Driver {
             // SAFETY: a poll points at nothing.
             unsafe { uring.push(poll_entry(fd.target(), poll.to_bits()), &self.counters) };
         }
-        Ok(slot)
+        Ok(registration)
     }
 
     /// Makes a descriptor known, with epoll once and for all directions.

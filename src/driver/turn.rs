@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::metrics::count;
 use super::slots::{Completed, Effects};
 use super::uring::{CANCEL, DOORBELL, SIGNALS};
-use super::{DIRECT_CALLS_PER_ROUND, Driver, GroupState, State, System};
+use super::{DIRECT_CALLS_PER_ROUND, Driver, GroupState, Scratch, State, System};
 use crate::buf::RecvBuf;
 use crate::sys::ring::{Cqe, Wait};
 use crate::sys::{clock, signal};
@@ -20,10 +20,10 @@ impl Driver {
             return;
         }
         let now = clock::now();
-        let mut effects = self.effects.take();
-        self.timers.borrow_mut().expire(now, &mut effects.wakers);
-        self.run(&mut effects);
-        self.effects.replace(effects);
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        self.timers.borrow_mut().expire(now, &mut scratch.effects.wakers);
+        self.run(&mut scratch.effects);
+        self.scratch.set(Some(scratch));
     }
 
     /// Visits the kernel: submits what is staged, completes what has ended, and wakes. If `idle`,
@@ -32,6 +32,8 @@ impl Driver {
     /// # Panics
     ///
     /// In a process that was forked off while the runtime ran: the ring is its parent's.
+    // Inlined, with all that leads to the wait: see `SysCall::enter_kernel`.
+    #[inline(always)]
     pub(crate) fn turn(&self, idle: bool) {
         if let Err(error) = self.check_usable() {
             panic!("{error}");
@@ -57,23 +59,23 @@ impl Driver {
         }
     }
 
+    #[inline(always)]
     fn visit(&self, wait: Wait) {
         // A result that comes after this look is told of in the mailbox, and stays so until it has
         // been looked at before the wait.
         let wait = if self.finished.is_waiting() { Wait::No } else { wait };
         let parked = wait != Wait::No && self.mailbox.prepare_park();
         let wait = if parked { wait } else { Wait::No };
-        let mut effects = self.effects.take();
-        let mut cqes = self.cqes.take();
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        let Scratch { effects, cqes, events } = &mut *scratch;
         {
             let mut state = self.state.borrow_mut();
             let State { slots, registrations, system } = &mut *state;
             match system {
-                Some(System::Uring(uring)) => uring.turn(wait, &mut cqes, &self.counters),
+                Some(System::Uring(uring)) => uring.turn(wait, cqes, &self.counters),
                 Some(System::Epoll(epoll)) => {
                     count(&self.counters.enters);
-                    let mut events = self.events.take();
-                    if epoll.wait(wait, &mut events).is_err() {
+                    if epoll.wait(wait, events).is_err() {
                         // EINTR is all that can happen: the loop computes its wait anew.
                         count(&self.counters.enter_interrupted);
                     }
@@ -82,12 +84,11 @@ impl Driver {
                         // An event of an earlier generation is an event of nobody.
                         let key = Key::from_bits(event.data);
                         if !matches!(event.data, DOORBELL | SIGNALS)
-                            && !registrations.on_events(key, event.events, slots, &mut effects)
+                            && !registrations.on_events(key, event.events, slots, effects)
                         {
                             count(&self.counters.unknown_completions);
                         }
                     }
-                    self.events.replace(events);
                 }
                 None => {}
             }
@@ -97,16 +98,15 @@ impl Driver {
         }
         let mut state = self.state.borrow_mut();
         for cqe in cqes.drain(..) {
-            self.complete(&mut state, cqe, &mut effects);
+            self.complete(&mut state, cqe, effects);
         }
-        self.finished.take(&mut cqes);
+        self.finished.take(cqes);
         for cqe in cqes.drain(..) {
-            self.complete(&mut state, cqe, &mut effects);
+            self.complete(&mut state, cqe, effects);
         }
         drop(state);
-        self.cqes.replace(cqes);
-        self.run(&mut effects);
-        self.effects.replace(effects);
+        self.run(effects);
+        self.scratch.set(Some(scratch));
     }
 
     /// Gives one completion to its slot.

@@ -1,6 +1,7 @@
 //! The driver of a ring: entries in, completions out.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -130,6 +131,7 @@ impl Uring {
     /// One visit to the kernel: submits, waits as told, and reaps into `cqes`. No system call if
     /// there is nothing to submit and nothing to wait for, but the kernel is visited every few
     /// rounds.
+    #[inline(always)]
     pub(super) fn turn(&mut self, wait: Wait, cqes: &mut Vec<Cqe>, counters: &Counters) {
         self.push_backlog();
         self.ring.reap(cqes);
@@ -142,7 +144,7 @@ impl Uring {
             || self.ring.staged() > 0
             || self.idle_rounds > IDLE_ROUNDS_MAX;
         if wanted {
-            self.enter(wait, counters);
+            self.enter_here(wait, counters);
             self.ring.reap(cqes);
             self.push_backlog();
         }
@@ -152,11 +154,24 @@ impl Uring {
         counters.completion_overflows.set(self.ring.overflows());
     }
 
+    #[inline(never)]
     fn enter(&mut self, wait: Wait, counters: &Counters) {
+        self.enter_here(wait, counters);
+    }
+
+    // Inlined: see `SysCall::enter_kernel`.
+    #[inline(always)]
+    fn enter_here(&mut self, wait: Wait, counters: &Counters) {
         self.idle_rounds = 0;
         self.for_device = 0;
         count(&counters.enters);
-        let Err(error) = self.ring.enter(wait) else { return };
+        if let Err(error) = self.ring.enter(wait) {
+            self.refused(&error, counters);
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, error: &io::Error, counters: &Counters) {
         match error.raw_os_error() {
             // A signal; the loop computes its wait anew.
             Some(libc::EINTR) => count(&counters.enter_interrupted),

@@ -70,8 +70,8 @@ impl Receiver {
 
     /// The next bytes, in order.
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
-        if let Some(rest) = self.rest.take() {
-            return Poll::Ready(Ok(rest));
+        if self.rest.is_some() {
+            return Poll::Ready(Ok(self.rest.take().expect("it is there")));
         }
         if self.dropped.is_some()
             && let Some(received) = std::task::ready!(self.poll_dropped(cx))?

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
@@ -81,17 +80,14 @@ impl Transmitter {
         self.dropped.is_none() && self.abandoned.is_none()
     }
 
-    /// The driver, if a send is to be tried at once. On a ring a send that is alone in its round is
-    /// tried, too: the `enter` that took it would end with its completion, and the wait for what
-    /// comes next would need a second one.
+    /// Whether a send is to be tried at once. On a ring one that is alone in its round is tried,
+    /// too: the `enter` that took it would end with its completion, and the wait for what comes next
+    /// would need a second one.
     #[inline]
-    fn sends_at_once(&self) -> Option<Rc<Driver>> {
-        let tries_first = self.at_once || self.fd.tries_first();
-        if !tries_first && Scheduler::another_is_ready() {
-            return None;
-        }
-        let driver = driver::current().ok()?;
-        (tries_first || !driver.has_staged()).then_some(driver)
+    fn sends_at_once(&self, driver: &Driver) -> bool {
+        self.at_once
+            || self.fd.tries_first()
+            || (!Scheduler::another_is_ready() && !driver.has_staged())
     }
 
     /// Waits until an abandoned write has ended. The error tells of it, once.
@@ -208,49 +204,57 @@ struct Sending<'a, T: Unpin + 'static, P: Parcel<T>> {
 }
 
 enum State<T, O: Operation> {
-    /// Between two sends, or before the first.
-    Ready(T),
+    /// Between two sends, or before the first; `None` at the end.
+    Ready(Option<T>),
     Sending(Submit<O>),
-    Ended,
+}
+
+/// What came of the attempt to send at once.
+enum AtOnce {
+    /// Nothing: it is for the kernel to wait.
+    No,
+    /// The task has had its share of this round.
+    NotNow,
+    Ended(io::Result<()>),
 }
 
 impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     fn new(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
-        Sending { transmitter, state: State::Ready(buf), sent: 0, all, expired: false }
+        Sending { transmitter, state: State::Ready(Some(buf)), sent: 0, all, expired: false }
     }
 
-    #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, T>> {
+    /// The buffer, once `sent` says how many of its bytes were sent.
+    // Inlined: see `SysCall::enter_kernel`.
+    #[inline(always)]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, BufError<T>>> {
         loop {
             if let State::Ready(_) = self.state {
-                let driver = if self.expired { None } else { self.transmitter.sends_at_once() };
-                if driver.as_ref().is_some_and(|driver| !driver.may_call(cx.waker())) {
-                    return Poll::Pending;
+                match self.send_at_once(cx) {
+                    AtOnce::Ended(Ok(())) => return Poll::Ready(Ok(self.end())),
+                    AtOnce::Ended(Err(error)) => {
+                        return Poll::Ready(Err(BufError::new(error, self.end())));
+                    }
+                    AtOnce::NotNow => return Poll::Pending,
+                    AtOnce::No => {}
                 }
-                let cleared = match self.transmitter.is_clear() {
-                    true => Ok(()),
-                    false => std::task::ready!(self.transmitter.poll_clear(cx)),
-                };
-                if let Err(ended) = self.begin(cleared, driver) {
+                if let Some(ended) = std::task::ready!(self.begin(cx)) {
                     return Poll::Ready(ended);
                 }
             }
-            let State::Sending(send) = &mut self.state else {
-                panic!("a future is not polled after its end")
-            };
+            let State::Sending(send) = &mut self.state else { unreachable!("it has begun") };
             let result = std::task::ready!(Pin::new(send).poll(cx));
-            self.state = State::Ended;
+            self.state = State::Ready(None);
             match result {
                 Ok((count, buf)) => {
                     self.sent += count;
                     if !self.all || self.sent == P::len(&buf) {
-                        return Poll::Ready(Ok((self.sent, buf)));
+                        return Poll::Ready(Ok(buf));
                     }
                     if count == 0 {
                         let error = io::Error::from(io::ErrorKind::WriteZero);
                         return Poll::Ready(Err(BufError::new(error, buf)));
                     }
-                    self.state = State::Ready(buf);
+                    self.state = State::Ready(Some(buf));
                 }
                 Err(failed) => {
                     if self.expired && self.sent > 0 {
@@ -262,34 +266,61 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
         }
     }
 
-    /// Sends at once if there is a driver to do so, and makes the operation for the rest, unless
-    /// the write is over: an earlier one was abandoned, or nothing is left to send.
-    #[inline]
-    fn begin(
-        &mut self,
-        cleared: io::Result<()>,
-        driver: Option<Rc<Driver>>,
-    ) -> Result<(), BufResult<usize, T>> {
-        let State::Ready(buf) = std::mem::replace(&mut self.state, State::Ended) else {
-            unreachable!("the caller has looked")
+    /// Sends what the socket takes, without an operation.
+    #[inline(always)]
+    fn send_at_once(&mut self, cx: &mut Context<'_>) -> AtOnce {
+        let State::Ready(Some(buf)) = &self.state else { return AtOnce::No };
+        if self.expired || !self.transmitter.is_clear() {
+            return AtOnce::No;
+        }
+        let Some(rest) = P::at_once(buf, self.sent) else { return AtOnce::No };
+        let attempt = |driver: &Driver| {
+            if !self.transmitter.sends_at_once(driver) {
+                return Ok(None);
+            }
+            if !driver.may_call(cx.waker()) {
+                return Err(AtOnce::NotNow);
+            }
+            Ok(driver.send_now(&self.transmitter.fd, rest, self.transmitter.more))
         };
+        if self.all && rest.is_empty() {
+            return AtOnce::Ended(Ok(()));
+        }
+        match driver::with_current(attempt) {
+            Some(Ok(Some(Ok(count)))) => {
+                let is_rest = count == rest.len();
+                self.sent += count;
+                if is_rest || !self.all { AtOnce::Ended(Ok(())) } else { AtOnce::No }
+            }
+            Some(Ok(Some(Err(error)))) => AtOnce::Ended(Err(error)),
+            Some(Err(not_now)) => not_now,
+            Some(Ok(None)) | None => AtOnce::No,
+        }
+    }
+
+    /// The buffer; the future has nothing any more.
+    #[inline]
+    fn end(&mut self) -> T {
+        match &mut self.state {
+            State::Ready(buf) => buf.take().expect("a future is not polled after its end"),
+            State::Sending(_) => unreachable!("an operation in flight has the buffer"),
+        }
+    }
+
+    /// Makes the operation for what is left, unless the write is over: an earlier one was abandoned,
+    /// or nothing is left to send.
+    #[inline(always)]
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, BufError<T>>>> {
+        let cleared = match self.transmitter.is_clear() {
+            true => Ok(()),
+            false => std::task::ready!(self.transmitter.poll_clear(cx)),
+        };
+        let buf = self.end();
         if let Err(error) = cleared {
-            return Err(Err(BufError::new(error, buf)));
+            return Poll::Ready(Some(Err(BufError::new(error, buf))));
         }
         if self.all && P::len(&buf) == self.sent {
-            return Err(Ok((self.sent, buf)));
-        }
-        if let Some(driver) = driver
-            && let Some(rest) = P::at_once(&buf, self.sent)
-            && let Some(sent) = driver.send_now(&self.transmitter.fd, rest, self.transmitter.more)
-        {
-            match sent {
-                Err(error) => return Err(Err(BufError::new(error, buf))),
-                Ok(count) => self.sent += count,
-            }
-            if !self.all || self.sent == P::len(&buf) {
-                return Err(Ok((self.sent, buf)));
-            }
+            return Poll::Ready(Some(Ok(buf)));
         }
         let Transmitter { fd, more, .. } = &*self.transmitter;
         let mut send = submit(P::send(fd.clone(), buf, self.sent, *more));
@@ -297,7 +328,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             send.expire();
         }
         self.state = State::Sending(send);
-        Ok(())
+        Poll::Ready(None)
     }
 
     fn expire(&mut self) {
@@ -309,15 +340,24 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
 }
 
 impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
+    #[inline]
     fn drop(&mut self) {
-        if let State::Ended = self.state {
-            return;
-        }
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Sending(send) if send.in_flight() => self.transmitter.keep(send, self.sent),
+        match &self.state {
+            State::Ready(None) => {}
             // It had to let others have their turn between two sends.
-            State::Ready(_) if self.sent > 0 => self.transmitter.set_abandoned(self.sent),
-            _ => {}
+            State::Ready(Some(_)) if self.sent > 0 => self.transmitter.set_abandoned(self.sent),
+            State::Ready(Some(_)) => {}
+            State::Sending(_) => self.leave_in_flight(),
+        }
+    }
+}
+
+impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
+    fn leave_in_flight(&mut self) {
+        if let State::Sending(send) = std::mem::replace(&mut self.state, State::Ready(None))
+            && send.in_flight()
+        {
+            self.transmitter.keep(send, self.sent);
         }
     }
 }
@@ -336,7 +376,7 @@ impl<B: IoBuf> Future for Write<'_, B> {
     type Output = BufResult<usize, B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx)
+        self.0.poll(cx).map_ok(|buf| (self.0.sent, buf))
     }
 }
 
@@ -361,7 +401,7 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx).map(|result| result.map(|(_, buf)| buf))
+        self.0.poll(cx)
     }
 }
 
@@ -385,7 +425,7 @@ impl<B: IoBuf> Future for SendAll<'_, B> {
     type Output = Result<Vec<B>, BufError<Vec<B>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx).map(|result| result.map(|(_, bufs)| bufs))
+        self.0.poll(cx)
     }
 }
 

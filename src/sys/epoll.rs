@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use super::call::SysCall;
 use super::ring::Wait;
 
 /// An epoll instance and room for what it reports.
@@ -54,6 +55,8 @@ impl Epoll {
     }
 
     /// Waits as told and appends what is reported. EINTR is an error that the caller handles.
+    // Inlined: see `SysCall::enter_kernel`.
+    #[inline(always)]
     pub(crate) fn wait(&mut self, wait: Wait, into: &mut Vec<Event>) -> io::Result<()> {
         let count = self.call(wait)?;
         // SAFETY: the kernel has written so many events, at most the capacity.
@@ -65,34 +68,37 @@ impl Epoll {
         Ok(())
     }
 
+    #[inline(always)]
     fn call(&mut self, wait: Wait) -> io::Result<usize> {
         let room: &mut [MaybeUninit<libc::epoll_event>] = self.events.spare_capacity_mut();
-        let (events, room) = (room.as_mut_ptr().cast(), room.len() as i32);
-        let fd = self.fd.as_raw_fd();
-        let count = match wait {
-            // SAFETY: `events` has room for so many.
-            Wait::No => unsafe { libc::epoll_wait(fd, events, room, 0) },
-            // SAFETY: as above.
-            Wait::Forever => unsafe { libc::epoll_wait(fd, events, room, -1) },
+        let (events, room) = (room.as_mut_ptr() as usize, room.len());
+        let fd = self.fd.as_raw_fd() as usize;
+        let in_ms = |ms: i32| {
+            let call = SysCall::new(libc::SYS_epoll_pwait, [fd, events, room, ms as usize, 0, 0]);
+            // SAFETY: `events` has room for so many, and no signal mask is given.
+            unsafe { call.run_for_real() }
+        };
+        let result = match wait {
+            Wait::No => in_ms(0),
+            Wait::Forever => in_ms(-1),
             Wait::For(duration) => {
                 let timespec = libc::timespec {
                     tv_sec: duration.as_secs().min(SECONDS_MAX) as i64,
                     tv_nsec: duration.subsec_nanos().into(),
                 };
-                // SAFETY: as above; the timespec outlives the call, no signal mask is given.
-                let count =
-                    unsafe { libc::epoll_pwait2(fd, events, room, &timespec, std::ptr::null()) };
-                if count < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+                let time = (&raw const timespec) as usize;
+                let call = SysCall::new(libc::SYS_epoll_pwait2, [fd, events, room, time, 0, 0]);
+                // SAFETY: as above; the timespec outlives the call.
+                match unsafe { call.run_for_real() } {
                     // Before 5.11 the wait is in whole milliseconds, rounded up.
-                    let ms = duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
-                    // SAFETY: as above.
-                    unsafe { libc::epoll_wait(fd, events, room, ms) }
-                } else {
-                    count
+                    result if result == -libc::ENOSYS => {
+                        in_ms(duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32)
+                    }
+                    result => result,
                 }
             }
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use io_uring::types::{BufRingEntry, Timespec};
 use io_uring::{IoUring, squeue};
 
+use super::call::SysCall;
 use super::setup::RingPlace;
 #[cfg(feature = "sim")]
 use super::sim::SimRing;
@@ -102,7 +103,7 @@ impl Ring {
 
     /// Submits what is staged, runs the kernel's deferred work, and waits as told. The end of a
     /// bounded wait is no error; EINTR, EAGAIN, EBUSY and ENOMEM are, and the caller handles them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         on_ring!(self, ring => ring.enter(wait))
     }
@@ -217,6 +218,8 @@ impl KernelRing {
         self.ring.submission().len() as u32
     }
 
+    // Inlined: see `SysCall::enter_kernel`.
+    #[inline(always)]
     fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let mut flags = self.enter_flags;
         let mut argument = GetEvents::default();
@@ -234,31 +237,22 @@ impl KernelRing {
             flags |= ENTER_EXT_ARG;
         }
         let (pointer, size) = match flags & ENTER_EXT_ARG {
-            0 => (std::ptr::null(), 0),
-            _ => (&raw const argument, size_of::<GetEvents>()),
+            0 => (0, 0),
+            _ => (&raw const argument as usize, size_of::<GetEvents>()),
         };
         let fd = match &self.place {
             Some(place) => place.index() as usize,
             None => self.ring.as_raw_fd() as usize,
         };
-        let staged = self.staged();
+        let staged = self.staged() as usize;
+        let arguments = [fd, staged, complete_min as usize, flags as usize, pointer, size];
+        let call = SysCall::new(libc::SYS_io_uring_enter, arguments);
         // SAFETY: the argument and the timespec it points at outlive the call.
-        let entered = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_enter,
-                fd,
-                staged as usize,
-                complete_min as usize,
-                flags as usize,
-                pointer,
-                size,
-            )
-        };
-        if entered >= 0 {
-            return Ok(());
+        match unsafe { call.run_for_real() } {
+            0.. => Ok(()),
+            result if result == -libc::ETIME => Ok(()),
+            result => Err(io::Error::from_raw_os_error(-result)),
         }
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() == Some(libc::ETIME) { Ok(()) } else { Err(error) }
     }
 
     #[inline]

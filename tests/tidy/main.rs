@@ -30,8 +30,20 @@ const LINES_MAX: usize = 700;
 
 /// What `cfg` may ask for. Never a driver, never an operation: those are chosen at run time.
 const CFG_WORDS: &[&str] = &[
-    "all", "any", "not", "test", "doc", "docsrs", "loom", "feature", "bytes", "macros", "sim",
+    "all",
+    "any",
+    "not",
+    "test",
+    "doc",
+    "docsrs",
+    "loom",
+    "feature",
+    "bytes",
+    "macros",
+    "sim",
     "tracing",
+    "target_arch",
+    "x86_64",
 ];
 
 /// Names that say nothing about what the thing is.
