@@ -6,9 +6,15 @@ mod net;
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
-use corering::{Driver, Metrics, ReceivePolicy, spawn, test_support, yield_now};
+use corering::time::{sleep, timeout};
+use corering::{Driver, Metrics, ReceivePolicy, Runtime, spawn, test_support, yield_now};
 use net::{
     POLICIES, Random, drop_in_flight, nothing_is_in_flight, pattern, poll_once, receive_all,
     tcp_pair, tcp_peer, unix_peer,
@@ -305,4 +311,85 @@ fn epoll_receives_about_once_per_request() {
             server.await.expect("it does not panic")
         },
     );
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Bell(AtomicU32);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn stream_wakes_whoever_asked_last() {
+    on_each_policy("stream_wakes_whoever_asked_last", |_| async {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        for _ in 0..3 {
+            let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+            let mut receive = stream.recv();
+            for bell in &bells {
+                let waker = Waker::from(bell.clone());
+                let polled = Pin::new(&mut receive).poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+                sleep(Duration::from_millis(1)).await;
+            }
+            peer.write_all(b"here")?;
+            let rings = || bells.each_ref().map(|bell| bell.0.load(Ordering::Relaxed));
+            for _ in 0..10_000 {
+                if rings()[1] > 0 {
+                    break;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(rings(), [0, 1]);
+            assert_eq!(&*receive.await?, b"here");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn receiving_half_that_is_dropped_keeps_no_waker() {
+    on_each_policy("receiving_half_that_is_dropped_keeps_no_waker", |_| async {
+        let (stream, _peer) = tcp_peer().await?;
+        let (mut reader, writer) = stream.into_split();
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(bell.clone());
+        let polled = Pin::new(&mut reader.recv()).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&bell), 2);
+        drop(reader);
+        assert_eq!(Arc::strong_count(&bell), 1);
+        drop(writer);
+        Ok(())
+    });
+}
+
+#[test]
+fn halves_of_a_stream_may_wait_in_two_runtimes() {
+    for driver in test_support::drivers() {
+        let runtimes = [(); 2].map(|()| {
+            let builder = Runtime::builder().driver(driver);
+            builder.receive_policy(ReceivePolicy::Notification).build().expect("it is there")
+        });
+        let (writer, received, mut peer) = runtimes[0].block_on(async {
+            let (stream, peer) = tcp_peer().await.expect("sockets work");
+            let (mut reader, writer) = stream.into_split();
+            let received = spawn(async move { reader.recv().await.map(|bytes| bytes.to_vec()) });
+            yield_now().await;
+            (writer, received, peer)
+        });
+        runtimes[1].block_on(async move {
+            let mut writer = writer;
+            drop_in_flight(writer.write_all(vec![0; net::TOO_MUCH])).await;
+        });
+        peer.write_all(b"for the first").expect("there is room");
+        let received = runtimes[0].block_on(timeout(Duration::from_secs(10), received));
+        let received = received.expect("it is woken").expect("it does not panic");
+        assert_eq!(received.expect("it was sent"), b"for the first", "{driver}");
+    }
 }

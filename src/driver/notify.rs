@@ -32,8 +32,6 @@ enum Step {
     /// Begin to wait: a receive would only hear EAGAIN.
     BeginToWait,
     Receive,
-    /// Receive, for nothing is known.
-    Try,
 }
 
 impl ReadableWait {
@@ -54,7 +52,6 @@ impl ReadableWait {
             Step::Wait => return Poll::Pending,
             Step::BeginToWait => return self.wait(fd, waker),
             Step::Receive => {}
-            Step::Try => *key = fd.registration(driver).unwrap_or(Key::NONE),
         }
         if !driver.may_call(waker) {
             return Poll::Pending;
@@ -125,7 +122,8 @@ impl Driver {
     fn next_step(&self, key: Key, waits: bool, waker: &Waker) -> Step {
         let mut state = self.state.borrow_mut();
         match state.registrations.get_mut(key) {
-            None => Step::Try,
+            // Nothing is known.
+            None => Step::Receive,
             Some(known) if waits => match &known.receiver {
                 None => Step::Receive,
                 Some(waiting) if waiting.will_wake(waker) => Step::Wait,

@@ -481,6 +481,21 @@ mod tests {
         Ok(())
     }
 
+    #[corering::test]
+    async fn write_whose_time_is_over_before_it_began_sends_nothing() -> io::Result<()> {
+        let (ours, mut peer) = UnixStream::pair()?;
+        let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
+        let mut write = WriteAll::new(&mut transmitter, "too late");
+        write.expire();
+        let failed = write.await.expect_err("its time is over");
+        assert_eq!(failed.error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(failed.buf, "too late");
+        peer.set_nonblocking(true)?;
+        let error = peer.read(&mut [0; 8]).expect_err("nothing was sent");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        Ok(())
+    }
+
     #[corering::test(driver = "uring")]
     async fn write_dropped_between_two_sends_is_told_by_the_next() -> io::Result<()> {
         let (ours, mut peer) = UnixStream::pair()?;

@@ -92,3 +92,34 @@ fn multishot_that_a_full_completion_queue_ends_loses_nothing() {
     }
     assert!(overflows > 0, "the completion queue was never full");
 }
+
+#[test]
+fn poll_that_a_full_completion_queue_ends_is_armed_again() {
+    let mut overflows = 0;
+    for seed in 0..20 {
+        let builder = defaults().ring_entries(1).receive_policy(ReceivePolicy::Notification);
+        let run = run(seed, builder, async {
+            let mut tasks = Vec::new();
+            for _ in 0..20 {
+                let (mut client, mut server) = pair().await;
+                tasks.push(corering::spawn(async move {
+                    for _ in 0..5 {
+                        let bytes = receive_all(&mut server, 10).await;
+                        server.write_all(bytes).await.unwrap();
+                    }
+                }));
+                tasks.push(corering::spawn(async move {
+                    for _ in 0..5 {
+                        client.write_all(pattern(10)).await.unwrap();
+                        assert!(receive_all(&mut client, 10).await == pattern(10));
+                    }
+                }));
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        overflows += run.metrics.completion_overflows;
+    }
+    assert!(overflows > 0, "the completion queue was never full");
+}
