@@ -2,6 +2,7 @@
 //! buffer by a plain call. While it waits, a stream holds no buffer.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -12,7 +13,7 @@ use super::uring::is_would_block;
 use super::{Driver, SharedFd, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
-use crate::sys::file::read_cached;
+use crate::sys::file::{has_pages, read_cached};
 use crate::util::linked_slab::Key;
 
 /// How a stream waits for its descriptor to become readable: it is the one that receives, and its
@@ -162,7 +163,6 @@ impl Driver {
     /// Receives what a socket has, into the buffer that was used last. `None` if it has nothing.
     #[inline(always)]
     fn receive_now(&self, fd: &SharedFd, registration: Key) -> io::Result<Option<RecvBuf>> {
-        fd.set_nonblocking(!self.is_uring)?;
         let mut buffer = self.lent.take();
         let room = buffer.len();
         let arguments =
@@ -199,6 +199,41 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Whether `sendfile(2)` would find a part of a file in the page cache: all pages are there, and
+    /// the last byte, which was asked for last, has been read. A file system that may have to wait
+    /// for more than a disk, a network for instance, says no to the second.
+    pub(crate) fn is_in_cache(&self, file: &SharedFd, offset: u64, len: usize) -> bool {
+        count(&self.counters.attempts);
+        if !has_pages(file.raw(), offset, len) {
+            return false;
+        }
+        count(&self.counters.attempts);
+        let mut byte = MaybeUninit::<u8>::uninit();
+        // SAFETY: there is room for one byte.
+        let read =
+            unsafe { read_cached(file.raw(), byte.as_mut_ptr(), 1, offset + len as u64 - 1) };
+        read == Some(1)
+    }
+
+    /// Sends what a socket takes at once of a part of a file. `None` if it takes nothing.
+    pub(crate) fn send_file_now(
+        &self,
+        socket: &SharedFd,
+        file: &SharedFd,
+        offset: u64,
+        len: usize,
+    ) -> Option<io::Result<usize>> {
+        // The call has no flag for it. What is in flight on the ring does not mind: the kernel
+        // itself never waits for those. What starts later sets the mode back.
+        if let Err(error) = socket.set_nonblocking(true) {
+            return Some(Err(error));
+        }
+        let mut offset = offset;
+        let arguments = [socket.argument(), file.argument(), (&raw mut offset) as usize, len];
+        // SAFETY: the offset outlives the call.
+        unsafe { self.send_by(SysCall::new(libc::SYS_sendfile, arguments), socket, len) }
     }
 
     /// Whether a task may make another call in this round; if not, it is woken for the next.
@@ -262,9 +297,6 @@ impl Driver {
         wanted: usize,
     ) -> Option<io::Result<usize>> {
         if let Err(error) = self.check_usable() {
-            return Some(Err(error));
-        }
-        if let Err(error) = fd.set_nonblocking(!self.is_uring) {
             return Some(Err(error));
         }
         let registration = fd.registration(self);

@@ -1,19 +1,23 @@
 //! A file to a socket.
 //!
-//! On a ring by copy. What the page cache has goes through the buffer that was used last, piece by
-//! piece, each read and sent at once: read by the ring, the pieces of all clients would come before
-//! the first is sent, and none of them would still be in the processor's cache. What the disk has
-//! goes through two buffers, the read ahead of the send. A splice would hold a worker thread of the
-//! kernel for each client that stalls, and the healthy ones would wait for it. On epoll by
-//! `sendfile(2)`, which returns what the socket took.
+//! On epoll by `sendfile(2)`, which returns what the socket took, and waits for the disk if it has
+//! to.
 //!
-//! A head leaves with the beginning of the file: by the same call if the page cache has that, else
-//! with `MSG_MORE`, which lets the kernel hold it for so long.
+//! On a ring nothing may wait for the disk. What the page cache has goes by `sendfile(2)`, too,
+//! where the kernel tells that it is all there, and else through the buffer that was used last,
+//! piece by piece, each read and sent at once: read by the ring, the pieces of all clients would
+//! come before the first is sent, and none of them would still be in the processor's cache. What
+//! the disk has goes through two buffers, the read ahead of the send. A splice would hold a worker
+//! thread of the kernel for each client that stalls, and the healthy ones would wait for it.
+//!
+//! A head leaves with the beginning of the file: by the same call if that is copied, else with
+//! `MSG_MORE`, which lets the kernel hold it for so long.
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::pin::Pin;
 use std::task::Poll;
 
 use futures_util::future::join;
@@ -29,8 +33,17 @@ use crate::task::yield_now;
 /// Bytes of one piece: what is read ahead while the piece before it is sent.
 const PIECE_BYTES: u64 = 64 * 1024;
 
+/// Bytes of one `sendfile(2)`, for which the shard's other tasks wait.
+const SENDFILE_BYTES: u64 = 1024 * 1024;
+
+/// A longer head is not copied in front of the file.
+const HEAD_COPIED_MAX: usize = 16 * 1024;
+
 /// Less than this costs less by the ring, together with what others read and send in the round.
-const AT_ONCE_MIN: u64 = 8 * 1024;
+const AT_ONCE_MIN: u64 = 32 * 1024;
+
+/// From here on it costs less to ask whether the page cache has it all than to copy it.
+const SENDFILE_MIN: usize = 32 * 1024;
 
 /// Sends `head` and up to `len` bytes of `file` from `offset` on; fewer only where the file ends.
 pub(super) async fn send_file<B: IoBuf>(
@@ -49,11 +62,12 @@ pub(super) async fn send_file<B: IoBuf>(
     };
     let cached = driver.is_uring() && len >= AT_ONCE_MIN && file.is_cached();
     let part = Part { file: file.shared(), offset, len, cached };
-    let mut sending = Sending { transmitter, head: 0, sent: 0, held: false, ended: false };
+    let mut sending =
+        Sending { transmitter, head: 0, sent: 0, held: false, is_in_cache: false, ended: false };
     let ((), head) = begin(&mut sending, &driver, head, &part).await?;
     let result = match driver.is_uring() {
         true => from_cache_and_disk(&mut sending, &driver, &part).await,
-        false => by_sendfile(&mut sending, &part).await,
+        false => by_sendfile(&mut sending, &driver, &part).await,
     };
     sending.ended = result.is_ok();
     match result {
@@ -81,6 +95,28 @@ impl Part<'_> {
     fn piece(&self, done: u64) -> usize {
         (self.len - done).min(PIECE_BYTES) as usize
     }
+
+    /// Reads that piece behind what the buffer holds.
+    async fn read(&self, mut buf: Vec<u8>, done: u64) -> io::Result<(usize, Vec<u8>)> {
+        let (held, wanted) = (buf.len(), self.piece(done));
+        buf.reserve_exact(wanted);
+        let position = op::position::Position::At(self.at(done));
+        let into = buf.slice(held..held + wanted);
+        let read = op::read_at::ReadAt::new(self.file.clone(), into, position);
+        let (count, into) = submit(read.through_cache(true)).await?;
+        Ok((count, into.into_inner()))
+    }
+
+    /// As much as one `sendfile(2)` sends of that.
+    fn large_piece(&self, done: u64) -> usize {
+        (self.len - done).min(SENDFILE_BYTES) as usize
+    }
+
+    /// Whether that is worth the question, and all in the page cache.
+    fn is_in_cache(&self, driver: &Driver, done: u64) -> bool {
+        let (from, wanted) = (self.at(done), self.large_piece(done));
+        wanted >= SENDFILE_MIN && driver.is_in_cache(self.file, from, wanted)
+    }
 }
 
 /// A file on its way. Dropped before its end, or failing, it leaves word of how much was sent.
@@ -91,6 +127,8 @@ struct Sending<'a> {
     sent: u64,
     /// The kernel may hold the head back for the file.
     held: bool,
+    /// The page cache had the first piece a moment ago.
+    is_in_cache: bool,
     ended: bool,
 }
 
@@ -111,10 +149,10 @@ impl Drop for Sending<'_> {
 }
 
 /// Sends the head, together with what the page cache has of the file's beginning; if that is
-/// nothing, the kernel may hold it until the file comes.
+/// nothing, or goes as it is, the kernel may hold the head until the file comes.
 async fn begin<B: IoBuf>(
     sending: &mut Sending<'_>,
-    driver: &Rc<Driver>,
+    driver: &Driver,
     head: B,
     part: &Part<'_>,
 ) -> BufResult<(), B> {
@@ -122,25 +160,66 @@ async fn begin<B: IoBuf>(
     if head_bytes == 0 {
         return Ok(((), head));
     }
+    let mut as_it_is = false;
     if part.cached {
-        poll_fn(|cx| if driver.may_call(cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
-            .await;
-        if let Some(piece) = driver.read_now(part.file, part.offset, part.piece(0)) {
+        its_turn(driver).await;
+        as_it_is = part.is_in_cache(driver, 0);
+        if !as_it_is && let Some(piece) = driver.read_now(part.file, part.offset, part.piece(0)) {
             return begin_with(sending, driver, head, piece).await;
         }
     }
+    if driver.is_uring() && !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
+        return begin_with_read(sending, head, part).await;
+    }
     sending.held = part.len > 0;
     sending.transmitter.expect_more(sending.held);
-    let head = WriteAll::new(sending.transmitter, head).await?;
+    sending.transmitter.send_at_once(as_it_is);
+    let (head, waited) = {
+        let mut write = WriteAll::new(sending.transmitter, head);
+        match poll_fn(|cx| Poll::Ready(Pin::new(&mut write).poll(cx))).await {
+            Poll::Ready(written) => (written?, false),
+            Poll::Pending => (write.await?, true),
+        }
+    };
     sending.transmitter.expect_more(false);
     sending.head = head_bytes;
+    sending.is_in_cache = as_it_is && !waited;
     Ok(((), head))
+}
+
+/// Reads the first piece of the file behind a copy of the head, and sends both as one.
+async fn begin_with_read<B: IoBuf>(
+    sending: &mut Sending<'_>,
+    head: B,
+    part: &Part<'_>,
+) -> BufResult<(), B> {
+    let head_bytes = head.bytes_len();
+    let mut both = Vec::with_capacity(head_bytes + part.piece(0));
+    both.extend_from_slice(buf::as_slice(&head));
+    let sent = async {
+        let (count, read) = part.read(both, 0).await?;
+        WriteAll::new(sending.transmitter, read).await?;
+        io::Result::Ok(count)
+    };
+    match sent.await {
+        Ok(count) => {
+            sending.head = head_bytes;
+            sending.sent = count as u64;
+            Ok(((), head))
+        }
+        Err(error) => Err(BufError::new(error, head)),
+    }
+}
+
+/// Waits until the task may make another call in this round.
+async fn its_turn(driver: &Driver) {
+    poll_fn(|cx| if driver.may_call(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Sends the head and the first piece of the file by one call, and then what that left.
 async fn begin_with<B: IoBuf>(
     sending: &mut Sending<'_>,
-    driver: &Rc<Driver>,
+    driver: &Driver,
     head: B,
     piece: RecvBuf,
 ) -> BufResult<(), B> {
@@ -189,30 +268,38 @@ async fn from_cache_and_disk(
 
 /// Sends until the page cache, or the file, has no more.
 async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>) -> io::Result<()> {
-    let Sending { transmitter, sent, .. } = sending;
-    transmitter.send_at_once(true);
-    while *sent < part.len {
-        let Some(piece) = driver.read_now(part.file, part.at(*sent), part.piece(*sent)) else {
+    sending.transmitter.send_at_once(true);
+    while sending.sent < part.len {
+        let from = part.at(sending.sent);
+        if mem::take(&mut sending.is_in_cache) || part.is_in_cache(driver, sending.sent) {
+            its_turn(driver).await;
+            let socket = sending.transmitter.fd();
+            let wanted = part.large_piece(sending.sent);
+            match driver.send_file_now(socket, part.file, from, wanted) {
+                Some(sent) => match sent? {
+                    0 => break,
+                    sent => sending.sent += sent as u64,
+                },
+                None => submit(op::poll_add::PollAdd::writable(socket.clone())).await?,
+            }
+        } else if let Some(piece) = driver.read_now(part.file, from, part.piece(sending.sent)) {
+            let count = piece.len() as u64;
+            WriteAll::new(sending.transmitter, piece).await?;
+            sending.sent += count;
+        } else {
             break;
-        };
-        let count = piece.len() as u64;
-        WriteAll::new(transmitter, piece).await?;
-        *sent += count;
+        }
         // A socket that takes everything at once must not keep the shard for itself.
         yield_now().await;
     }
-    transmitter.send_at_once(false);
+    sending.transmitter.send_at_once(false);
     Ok(())
 }
 
 async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
     let read = |mut buf: Vec<u8>, done: u64| {
-        let wanted = part.piece(done);
         buf.clear();
-        buf.reserve_exact(wanted);
-        let position = op::position::Position::At(part.at(done));
-        let read = op::read_at::ReadAt::new(part.file.clone(), buf.slice(..wanted), position);
-        submit(read.through_cache(true))
+        part.read(buf, done)
     };
     if sending.sent == part.len {
         return Ok(());
@@ -223,7 +310,7 @@ async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
         let Sending { transmitter, sent, .. } = sending;
         let read_bytes = *sent + count as u64;
         let write = async {
-            let piece = WriteAll::new(transmitter, piece.into_inner()).await?;
+            let piece = WriteAll::new(transmitter, piece).await?;
             // Noted here, since the read ahead may take longer, and all be dropped meanwhile.
             *sent = read_bytes;
             io::Result::Ok(piece)
@@ -239,10 +326,20 @@ async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
     Ok(())
 }
 
-async fn by_sendfile(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
+async fn by_sendfile(
+    sending: &mut Sending<'_>,
+    driver: &Driver,
+    part: &Part<'_>,
+) -> io::Result<()> {
     let socket = sending.transmitter.fd().clone();
     while sending.sent < part.len {
-        let (from, wanted) = (part.at(sending.sent), part.piece(sending.sent));
+        // A disk is waited for in small portions.
+        let small = part.piece(sending.sent);
+        let wanted = match part.large_piece(sending.sent) {
+            large if large > small && part.is_in_cache(driver, sending.sent) => large,
+            _ => small,
+        };
+        let from = part.at(sending.sent);
         let send = op::send_file::SendFile::new(socket.clone(), part.file.clone(), from, wanted);
         match submit(send).await? {
             0 => break,

@@ -143,9 +143,13 @@ macro_rules! stream {
             /// Sends up to `len` bytes of `file`, from `offset` on, and returns how many: fewer only
             /// where the file ends.
             ///
-            /// Memory is bounded, however long the file is and however slowly the peer reads: on
-            /// a ring two buffers of 64 KiB, one read ahead while the other is sent; on epoll
-            /// none, by `sendfile(2)`.
+            /// Memory is bounded, however long the file is and however slowly the peer reads. What
+            /// the page cache has goes by `sendfile(2)`, from 32 KiB on a ring, and always on
+            /// epoll, where the shard waits for the disk if it must. What a ring has to read goes
+            /// through two buffers of 64 KiB, one read ahead while the other is sent.
+            ///
+            /// Bytes of the file that change while they are on their way may arrive as they were,
+            /// or as they are then.
             ///
             /// # Cancel safety
             ///

@@ -1,6 +1,6 @@
 //! `sendfile(2)`: send a part of a file on a connection, without a copy through this process.
 //!
-//! A ring has no such operation: there a file is read and sent, see `net/send_file.rs`.
+//! A ring has no such operation: `net/send_file.rs` says what is done there.
 
 use std::io;
 

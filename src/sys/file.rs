@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use super::call::SysCall;
+
 /// Whether a file has no positions: a pipe, a socket, a terminal. It is read and written where it
 /// stands, and may have to be waited for.
 pub(crate) fn is_stream(fd: BorrowedFd<'_>) -> bool {
@@ -37,6 +39,39 @@ pub(crate) unsafe fn read_cached(
     u32::try_from(count).ok()
 }
 
+/// Whether the page cache has every page of a part of a file (`cachestat(2)`, 6.5). A page that is
+/// just being read is there, too.
+///
+/// False also where that is not known: before 6.5, and for a file that the process could not write
+/// (the kernel tells nobody else since 6.14).
+pub(crate) fn has_pages(fd: RawFd, offset: u64, len: usize) -> bool {
+    let Some(last) = (len as u64).checked_sub(1).and_then(|last| offset.checked_add(last)) else {
+        return false;
+    };
+    let asked = [offset, len as u64];
+    let mut told = CacheStat::default();
+    let (asked, into) = ((&raw const asked) as usize, (&raw mut told) as usize);
+    // SAFETY: the kernel reads the two numbers and writes the five, which outlive the call.
+    let result = unsafe { SysCall::new(SYS_CACHESTAT, [fd as usize, asked, into, 0]).run() };
+    // SAFETY: sysconf takes a number.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    result == 0 && told.cached == last / page - offset / page + 1
+}
+
+/// The number is the same on all architectures.
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat`, in pages.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cached: u64,
+    dirty: u64,
+    written_back: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
 /// A device's number as `stat(2)` gives it, made of the two parts that `statx(2)` gives.
 pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
     libc::makedev(major, minor)
@@ -45,8 +80,9 @@ pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
+    use std::io::Write;
     use std::os::fd::AsFd;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
     use super::*;
 
@@ -60,6 +96,43 @@ mod tests {
             let file = std::fs::File::open(path).expect(path);
             assert!(!is_stream(file.as_fd()), "{path}");
         }
+    }
+
+    #[test]
+    fn part_is_in_the_cache_if_every_page_is() {
+        let name = format!("pages-{}", std::process::id());
+        let path = std::env::current_exe().expect("a test has a file").with_file_name(name);
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create_new(true).open(&path).expect("a disk");
+        std::fs::remove_file(&path).expect("it was just made");
+        file.write_all(&[1; 100_000]).expect("the disk has room");
+        file.sync_all().expect("the disk works");
+        let fd = file.as_raw_fd();
+        if !has_pages(fd, 0, 1) {
+            let told = SysCall::new(SYS_CACHESTAT, [usize::MAX; 4]);
+            // SAFETY: the descriptor is none, so nothing is read or written.
+            let refused = unsafe { told.run() };
+            assert_ne!(refused, -libc::EBADF, "the kernel has the call, and the file was written");
+            return;
+        }
+        for (offset, len) in [(0, 100_000), (0, 1), (5_000, 70_000), (99_999, 1)] {
+            assert!(has_pages(fd, offset, len), "{len} from {offset}");
+        }
+        // Nothing, beyond the end, and beyond every file.
+        for (offset, len) in [(0, 0), (0, 110_000), (106_496, 1), (u64::MAX, 1), (1 << 63, 1)] {
+            assert!(!has_pages(fd, offset, len), "{len} from {offset}");
+        }
+        // Given up, and read again but for one page, without reading ahead.
+        for advice in [libc::POSIX_FADV_DONTNEED, libc::POSIX_FADV_RANDOM] {
+            // SAFETY: the call takes a descriptor and numbers.
+            assert_eq!(unsafe { libc::posix_fadvise(fd, 0, 0, advice) }, 0);
+        }
+        assert!(!has_pages(fd, 0, 1), "all was given up");
+        for page in (0..25).filter(|&page| page != 10) {
+            file.read_exact_at(&mut [0], page * 4096).expect("it was written");
+        }
+        assert!(!has_pages(fd, 0, 100_000), "a page is missing");
+        assert!(has_pages(fd, 0, 40_960) && has_pages(fd, 45_056, 54_944));
     }
 
     #[test]
