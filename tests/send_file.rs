@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::pin;
@@ -112,20 +112,34 @@ fn is_told_of_memory(file: &std::fs::File, offset: i64) -> bool {
 }
 
 #[corering::test(driver = "uring")]
-async fn what_is_in_memory_is_sent_at_once() -> std::io::Result<()> {
-    let std_file = file_with_cold_bytes(&content(40_000), 0..0)?;
-    let told = is_told_of_memory(&std_file, 0);
-    let file = File::from(std_file);
-    let (mut ours, mut theirs) = pair();
-    yield_now().await;
-    let before = corering::metrics().submitted;
-    assert_eq!(ours.send_file(&file, 0, 40_000).await?, 40_000);
-    // Where the file system does not tell what is in memory, the ring has to read.
-    assert_eq!(corering::metrics().submitted == before, told);
-    let mut received = vec![0; 40_000];
-    theirs.read_exact(&mut received)?;
-    assert!(received == content(40_000));
+async fn what_is_known_to_be_in_memory_is_sent_at_once() -> std::io::Result<()> {
+    for std_file in [file_with_cold_bytes(&content(40_000), 0..0)?, file_of_memory(40_000)?] {
+        let told = is_told_of_memory(&std_file, 0);
+        let file = File::from(std_file);
+        let (mut ours, mut theirs) = pair();
+        yield_now().await;
+        let before = corering::metrics().submitted;
+        assert_eq!(ours.send_file(&file, 0, 40_000).await?, 40_000);
+        // Where the file system does not tell what is in memory, the ring has to read.
+        assert_eq!(corering::metrics().submitted == before, told);
+        let mut received = vec![0; 40_000];
+        theirs.read_exact(&mut received)?;
+        assert!(received == content(40_000));
+    }
     Ok(())
+}
+
+/// A file without a disk, of whose pages the kernel tells nothing to who would not wait (6.18).
+fn file_of_memory(len: usize) -> std::io::Result<std::fs::File> {
+    // SAFETY: the name is a string that the kernel reads during the call.
+    let fd = unsafe { libc::memfd_create(c"file".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just opened and nothing else owns it.
+    let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(&content(len))?;
+    Ok(file)
 }
 
 #[corering::test]
