@@ -192,19 +192,20 @@ async fn dropped_in_the_middle_it_leaves_word_of_what_was_sent() -> std::io::Res
 
 #[corering::test]
 async fn dropped_after_any_number_of_polls_it_leaves_word_of_every_byte() -> std::io::Result<()> {
-    // A head that leaves with the file, one that the socket does not take at once, and what is
-    // short.
-    for (head_bytes, file_bytes) in [(0, 700_000), (100, 700_000), (500_000, 700_000), (100, 9_000)]
-    {
-        dropped_with(head_bytes, file_bytes).await?;
+    let bytes = content(700_000);
+    let file = file_of(bytes.clone()).await;
+    // A head that leaves with the file, and one that the socket does not take at once.
+    for head_bytes in [0, 100, 500_000] {
+        dropped_with(content(head_bytes), &file, &bytes).await?;
     }
-    Ok(())
+    // What is short, and what the ring has to read.
+    dropped_with(content(100), &file_of(content(9_000)).await, &content(9_000)).await?;
+    let read = File::from(file_of_memory(700_000)?);
+    dropped_with(content(100), &read, &bytes).await
 }
 
-async fn dropped_with(head_bytes: usize, file_bytes: usize) -> std::io::Result<()> {
-    let bytes = content(file_bytes + head_bytes);
-    let head = &bytes[..head_bytes];
-    let file = file_of(bytes[head_bytes..].to_vec()).await;
+async fn dropped_with(head: Vec<u8>, file: &File, in_file: &[u8]) -> std::io::Result<()> {
+    let bytes = [&head, in_file].concat();
     for polls in 1..50 {
         let (mut ours, mut theirs) = pair();
         let reader = thread::spawn(move || {
@@ -213,7 +214,7 @@ async fn dropped_with(head_bytes: usize, file_bytes: usize) -> std::io::Result<(
         });
         {
             let mut sending =
-                pin!(ours.send_file_after(head.to_vec(), &file, 0, file_bytes as u64));
+                pin!(ours.send_file_after(head.clone(), file, 0, in_file.len() as u64));
             let mut left = polls;
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if left > 1 => {
@@ -353,6 +354,55 @@ async fn a_head_and_a_beginning_in_memory_leave_by_one_call() -> std::io::Result
         }
     }
     Ok(())
+}
+
+#[corering::test(driver = "uring")]
+async fn a_head_and_a_short_file_leave_as_one() -> std::io::Result<()> {
+    let file = file_of(content(9_000)).await;
+    let (mut ours, _theirs) = pair();
+    yield_now().await;
+    let before = corering::metrics();
+    ours.send_file_after("head", &file, 0, 9_000).await?;
+    let after = corering::metrics();
+    // The file is read by the ring; the send is alone in its round, and a call.
+    assert_eq!(after.submitted - before.submitted, 1);
+    assert_eq!(after.attempts - before.attempts, 1);
+    Ok(())
+}
+
+#[corering::test]
+async fn a_peer_that_does_not_read_is_not_asked_again_and_again() -> std::io::Result<()> {
+    let file = file_of(content(3_000_000)).await;
+    let (mut ours, theirs) = pair();
+    let sending = corering::spawn(async move { ours.send_file(&file, 0, 3_000_000).await });
+    sleep(Duration::from_millis(20)).await;
+    let before = corering::metrics();
+    sleep(Duration::from_millis(20)).await;
+    let after = corering::metrics();
+    assert_eq!(after.attempts, before.attempts);
+    assert!(after.rounds - before.rounds < 10, "{} rounds", after.rounds - before.rounds);
+    drop(theirs);
+    sending.await.expect("it does not panic").expect_err("nobody reads");
+    Ok(())
+}
+
+/// The shard waits for the disk there: in portions, between which the others have their turn.
+#[corering::test(driver = "epoll")]
+async fn what_is_not_in_memory_is_sent_in_small_portions() -> std::io::Result<()> {
+    let warm_file = file_with_cold_bytes(&content(10), 0..0)?;
+    let std_file = file_with_cold_bytes(&content(400_000), 0..400_000)?;
+    // To ask is to have it read, but not what is before.
+    let is_cold = is_told_of_memory(&warm_file, 0) && !is_told_of_memory(&std_file, 399_999);
+    let file = File::from(std_file);
+    let (mut ours, mut theirs) = pair();
+    let reader = thread::spawn(move || theirs.read_exact(&mut vec![0; 400_000]));
+    let mut sending = pin!(ours.send_file(&file, 0, 400_000));
+    let before = corering::metrics().attempts;
+    assert!(poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await.is_pending());
+    // The question is not answered by yes.
+    assert!(!is_cold || corering::metrics().attempts - before == 2);
+    sending.await?;
+    reader.join().expect("it does not panic")
 }
 
 /// `sendfile(2)` needs a mode of the socket in which the ring would not wait.

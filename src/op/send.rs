@@ -110,7 +110,8 @@ mod tests {
     #[corering::test]
     async fn peer_that_is_gone_is_an_error_with_the_buffer() {
         let (fd, peer) = pair();
-        drop(peer);
+        // Closed it might live on for a moment, in a child of another test.
+        peer.shutdown(std::net::Shutdown::Both).expect("it is connected");
         let failed = submit(Send::new(fd, b"mine".to_vec(), 0)).await.expect_err("nobody reads");
         let (error, buf) = failed.into_parts();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);

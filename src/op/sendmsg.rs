@@ -131,7 +131,8 @@ mod tests {
     #[corering::test]
     async fn a_peer_that_is_gone_is_an_error_that_gives_the_buffers_back() {
         let (ours, theirs) = UnixStream::pair().expect("a pair can be made");
-        drop(theirs);
+        // Closed it might live on for a moment, in a child of another test.
+        theirs.shutdown(std::net::Shutdown::Both).expect("it is connected");
         let ours = SharedFd::from(OwnedFd::from(ours));
         let sent = submit(SendMsg::new(ours, vec!["one", "two"], 0, None)).await;
         let (error, bufs) = sent.expect_err("nobody is there").into_parts();
