@@ -109,9 +109,8 @@ impl Driver {
     #[inline]
     fn next_of<M: Multishot>(&self, key: Key, operation: &mut M, waker: &Waker) -> Next {
         let mut state = self.state.borrow_mut();
-        if let Some(cqe) = state.slots.take_queued(key) {
-            let half_taken = state.slots.queue_len(key) <= operation.queued_max() / 2;
-            let slot = state.slots.get_mut(key).expect("it had an item");
+        if let Some((cqe, slot)) = state.slots.take_queued(key) {
+            let half_taken = slot.queue_len <= operation.queued_max() / 2;
             if slot.done && slot.paused && half_taken && !self.ended.get() {
                 drop(state);
                 self.rearm(key, operation);
@@ -151,7 +150,7 @@ impl Driver {
     /// retired.
     fn let_go_multi(&self, key: Key) -> (Vec<Cqe>, bool) {
         let mut state = self.state.borrow_mut();
-        let queued = std::iter::from_fn(|| state.slots.take_queued(key)).collect();
+        let queued = std::iter::from_fn(|| Some(state.slots.take_queued(key)?.0)).collect();
         let held = state.slots.get_mut(key).is_some_and(|slot| !slot.done);
         let slot = if held { None } else { Slots::remove(&mut state.slots, key) };
         drop(state);

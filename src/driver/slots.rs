@@ -61,18 +61,22 @@ pub(crate) struct Slot {
     /// The driver cancelled it for back-pressure; the handle arms it again.
     pub(crate) paused: bool,
     pub(crate) waker: Option<Waker>,
-    /// The result of a single one that is done.
+    /// The result of a single one that is done, or of the first completion of a multishot that
+    /// nobody has taken yet, with its flags.
     result: i32,
-    /// The completions of a multishot that nobody has taken yet, in `Slots::queued`.
+    flags: u32,
+    /// The completions after the first, in `Slots::queued`.
     queue: List,
-    queue_len: u32,
+    /// How many there are, the first included.
+    pub(crate) queue_len: u32,
     abandoned: Option<Box<dyn Abandoned>>,
 }
 
 impl Slot {
-    /// The completion of a single operation. Its flags say nothing that anyone asks for.
+    /// The completion of a single operation, whose flags say nothing that anyone asks for, or the
+    /// first of a multishot.
     fn completion(&self, key: Key) -> Cqe {
-        Cqe { user_data: key.to_bits(), result: self.result, flags: 0 }
+        Cqe { user_data: key.to_bits(), result: self.result, flags: self.flags }
     }
 }
 
@@ -144,6 +148,7 @@ impl Slots {
             paused: false,
             waker,
             result: 0,
+            flags: 0,
             queue: List::EMPTY,
             queue_len: 0,
             abandoned: None,
@@ -198,8 +203,12 @@ impl Slots {
                     slot.paused = false;
                 }
                 if !cancelled {
-                    let queued = self.queued.insert(cqe);
-                    self.queued.push_back(&mut slot.queue, queued);
+                    if slot.queue_len == 0 {
+                        (slot.result, slot.flags) = (cqe.result, cqe.flags);
+                    } else {
+                        let queued = self.queued.insert(cqe);
+                        self.queued.push_back(&mut slot.queue, queued);
+                    }
                     slot.queue_len += 1;
                 }
                 if slot.abandoned.is_none()
@@ -225,7 +234,7 @@ impl Slots {
         let mut slot = self.slots.remove(key).expect("the caller has just looked it up");
         let abandoned = slot.abandoned.take().expect("the caller has looked");
         let before = effects.completions.len();
-        if matches!(slot.kind, Kind::Single | Kind::Pool) {
+        if slot.queue_len > 0 || matches!(slot.kind, Kind::Single | Kind::Pool) {
             effects.completions.push(slot.completion(key));
         }
         while let Some(queued) = self.queued.pop_front(&mut slot.queue) {
@@ -246,16 +255,15 @@ impl Slots {
 
     /// Takes the first waiting completion of a multishot.
     #[inline]
-    pub(crate) fn take_queued(&mut self, key: Key) -> Option<Cqe> {
+    pub(crate) fn take_queued(&mut self, key: Key) -> Option<(Cqe, &mut Slot)> {
         let slot = self.slots.get_mut(key)?;
-        let queued = self.queued.pop_front(&mut slot.queue)?;
-        slot.queue_len -= 1;
-        self.queued.remove(queued)
-    }
-
-    /// How many completions of a multishot wait to be taken.
-    pub(crate) fn queue_len(&mut self, key: Key) -> u32 {
-        self.slots.get_mut(key).map_or(0, |slot| slot.queue_len)
+        slot.queue_len = slot.queue_len.checked_sub(1)?;
+        let first = slot.completion(key);
+        if let Some(second) = self.queued.pop_front(&mut slot.queue) {
+            let second = self.queued.remove(second).expect("a queued completion is there");
+            (slot.result, slot.flags) = (second.result, second.flags);
+        }
+        Some((first, slot))
     }
 
     /// A multishot that had ended is in flight once more, under the same key.
@@ -278,7 +286,7 @@ impl Slots {
     #[must_use = "dropping the waker runs user code: not under the borrow"]
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
-        debug_assert!(slot.queue.is_empty(), "completions are taken before the slot goes");
+        debug_assert!(slot.queue_len == 0, "completions are taken before the slot goes");
         let working = !slot.done && !matches!(slot.kind, Kind::Waiting { .. });
         self.in_flight -= usize::from(working);
         Some(slot)
