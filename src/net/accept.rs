@@ -1,16 +1,16 @@
 //! Accepting: at most one accept in flight per listener, and a line of those that wait for it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
 
+use super::turns::{Place, Turns};
 use crate::driver::{
     self, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
 };
@@ -22,9 +22,8 @@ use crate::util::timer_wheel::TimerKey;
 pub(super) struct Acceptor {
     fd: SharedFd,
     armed: RefCell<Option<Armed>>,
-    /// Those that wait, first come, first served.
-    line: RefCell<VecDeque<(u64, Option<Waker>)>>,
-    next_ticket: Cell<u64>,
+    /// Those that wait.
+    turns: Turns,
     /// Descriptors have run out: no accept before the timer.
     pause: RefCell<Option<Pause>>,
     /// How long the last pause was; zero when a connection has been accepted since.
@@ -53,8 +52,7 @@ impl Acceptor {
         Acceptor {
             fd,
             armed: RefCell::new(None),
-            line: RefCell::default(),
-            next_ticket: Cell::new(0),
+            turns: Turns::new(),
             pause: RefCell::new(None),
             last_pause: Cell::new(Duration::ZERO),
             warned: Cell::new(false),
@@ -63,49 +61,6 @@ impl Acceptor {
 
     pub(super) fn fd(&self) -> &SharedFd {
         &self.fd
-    }
-
-    /// Waits its turn, then for a connection.
-    fn poll_in_line(
-        &self,
-        ticket: &mut Option<u64>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<SharedFd>> {
-        let held = *ticket.get_or_insert_with(|| {
-            let ticket = self.next_ticket.get();
-            self.next_ticket.set(ticket + 1);
-            self.line.borrow_mut().push_back((ticket, None));
-            ticket
-        });
-        let is_first = self.line.borrow().front().is_some_and(|(first, _)| *first == held);
-        if is_first && let Poll::Ready(accepted) = self.poll_accept(cx) {
-            self.leave(ticket);
-            return Poll::Ready(accepted);
-        }
-        let waker = cx.waker().clone();
-        let mut line = self.line.borrow_mut();
-        let place = line.iter_mut().find(|(waiting, _)| *waiting == held);
-        let old = place.and_then(|(_, place)| place.replace(waker));
-        drop(line);
-        drop(old);
-        Poll::Pending
-    }
-
-    /// Leaves the line, and lets the next one step forward.
-    fn leave(&self, ticket: &mut Option<u64>) {
-        let Some(held) = ticket.take() else { return };
-        let mut line = self.line.borrow_mut();
-        let Some(place) = line.iter().position(|(waiting, _)| *waiting == held) else { return };
-        let left = line.remove(place);
-        let next = match place {
-            0 => line.front_mut().and_then(|(_, waker)| waker.take()),
-            _ => None,
-        };
-        drop(line);
-        drop(left);
-        if let Some(next) = next {
-            next.wake();
-        }
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<SharedFd>> {
@@ -220,14 +175,14 @@ impl Drop for Pause {
 #[must_use = "nothing is accepted until this is awaited"]
 pub struct Accept<'a, S> {
     acceptor: &'a Acceptor,
-    ticket: Option<u64>,
+    place: Place,
     expired: bool,
     stream: fn(SharedFd) -> S,
 }
 
 impl<'a, S> Accept<'a, S> {
     pub(super) fn new(acceptor: &'a Acceptor, stream: fn(SharedFd) -> S) -> Self {
-        Accept { acceptor, ticket: None, expired: false, stream }
+        Accept { acceptor, place: None, expired: false, stream }
     }
 }
 
@@ -236,8 +191,12 @@ impl<S> Future for Accept<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.acceptor.poll_in_line(&mut this.ticket, cx) {
-            Poll::Pending if this.expired => Poll::Ready(Err(timed_out())),
+        let Accept { acceptor, place, .. } = this;
+        match acceptor.turns.poll(place, cx, |cx| acceptor.poll_accept(cx)) {
+            Poll::Pending if this.expired => {
+                acceptor.turns.leave(place);
+                Poll::Ready(Err(timed_out()))
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(accepted) => Poll::Ready(accepted.map(this.stream)),
         }
@@ -253,7 +212,7 @@ impl<S> IoFuture for Accept<'_, S> {
 
 impl<S> Drop for Accept<'_, S> {
     fn drop(&mut self) {
-        self.acceptor.leave(&mut self.ticket);
+        self.acceptor.turns.leave(&mut self.place);
     }
 }
 

@@ -16,6 +16,7 @@ mod send_file;
 mod stream;
 mod tcp;
 mod transmit;
+mod turns;
 mod udp;
 mod unix;
 

@@ -96,6 +96,8 @@ impl<T> LinkedSlab<T> {
 
     /// The value of a key, or `None` if the key is stale.
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        #[cfg(test)]
+        visits::count();
         let node = self.nodes.get(key.index as usize)?;
         if node.generation == key.generation { node.value.as_ref() } else { None }
     }
@@ -116,6 +118,20 @@ impl<T> LinkedSlab<T> {
             list.head = key.index;
         } else {
             self.nodes[tail as usize].next = key.index;
+        }
+    }
+
+    /// Links a value, which must be in no list, before the first one of `list`.
+    pub(crate) fn push_front(&mut self, list: &mut List, key: Key) {
+        let head = list.head;
+        let node = self.node_mut(key).expect("a linked value is alive");
+        debug_assert!(node.previous == NIL && node.next == NIL, "a value is in one list at most");
+        node.next = head;
+        list.head = key.index;
+        if head == NIL {
+            list.tail = key.index;
+        } else {
+            self.nodes[head as usize].previous = key.index;
         }
     }
 
@@ -166,6 +182,8 @@ impl<T> LinkedSlab<T> {
     }
 
     fn node_mut(&mut self, key: Key) -> Option<&mut Node<T>> {
+        #[cfg(test)]
+        visits::count();
         let node = self.nodes.get_mut(key.index as usize)?;
         (node.generation == key.generation && node.value.is_some()).then_some(node)
     }
@@ -193,6 +211,24 @@ impl List {
     /// Whether the list has no value.
     pub(crate) fn is_empty(&self) -> bool {
         self.head == NIL
+    }
+}
+
+/// How often values were looked up on this thread, for tests that count and do not time.
+#[cfg(test)]
+pub(crate) mod visits {
+    use std::cell::Cell;
+
+    thread_local! {
+        static VISITS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        VISITS.set(VISITS.get() + 1);
+    }
+
+    pub(crate) fn counted() -> u64 {
+        VISITS.get()
     }
 }
 
@@ -236,6 +272,18 @@ mod tests {
             let kept: Vec<u32> = (0..4).filter(|&value| value != removed).collect();
             assert_eq!(drain(&mut slab, &mut list), kept);
         }
+    }
+
+    #[test]
+    fn value_linked_at_the_front_comes_first() {
+        let (mut slab, mut list) = (LinkedSlab::new(), List::EMPTY);
+        for value in 0..3 {
+            let key = slab.insert(value);
+            slab.push_front(&mut list, key);
+        }
+        let key = slab.insert(3);
+        slab.push_back(&mut list, key);
+        assert_eq!(drain(&mut slab, &mut list), [2, 1, 0, 3]);
     }
 
     #[test]

@@ -196,3 +196,37 @@ fn connect_dropped_at_any_moment_leaves_nothing() {
         });
     }
 }
+
+#[test]
+fn forgotten_accepts_hold_nobody_up() {
+    for seed in 0..50 {
+        run(seed, defaults(), async {
+            let listener = std::rc::Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+            let address = listener.local_addr().unwrap();
+            for _ in 0..1 + seed % 4 {
+                let forgetful = listener.clone();
+                let forgetting = corering::spawn(async move {
+                    let mut accept = forgetful.accept();
+                    let waits = std::future::poll_fn(|cx| {
+                        std::task::Poll::Ready(
+                            std::pin::Pin::new(&mut accept).poll(cx).is_pending(),
+                        )
+                    });
+                    assert!(waits.await);
+                    std::mem::forget(accept);
+                });
+                forgetting.await.unwrap();
+            }
+            let waiting = listener.clone();
+            let serving = corering::spawn(async move {
+                for _ in 0..3 {
+                    drop(waiting.accept().await.unwrap());
+                }
+            });
+            for _ in 0..3 {
+                drop(TcpStream::connect(address).await.unwrap());
+            }
+            serving.await.unwrap();
+        });
+    }
+}
