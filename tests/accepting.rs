@@ -6,9 +6,10 @@ mod net;
 
 use std::io;
 use std::mem;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use net::{listener, poll_once, until_metrics};
+use net::{listener, nothing_is_in_flight, poll_once, until_metrics};
 
 /// Polls an accept once and forgets it: its place in the line stays.
 async fn forget_accept(listener: &corering::net::TcpListener) {
@@ -101,5 +102,29 @@ async fn many_waiting_accepts_are_polled_once_for_each_connection() -> io::Resul
     // One to wait, one to take a connection, and one in vain for some: the next is called with each
     // that was taken, and another that is not quick.
     assert!(polls.get() <= 5 * WAITING, "{} polls", polls.get());
+    Ok(())
+}
+
+#[corering::test]
+async fn listener_made_nonblocking_behind_our_back_accepts_without_spinning() -> io::Result<()> {
+    let (listener, address) = listener().await?;
+    let shared = listener.as_fd().try_clone_to_owned()?;
+    std::net::TcpListener::from(shared).set_nonblocking(true)?;
+    for _ in 0..3 {
+        let mut accept = listener.accept();
+        assert!(poll_once(&mut accept).await.is_pending());
+        // Were it to spin, completions would come by themselves.
+        for _ in 0..100 {
+            corering::yield_now().await;
+        }
+        let completions = corering::metrics().completions;
+        corering::time::sleep(std::time::Duration::from_millis(20)).await;
+        let spun = corering::metrics().completions - completions;
+        assert!(spun < 20, "{spun} completions while nothing came");
+        let client = std::net::TcpStream::connect(address)?;
+        assert_eq!(accept.await?.peer_addr()?, client.local_addr()?);
+    }
+    drop(listener);
+    nothing_is_in_flight().await;
     Ok(())
 }

@@ -36,6 +36,8 @@ pub(super) struct Acceptor {
 enum Armed {
     Multi(Multi<op::accept_multi::AcceptMulti>),
     Single(Submit<op::accept::Accept>),
+    /// Not an accept: the listener has `O_NONBLOCK`, so that an accept would not wait.
+    Readable(Submit<op::poll_add::PollAdd>),
 }
 
 struct Pause {
@@ -91,7 +93,6 @@ impl Acceptor {
                     Some(
                         libc::ECONNABORTED
                         | libc::EINTR
-                        | libc::EAGAIN
                         | libc::ECANCELED
                         | libc::EPROTO
                         | libc::ENOPROTOOPT
@@ -101,6 +102,13 @@ impl Acceptor {
                         | libc::EHOSTUNREACH
                         | libc::ENONET,
                     ) => {}
+                    // A process that has the listener, too, may have set `O_NONBLOCK`, or have been
+                    // faster. What is shared is left as it is.
+                    Some(libc::EAGAIN) => {
+                        let readable = op::poll_add::PollAdd::readable(self.fd.clone());
+                        let ended = self.armed.replace(Some(Armed::Readable(submit(readable))));
+                        drop(ended);
+                    }
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                         self.begin_pause(&driver, &error, cx);
                     }
@@ -161,6 +169,7 @@ impl Armed {
                 Err(error) => Some(Err(error)),
             }),
             Armed::Single(single) => Pin::new(single).poll(cx).map(Some),
+            Armed::Readable(wait) => Pin::new(wait).poll(cx).map(|waited| waited.err().map(Err)),
         }
     }
 }

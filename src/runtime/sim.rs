@@ -50,6 +50,13 @@ impl Simulation {
         self
     }
 
+    /// Lets every accept that finds no connection fail with EAGAIN, as on a listener that another
+    /// process has made non-blocking.
+    pub fn refuse_to_wait_for_connections(&self) -> &Self {
+        self.world.refuse_to_wait_for_connections();
+        self
+    }
+
     /// Runs a future on a runtime of one shard in this world, with the default configuration.
     pub fn run<F: Future>(&self, main: F) -> SimulatedRun<F::Output> {
         self.run_with(Runtime::builder(), main).expect("the default configuration is valid")

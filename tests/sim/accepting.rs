@@ -198,6 +198,27 @@ fn connect_dropped_at_any_moment_leaves_nothing() {
 }
 
 #[test]
+fn accept_on_a_kernel_that_answers_eagain_does_not_spin() {
+    for seed in 0..50 {
+        let sim = Simulation::new(seed);
+        sim.refuse_to_wait_for_connections();
+        let run =
+            run_in(&sim, seed, defaults().max_queued_accepts([1, 64][seed as usize % 2]), async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let server = corering::spawn(answer_all(listener, 10));
+                for n in 0..10 {
+                    pause(Duration::from_secs(1)).await;
+                    ask(address, n).await.unwrap();
+                }
+                server.await.unwrap();
+            });
+        let completions = run.metrics.completions;
+        assert!(completions < 500, "{completions} completions for ten connections");
+    }
+}
+
+#[test]
 fn forgotten_accepts_hold_nobody_up() {
     for seed in 0..50 {
         run(seed, defaults(), async {

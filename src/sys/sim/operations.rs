@@ -43,8 +43,12 @@ impl State {
         };
         match outcome {
             Outcome::Done { result, .. } if result == -libc::EAGAIN => {
-                let refuses = self.socket(socket).nonblocking || dont_wait(&entry);
-                if refuses { outcome } else { Outcome::Wait }
+                let never_waits = entry.opcode == opcode::Accept::CODE && !self.accepts_wait;
+                if never_waits || self.socket(socket).nonblocking || dont_wait(&entry) {
+                    outcome
+                } else {
+                    Outcome::Wait
+                }
             }
             outcome => outcome,
         }

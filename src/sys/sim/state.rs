@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) weather: Weather,
     pub(super) trace: Trace,
     pub(super) faults: Faults,
+    /// Whether an accept waits for a connection. If not, it fails with EAGAIN.
+    pub(super) accepts_wait: bool,
     /// The virtual moment at offset zero.
     pub(super) base: Instant,
     /// Virtual time since the world began.
@@ -130,6 +132,7 @@ impl State {
             weather,
             trace: Trace::new(),
             faults: Faults::default(),
+            accepts_wait: true,
             base: Instant::now(),
             now: Duration::ZERO,
             rules_clock: false,

@@ -69,6 +69,11 @@ impl World {
         self.state().faults.enters_per_mille = per_mille.min(900) as usize;
     }
 
+    /// No accept waits any more.
+    pub(crate) fn refuse_to_wait_for_connections(&self) {
+        self.state().accepts_wait = false;
+    }
+
     /// What happened so far: the last ten thousand lines.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.state().trace.lines()
