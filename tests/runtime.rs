@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
-use std::thread;
 use std::time::Duration;
+use std::{process, thread};
 
 use child::Child;
 use corering::task::JoinSet;
@@ -453,7 +453,7 @@ fn signals_interrupt_the_wait_and_nothing_else() {
     assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) }, 0);
     for (driver, runtime) in runtimes() {
         // SAFETY: no argument is passed.
-        let shard = unsafe { libc::pthread_self() };
+        let shard = unsafe { libc::gettid() };
         let over = Arc::new(AtomicBool::new(false));
         let is_over = over.clone();
         let (mut stream, mut peer) = runtime.block_on(tcp_peer()).expect("sockets work");
@@ -461,8 +461,8 @@ fn signals_interrupt_the_wait_and_nothing_else() {
             let mut answered = 0;
             let mut buffer = [0; 1];
             while !is_over.load(Ordering::Relaxed) {
-                // SAFETY: the shard's thread waits for this one.
-                unsafe { libc::pthread_kill(shard, libc::SIGUSR1) };
+                // SAFETY: numbers are passed, and the shard's thread waits for this one.
+                unsafe { libc::syscall(libc::SYS_tgkill, process::id(), shard, libc::SIGUSR1) };
                 if answered < 200 {
                     peer.write_all(b"x").expect("the shard reads");
                     peer.read_exact(&mut buffer).expect("the shard answers");

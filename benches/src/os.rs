@@ -279,7 +279,9 @@ pub fn is_in_memory(file: BorrowedFd<'_>) -> io::Result<bool> {
     let mut system: libc::statfs = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the pointer is to a `statfs` of this function.
     check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut system) })?;
-    Ok(matches!(system.f_type, libc::TMPFS_MAGIC | 0x8584_58f6))
+    // Not of the same type in every C library.
+    let kind: libc::c_long = system.f_type as _;
+    Ok(matches!(kind, libc::TMPFS_MAGIC | 0x8584_58f6))
 }
 
 fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
@@ -343,7 +345,7 @@ impl Epoll {
         events.clear();
         let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
         let time = libc::timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
         let no_mask = std::ptr::null::<libc::sigset_t>();

@@ -276,7 +276,8 @@ impl Driver {
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         // The kernel only reads them, and an `IoSlice` is laid out as an `iovec`.
         message.msg_iov = parts.as_ptr().cast_mut().cast();
-        message.msg_iovlen = parts.len();
+        // Not of the same type in every C library.
+        message.msg_iovlen = parts.len() as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let arguments = [fd.argument(), (&raw const message) as usize, flags as usize, 0];
         let call = SysCall::new(libc::SYS_sendmsg, arguments);

@@ -1,4 +1,4 @@
-//! `poll(2)`: wait until a descriptor is ready, for libraries that do their own I/O.
+//! `ppoll(2)`: wait until a descriptor is ready, for libraries that do their own I/O.
 //!
 //! `IORING_OP_POLL_ADD`, kernel 5.1. Without a ring the call asks without waiting, and again when
 //! epoll reports the descriptor.
@@ -12,8 +12,15 @@ use crate::sys::call::SysCall;
 
 pub(crate) struct PollAdd {
     fd: SharedFd,
-    /// What the plain call writes its answer to.
-    asked: Operand<libc::pollfd>,
+    question: Operand<Question>,
+}
+
+/// What the plain call reads, and writes its answer to.
+struct Question {
+    asked: libc::pollfd,
+    /// None: the plain call never waits. The newer architectures have no `poll(2)`, which would take
+    /// a number.
+    time: libc::timespec,
 }
 
 impl PollAdd {
@@ -28,21 +35,22 @@ impl PollAdd {
     }
 
     fn new(fd: SharedFd, events: i16) -> Self {
-        let asked = Operand::new(libc::pollfd { fd: fd.raw(), events, revents: 0 });
-        PollAdd { fd, asked }
+        let asked = libc::pollfd { fd: fd.raw(), events, revents: 0 };
+        let time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        PollAdd { fd, question: Operand::new(Question { asked, time }) }
     }
 }
 
-// SAFETY: the answer goes to an operand block, which does not move.
+// SAFETY: question and answer are in an operand block, which does not move.
 unsafe impl Operation for PollAdd {
     type Output = io::Result<()>;
 
     fn encode(&mut self) -> squeue::Entry {
-        opcode::PollAdd::new(self.fd.target(), self.asked.events as u16 as u32).build()
+        opcode::PollAdd::new(self.fd.target(), self.question.asked.events as u16 as u32).build()
     }
 
     fn waits_for(&self) -> Readiness<'_> {
-        if self.asked.events & libc::POLLOUT != 0 {
+        if self.question.asked.events & libc::POLLOUT != 0 {
             Readiness::Writable(&self.fd)
         } else {
             Readiness::Readable(&self.fd)
@@ -50,7 +58,10 @@ unsafe impl Operation for PollAdd {
     }
 
     fn attempt(&mut self) -> SysCall {
-        SysCall::new(libc::SYS_poll, [self.asked.as_mut_ptr() as usize, 1, 0])
+        let question = self.question.as_mut_ptr();
+        // SAFETY: the pointer leads to the question, of which only addresses are taken.
+        let (asked, time) = unsafe { (&raw mut (*question).asked, &raw mut (*question).time) };
+        SysCall::new(libc::SYS_ppoll, [asked as usize, 1, time as usize, 0, 0])
     }
 
     fn zero_would_block(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The limits of this process: open descriptors, locked memory, and the capability that lifts the
 //! second one.
 
-use std::{fs, io};
+use std::{fs, io, ptr};
+
+use super::call::SysCall;
 
 /// The capability that exempts a process from `RLIMIT_MEMLOCK`.
 pub(crate) const CAP_IPC_LOCK: u32 = 14;
@@ -13,13 +15,10 @@ pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 /// # Errors
 /// `EINVAL` where `fs.nr_open` was lowered below a hard limit that was given out before.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = read(libc::RLIMIT_NOFILE)?;
+    let mut limit = read(libc::RLIMIT_NOFILE as usize)?;
     if limit.rlim_cur < limit.rlim_max {
         limit.rlim_cur = limit.rlim_max;
-        // SAFETY: the pointer leads to an rlimit that outlives the call.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        limit_call(libc::RLIMIT_NOFILE as usize, &raw const limit, ptr::null_mut())?;
     }
     Ok(limit.rlim_cur)
 }
@@ -27,7 +26,7 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
 /// How many bytes a user without `CAP_IPC_LOCK` may have locked in memory, rings included. `None`
 /// means without limit.
 pub(crate) fn locked_memory_limit() -> Option<u64> {
-    let limit = read(libc::RLIMIT_MEMLOCK).ok()?;
+    let limit = read(libc::RLIMIT_MEMLOCK as usize).ok()?;
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
@@ -37,13 +36,22 @@ pub(crate) fn has_capability(number: u32) -> bool {
     effective_capabilities(&status).is_some_and(|set| set & (1 << number) != 0)
 }
 
-fn read(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
+fn read(resource: usize) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer leads to an rlimit that outlives the call.
-    if unsafe { libc::getrlimit(resource, &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    limit_call(resource, ptr::null(), &raw mut limit)?;
     Ok(limit)
+}
+
+/// `prlimit(2)` of this process. Made past the C libraries, which have different types for a
+/// resource.
+fn limit_call(resource: usize, new: *const libc::rlimit, old: *mut libc::rlimit) -> io::Result<()> {
+    let call = SysCall::new(libc::SYS_prlimit64, [0, resource, new as usize, old as usize]);
+    // SAFETY: each pointer is null or leads to an rlimit that outlives the call; on 64-bit systems
+    // it is laid out as the kernel's own.
+    match unsafe { call.run_for_real() } {
+        0 => Ok(()),
+        result => Err(io::Error::from_raw_os_error(-result)),
+    }
 }
 
 fn effective_capabilities(status: &str) -> Option<u64> {
@@ -58,7 +66,7 @@ mod tests {
     #[test]
     fn the_soft_descriptor_limit_becomes_the_hard_one() {
         let raised = raise_descriptor_limit().expect("a process may raise its soft limit");
-        let limit = read(libc::RLIMIT_NOFILE).expect("the limit can be read");
+        let limit = read(libc::RLIMIT_NOFILE as usize).expect("the limit can be read");
         assert_eq!(raised, limit.rlim_cur);
         assert_eq!(limit.rlim_cur, limit.rlim_max);
     }

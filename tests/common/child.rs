@@ -30,7 +30,7 @@ pub(crate) fn is_child() -> bool {
 #[must_use = "a child runs when `output` or `passes` is called"]
 pub(crate) struct Child {
     command: Command,
-    limits: Vec<(libc::__rlimit_resource_t, u64)>,
+    limits: Vec<(usize, u64)>,
     user: Option<u32>,
     denied: Option<i32>,
 }
@@ -47,7 +47,9 @@ impl Child {
     }
 
     /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
-    pub(crate) fn limit(mut self, resource: libc::__rlimit_resource_t, value: u64) -> Self {
+    pub(crate) fn limit(mut self, resource: impl TryInto<usize>, value: u64) -> Self {
+        // The C libraries have different types for a resource.
+        let Ok(resource) = resource.try_into() else { panic!("no resource has this number") };
         self.limits.push((resource, value));
         self
     }
@@ -118,10 +120,13 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+fn set_limit(resource: usize, value: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: the pointer leads to an rlimit that outlives the call.
-    checked(unsafe { libc::setrlimit(resource, &limit) })
+    let nothing = std::ptr::null_mut::<libc::rlimit>();
+    // SAFETY: the pointer leads to an rlimit that outlives the call; the former one is not asked for.
+    let result =
+        unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, nothing) };
+    checked(result as libc::c_int)
 }
 
 fn become_user(user: u32) -> io::Result<()> {

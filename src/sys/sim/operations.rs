@@ -198,8 +198,9 @@ impl State {
         if message.msg_controllen != 0 {
             return Err(libc::EINVAL);
         }
-        let mut total = 0;
-        for piece in 0..message.msg_iovlen {
+        // Not of the same type in every C library.
+        let (mut total, pieces) = (0, message.msg_iovlen as _);
+        for piece in 0..pieces {
             // SAFETY: the header says that there are so many pieces.
             let piece = unsafe { message.msg_iov.add(piece).read_unaligned() };
             // SAFETY: the submitter vouches for each piece as for a plain buffer.
@@ -225,8 +226,9 @@ impl State {
         let message_at = entry.addr as *mut libc::msghdr;
         // SAFETY: the submitter vouches for the message header until the last completion.
         let mut message = unsafe { message_at.read_unaligned() };
-        let mut total = 0;
-        for piece in 0..message.msg_iovlen {
+        // Not of the same type in every C library.
+        let (mut total, pieces) = (0, message.msg_iovlen as _);
+        for piece in 0..pieces {
             // SAFETY: the header says that there are so many pieces.
             let piece = unsafe { message.msg_iov.add(piece).read_unaligned() };
             // SAFETY: the submitter vouches for each piece as for a plain buffer.
