@@ -3,13 +3,11 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Driver, current};
+use super::Alarm;
 use crate::sys::clock;
-use crate::util::timer_wheel::TimerKey;
 
 /// A future of corering's that does I/O, and can be given a limit in time.
 ///
@@ -51,7 +49,7 @@ pub struct Timeout<F> {
 
 enum Limit {
     Unarmed(Duration),
-    Armed { driver: Rc<Driver>, key: TimerKey },
+    Until(Instant, Alarm),
     Over,
 }
 
@@ -61,43 +59,22 @@ impl<F: IoFuture> Future for Timeout<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         if let Poll::Ready(output) = Pin::new(&mut this.future).poll(cx) {
-            this.disarm();
+            this.limit = Limit::Over;
             return Poll::Ready(output);
         }
-        match &this.limit {
-            Limit::Unarmed(duration) => {
-                let deadline = deadline_after(*duration);
-                if let (Some(deadline), Ok(driver)) = (deadline, current()) {
-                    let key = driver.insert_timer(deadline, cx.waker().clone());
-                    this.limit = Limit::Armed { driver, key };
-                }
-                return Poll::Pending;
-            }
-            Limit::Armed { driver, key } => {
-                // Where the runtime has ended, no timer of it ever fires: the time is over.
-                if !driver.ended.get() && driver.update_timer(*key, cx.waker()) {
-                    return Poll::Pending;
-                }
-            }
-            Limit::Over => return Poll::Pending,
+        if let Limit::Unarmed(duration) = this.limit
+            && let Some(deadline) = deadline_after(duration)
+        {
+            this.limit = Limit::Until(deadline, Alarm::default());
+        }
+        let Limit::Until(deadline, alarm) = &mut this.limit else { return Poll::Pending };
+        // Without a runtime no timer fires: the time is over, too.
+        if alarm.poll(*deadline, cx.waker()).is_pending() {
+            return Poll::Pending;
         }
         this.limit = Limit::Over;
         this.future.expire();
         Pin::new(&mut this.future).poll(cx)
-    }
-}
-
-impl<F> Timeout<F> {
-    fn disarm(&mut self) {
-        if let Limit::Armed { driver, key } = std::mem::replace(&mut self.limit, Limit::Over) {
-            driver.remove_timer(key);
-        }
-    }
-}
-
-impl<F> Drop for Timeout<F> {
-    fn drop(&mut self) {
-        self.disarm();
     }
 }
 

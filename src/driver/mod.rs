@@ -7,6 +7,7 @@
 //! Read `operation.rs` first, then `submit.rs` (the one I/O future) and `slots.rs`; `start.rs` is
 //! where the two drivers part, `turn.rs` where they meet again.
 
+mod alarm;
 mod deadline;
 mod jobs;
 mod metrics;
@@ -17,6 +18,7 @@ mod operation;
 mod readiness;
 mod shared_fd;
 mod slots;
+mod standing;
 mod start;
 mod submit;
 mod turn;
@@ -26,6 +28,7 @@ pub use deadline::{IoFuture, Timeout};
 pub(crate) use deadline::{deadline_after, is_timed_out, timed_out};
 pub use metrics::Metrics;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use jobs::Job;
 pub(crate) use metrics::count;
 pub(crate) use multi::Multi;
@@ -295,7 +298,7 @@ impl Driver {
     /// Whether this process is the one that started the runtime, and the runtime has not ended.
     #[inline]
     fn is_usable(&self) -> bool {
-        fork::fork_generation() == self.fork_generation && !self.ended.get()
+        !self.is_of_parent() && !self.ended.get()
     }
 
     /// An error that says why the runtime cannot be used, if it cannot.
@@ -308,7 +311,7 @@ impl Driver {
     /// to do: the ring's memory and the epoll set are shared with it, so the child lets go of them.
     fn state_of_kernel(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
-        if fork::fork_generation() != self.fork_generation {
+        if self.is_of_parent() {
             std::mem::forget(state.system.take());
         }
         state
@@ -449,7 +452,7 @@ impl Driver {
     /// until the deadline. Returns how many operations the kernel or the pool still holds; their
     /// memory is leaked, since it may yet be written to.
     pub(crate) fn shut_down(self: &Rc<Self>, patience: Duration) -> usize {
-        if fork::fork_generation() != self.fork_generation {
+        if self.is_of_parent() {
             // The ring's memory is shared with the parent: leave everything as it is.
             self.ended.set(true);
             std::mem::forget(self.state.borrow_mut().system.take());
@@ -457,6 +460,7 @@ impl Driver {
         }
         let deadline = clock::now().checked_add(patience);
         self.ended.set(true);
+        self.wake_for_the_end();
         loop {
             let state = self.state.borrow();
             let left = state.slots.in_flight();
@@ -474,6 +478,7 @@ impl Driver {
         if left > 0 {
             // The kernel may write to these operations' buffers, and to the group's, at any time.
             std::mem::forget(self.clone());
+            self.wake_the_lost();
         }
         let system = self.state.borrow_mut().system.take();
         drop(system);

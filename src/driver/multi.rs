@@ -50,7 +50,11 @@ impl<M: Multishot> Multi<M> {
         };
         match driver.next_of(*key, operation, cx.waker()) {
             Next::Item(cqe) => Poll::Ready(Ok(Some(operation.decode(cqe)))),
-            Next::Pending => Poll::Pending,
+            Next::Pending if driver.is_here() => Poll::Pending,
+            Next::Pending => {
+                driver.check_not_elsewhere()?;
+                Poll::Pending
+            }
             Next::Ended => {
                 self.flight = None;
                 Poll::Ready(Ok(None))
@@ -118,7 +122,7 @@ impl Driver {
             return Next::Item(cqe);
         }
         // A ring that is closed brings nothing more, whatever the kernel had not given back by then.
-        let over = state.system.is_none();
+        let over = state.system.is_none() || self.is_of_parent();
         let slot = state.slots.get_mut(key).expect("an armed handle has a slot");
         if slot.done || over {
             let slot = state.slots.remove(key);

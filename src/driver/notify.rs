@@ -45,7 +45,7 @@ impl ReadableWait {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
         let waker = cx.waker();
-        if !self.place.as_ref().is_some_and(|(driver, _)| driver.is_usable()) {
+        if !self.place.as_ref().is_some_and(|(driver, _)| driver.is_here()) {
             self.arrive()?;
         }
         let (driver, key) = self.place.as_mut().expect("it has arrived");
@@ -72,9 +72,12 @@ impl ReadableWait {
 
     #[cold]
     fn arrive(&mut self) -> io::Result<()> {
-        self.leave();
         let driver = current()?;
         driver.check_usable()?;
+        if let Some((before, _)) = &self.place {
+            before.check_not_elsewhere()?;
+        }
+        self.leave();
         self.place = Some((driver, Key::NONE));
         Ok(())
     }

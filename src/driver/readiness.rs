@@ -67,6 +67,15 @@ impl Registrations {
         registration.poll
     }
 
+    /// Wakes all who wait, since no event will come any more.
+    pub(super) fn wake_all(&mut self, slots: &mut Slots, effects: &mut Effects) {
+        for registration in self.entries.values_mut() {
+            effects.wakers.extend(registration.receiver.take());
+            wake_line(&mut registration.readers, slots, effects);
+            wake_line(&mut registration.writers, slots, effects);
+        }
+    }
+
     /// The events that epoll or a poll reported.
     pub(super) fn on_events(
         &mut self,

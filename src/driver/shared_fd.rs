@@ -91,7 +91,7 @@ impl SharedFd {
         }
     }
 
-    /// Remembers a registration. One with a driver that has ended is forgotten.
+    /// Remembers a registration. One with another driver is forgotten.
     pub(super) fn set_registration(&self, driver: &Rc<Driver>, key: Key) {
         let old = self.0.registered.replace(Some((driver.clone(), key)));
         if let Some((driver, key)) = old {

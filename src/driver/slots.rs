@@ -134,6 +134,11 @@ impl Slots {
         self.in_flight
     }
 
+    /// Takes the wakers of all slots, for waking them.
+    pub(crate) fn take_wakers(&mut self, effects: &mut Effects) {
+        effects.wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
+    }
+
     /// The keys of all slots in use.
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.slots.keys().collect()

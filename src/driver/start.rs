@@ -8,6 +8,7 @@ use super::jobs::Call;
 use super::metrics::count;
 use super::operation::{Direction, Operation, Readiness};
 use super::slots::{Abandoned, Kind};
+use super::standing::cancelled;
 use super::uring::{is_would_block, poll_entry};
 use super::{Driver, Job, SharedFd, State, System};
 use crate::sys::ring::Cqe;
@@ -247,35 +248,26 @@ impl Driver {
         let slot = state.slots.get_mut(key).expect("a future in flight has a slot");
         let kind = slot.kind;
         if slot.done {
-            let Kind::Waiting { registration, direction } = kind else {
+            let Kind::Waiting { direction, .. } = kind else {
                 let cqe = state.slots.take(key).expect("a done slot has its completion");
                 return Poll::Ready(cqe.outcome());
             };
             // Woken: worth another try. The slot is linked nowhere now.
             drop(state);
-            if let Err(error) = self.check_usable() {
-                drop(self.state.borrow_mut().slots.remove(key));
-                return Poll::Ready(Err(error));
+            if !self.is_usable() {
+                drop(self.take_slot(key));
+                return Poll::Ready(Err(cancelled()));
             }
             let attempt = self.attempt_when_ready(operation, direction, true);
             if let Attempt::Done(result) = attempt {
                 drop(self.take_slot(key));
                 return Poll::Ready(outcome(result));
             }
-            let waker = waker.clone();
-            let mut state = self.state.borrow_mut();
-            let State { slots, registrations, .. } = &mut *state;
-            if let Some(known) = registrations.get_mut(registration) {
-                slots.get_mut(key).expect("it was there above").done = false;
-                slots.join(known.line(direction), key);
-                let old = slots.set_waker(key, waker);
-                drop(state);
-                drop(old);
-                return Poll::Pending;
+            if let Err(error) = self.wait_again(key, operation, direction, waker.clone()) {
+                drop(self.take_slot(key));
+                return Poll::Ready(Err(error));
             }
-            drop(state);
-            drop(self.take_slot(key));
-            return Poll::Ready(outcome(-libc::EBADF));
+            return Poll::Pending;
         }
         if slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return Poll::Pending;
@@ -285,6 +277,33 @@ impl Driver {
         let old = self.state.borrow_mut().slots.set_waker(key, waker);
         drop(old);
         Poll::Pending
+    }
+
+    /// Back into the line of the operation's descriptor: of its registration of now, since another
+    /// runtime may have had it meanwhile.
+    fn wait_again<T: Operation>(
+        self: &Rc<Self>,
+        key: Key,
+        operation: &T,
+        direction: Direction,
+        waker: Waker,
+    ) -> io::Result<()> {
+        let (Readiness::Readable(fd) | Readiness::Writable(fd)) = operation.waits_for() else {
+            unreachable!("an operation waits for one thing throughout")
+        };
+        let registration = self.watch(fd)?;
+        let mut state = self.state.borrow_mut();
+        let State { slots, registrations, .. } = &mut *state;
+        let known =
+            registrations.get_mut(registration).expect("a registration lasts as its descriptor");
+        let slot = slots.get_mut(key).expect("the caller has looked it up");
+        slot.done = false;
+        slot.kind = Kind::Waiting { registration, direction };
+        slots.join(known.line(direction), key);
+        let old = slots.set_waker(key, waker);
+        drop(state);
+        drop(old);
+        Ok(())
     }
 
     /// Whether a slot is only a place in the line of a descriptor.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::deadline::IoFuture;
 use super::operation::Operation;
 use super::slots::Abandoned;
+use super::standing::cancelled;
 use super::start::{LetGo, Started};
 use super::{Driver, current};
 use crate::sys::ring::Cqe;
@@ -45,6 +46,14 @@ impl<T: Operation> Submit<T> {
         self.flight.as_ref().is_some_and(|flight| flight.driver.is_waiting(flight.key))
     }
 
+    /// Its end, or `None` if nobody will ever hear of it: see [`Driver::has_lost`].
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Output>> {
+        if self.flight.as_ref().is_some_and(|flight| flight.driver.has_lost(flight.key)) {
+            return Poll::Ready(None);
+        }
+        Pin::new(self).poll(cx).map(Some)
+    }
+
     /// Asks for an early end; the future still resolves, with whatever came first.
     pub(crate) fn cancel(&self) {
         if let Some(flight) = &self.flight {
@@ -76,14 +85,13 @@ impl<T: Operation> Future for Submit<T> {
         let mut outcome = match &this.flight {
             Some(flight) => match flight.driver.poll(flight.key, operation, cx.waker()) {
                 Poll::Ready(outcome) => outcome,
-                // Where nothing is in flight there is no completion to wait for.
-                Poll::Pending if this.expired => match flight.driver.let_go(flight.key) {
-                    LetGo::Held => return Poll::Pending,
-                    LetGo::Free(_) => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+                Poll::Pending if !this.expired && flight.driver.is_here() => return Poll::Pending,
+                Poll::Pending => match flight.driver.end_of_wait(flight.key, this.expired) {
+                    Some(outcome) => outcome,
+                    None => return Poll::Pending,
                 },
-                Poll::Pending => return Poll::Pending,
             },
-            None if this.expired => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+            None if this.expired => Err(cancelled()),
             None => match current() {
                 Err(error) => Err(error),
                 Ok(driver) => match driver.start(operation, cx.waker()) {
@@ -95,9 +103,14 @@ impl<T: Operation> Future for Submit<T> {
                 },
             },
         };
-        this.land();
-        if this.expired && outcome.as_ref().is_err_and(was_cancelled) {
-            outcome = Err(super::deadline::timed_out());
+        let flight = this.land();
+        if outcome.as_ref().is_err_and(was_cancelled) {
+            if this.expired {
+                outcome = Err(super::deadline::timed_out());
+            } else if flight.is_some_and(|flight| !flight.driver.is_here()) {
+                // Whether the kernel had begun with it is nothing to the one who waits.
+                outcome = Err(cancelled());
+            }
         }
         let operation = this.operation.take().expect("it was there above");
         Poll::Ready(operation.decode(outcome))

@@ -60,7 +60,7 @@ impl Driver {
     }
 
     #[inline(always)]
-    fn visit(&self, wait: Wait) {
+    pub(super) fn visit(&self, wait: Wait) {
         // A result that comes after this look is told of in the mailbox, and stays so until it has
         // been looked at before the wait.
         let wait = if self.finished.is_waiting() { Wait::No } else { wait };

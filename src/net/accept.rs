@@ -4,19 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 
 use super::turns::{Place, Turns};
 use crate::driver::{
-    self, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
+    self, Alarm, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit,
+    timed_out,
 };
 use crate::op;
 use crate::sys::log;
-use crate::util::timer_wheel::TimerKey;
 
 /// What a listener keeps.
 pub(super) struct Acceptor {
@@ -41,8 +40,8 @@ enum Armed {
 }
 
 struct Pause {
-    driver: Rc<Driver>,
-    timer: TimerKey,
+    end: Instant,
+    alarm: Alarm,
 }
 
 /// The first pause when descriptors have run out, doubled up to the longest.
@@ -110,7 +109,7 @@ impl Acceptor {
                         drop(ended);
                     }
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                        self.begin_pause(&driver, &error, cx);
+                        self.begin_pause(&driver, &error);
                     }
                     _ => return Poll::Ready(Err(error)),
                 },
@@ -120,8 +119,9 @@ impl Acceptor {
 
     fn is_paused(&self, cx: &mut Context<'_>) -> bool {
         let pause = self.pause.take();
-        let Some(pause) = pause else { return false };
-        if !pause.driver.update_timer(pause.timer, cx.waker()) {
+        let Some(mut pause) = pause else { return false };
+        // Without a runtime there is nothing to wait for: the accept says so.
+        if pause.alarm.poll(pause.end, cx.waker()).is_ready() {
             return false;
         }
         self.pause.replace(Some(pause));
@@ -129,7 +129,7 @@ impl Acceptor {
     }
 
     /// Descriptors or memory have run out: connections wait in the backlog until some come free.
-    fn begin_pause(&self, driver: &Rc<Driver>, error: &io::Error, cx: &mut Context<'_>) {
+    fn begin_pause(&self, driver: &Driver, error: &io::Error) {
         let last = self.last_pause.get();
         if !self.warned.replace(true) {
             log::warn(format_args!(
@@ -141,8 +141,7 @@ impl Acceptor {
         let length = (last * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         self.last_pause.set(length);
         if let Some(end) = deadline_after(length) {
-            let timer = driver.insert_timer(end, cx.waker().clone());
-            self.pause.replace(Some(Pause { driver: driver.clone(), timer }));
+            self.pause.replace(Some(Pause { end, alarm: Alarm::default() }));
         }
     }
 }
@@ -168,15 +167,9 @@ impl Armed {
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
             }),
-            Armed::Single(single) => Pin::new(single).poll(cx).map(Some),
-            Armed::Readable(wait) => Pin::new(wait).poll(cx).map(|waited| waited.err().map(Err)),
+            Armed::Single(single) => single.poll_end(cx),
+            Armed::Readable(wait) => wait.poll_end(cx).map(|end| end?.err().map(Err)),
         }
-    }
-}
-
-impl Drop for Pause {
-    fn drop(&mut self) {
-        self.driver.remove_timer(self.timer);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The receiving half of every stream: at most one receive in flight in the kernel, and everything
 //! that came and was not taken yet, in order.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -208,16 +208,19 @@ impl Receiver {
         }
         receive.cancel();
         self.dropped = Some(Box::pin(async move {
-            match (&mut receive).await {
-                Ok((count, buf)) => {
+            match poll_fn(|cx| receive.poll_end(cx)).await {
+                Some(Ok((count, buf))) => {
                     let bytes = &buf::as_slice(&buf)[..count];
                     Ok(Some(RecvBuf::from_vec(bytes.to_vec())))
                 }
+                None => Ok(None),
                 // Its time limit may have passed before it was dropped.
-                Err(failed) if was_cancelled(&failed.error) || is_timed_out(&failed.error) => {
+                Some(Err(failed))
+                    if was_cancelled(&failed.error) || is_timed_out(&failed.error) =>
+                {
                     Ok(None)
                 }
-                Err(failed) => Err(failed.error),
+                Some(Err(failed)) => Err(failed.error),
             }
         }));
     }
@@ -245,7 +248,7 @@ impl Receiver {
         if let State::Completion { multi, .. } = &mut self.state {
             multi.cancel();
             while multi.is_armed() {
-                let item = std::future::poll_fn(|cx| multi.poll_next(cx)).await?;
+                let item = poll_fn(|cx| multi.poll_next(cx)).await?;
                 if let Some(Ok(received)) = item {
                     bytes.extend_from_slice(&received);
                 }

@@ -1,7 +1,7 @@
 //! The sending half of every stream: one write at a time, and what became of the last one.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -124,9 +124,9 @@ impl Transmitter {
     {
         send.expire();
         self.dropped = Some(Box::pin(async move {
-            match (&mut send).await {
-                Ok((count, _)) => before + count,
-                Err(_) => before,
+            match poll_fn(|cx| send.poll_end(cx)).await {
+                Some(Ok((count, _))) => before + count,
+                Some(Err(_)) | None => before,
             }
         }));
     }
@@ -257,7 +257,10 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                     self.state = State::Ready(Some(buf));
                 }
                 Err(failed) => {
-                    if self.expired && self.sent > 0 {
+                    // Its time is over, or its runtime: the stream goes on without it.
+                    let goes_on = self.expired
+                        || failed.error.raw_os_error().is_none_or(|n| n == libc::ECANCELED);
+                    if goes_on && self.sent > 0 {
                         self.transmitter.set_abandoned(self.sent);
                     }
                     return Poll::Ready(Err(failed));

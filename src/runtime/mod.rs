@@ -40,6 +40,14 @@ use crate::util::unwind::shield;
 ///
 /// Dropping it cancels all tasks, cancels what is in flight and waits for the kernel to give
 /// everything back; see [`shut_down`](Self::shut_down).
+///
+/// # What outlives it
+///
+/// A stream, a listener or a socket works in a later runtime, with what it had queued. A future that
+/// waited when its runtime ended fails with `ECANCELED` when it is polled in a later one; a timer
+/// moves over, and the handle of a task says "cancelled". Used in another runtime while the first
+/// one lives, what is under way in the first fails with an error that says what to do: a stream
+/// moves over by `detach`.
 pub struct Runtime {
     scheduler: Rc<Scheduler>,
     driver: Rc<driver::Driver>,

@@ -2,14 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{Duration, Instant, now};
-use crate::driver::{self, Driver};
-use crate::util::timer_wheel::TimerKey;
+use crate::driver::Alarm;
 
 /// Waits for `duration` from now on; `Duration::MAX` is for ever.
 ///
@@ -80,22 +77,13 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     /// `None`: never.
     deadline: Option<Instant>,
-    timer: Timer,
-}
-
-enum Timer {
-    /// Not polled yet.
-    Idle,
-    Armed {
-        driver: Rc<Driver>,
-        key: TimerKey,
-    },
-    Elapsed,
+    alarm: Alarm,
+    elapsed: bool,
 }
 
 impl Sleep {
     pub(super) fn new(deadline: Option<Instant>) -> Self {
-        Sleep { deadline, timer: Timer::Idle }
+        Sleep { deadline, alarm: Alarm::default(), elapsed: false }
     }
 
     /// When it ends, or `None` for a duration that reaches beyond the clock's end: never.
@@ -105,7 +93,7 @@ impl Sleep {
 
     /// Whether it has ended, that is, was polled and found ready.
     pub fn is_elapsed(&self) -> bool {
-        matches!(self.timer, Timer::Elapsed)
+        self.elapsed
     }
 
     /// Begins anew with another deadline, whether it has ended or not. Whoever waits for it has to
@@ -128,14 +116,9 @@ impl Sleep {
     }
 
     pub(super) fn reset_to(&mut self, deadline: Option<Instant>) {
-        self.disarm();
+        self.alarm.stop();
+        self.elapsed = false;
         self.deadline = deadline;
-    }
-
-    fn disarm(&mut self) {
-        if let Timer::Armed { driver, key } = mem::replace(&mut self.timer, Timer::Idle) {
-            driver.remove_timer(key);
-        }
     }
 }
 
@@ -143,36 +126,14 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let current = match driver::current() {
-            Ok(driver) => driver,
-            Err(error) => panic!("a timer was polled, but {error}"),
+        let Some(deadline) = self.deadline.filter(|_| !self.elapsed) else {
+            return if self.elapsed { Poll::Ready(()) } else { Poll::Pending };
         };
-        match &self.timer {
-            Timer::Elapsed => return Poll::Ready(()),
-            Timer::Armed { driver, key } if Rc::ptr_eq(driver, &current) => {
-                if driver.update_timer(*key, cx.waker()) {
-                    return Poll::Pending;
-                }
-                self.timer = Timer::Elapsed;
-                return Poll::Ready(());
-            }
-            // Armed in one runtime and awaited in another: the timer moves over.
-            Timer::Armed { .. } => self.disarm(),
-            Timer::Idle => {}
+        match ready!(self.alarm.poll(deadline, cx.waker())) {
+            Ok(()) => self.elapsed = true,
+            Err(error) => panic!("a timer was polled, but {error}"),
         }
-        // A deadline that has passed goes through the wheel, too: a loop around `sleep(ZERO)` must
-        // leave the other tasks and the kernel their turn.
-        if let Some(deadline) = self.deadline {
-            let key = current.insert_timer(deadline, cx.waker().clone());
-            self.timer = Timer::Armed { driver: current, key };
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.disarm();
+        Poll::Ready(())
     }
 }
 

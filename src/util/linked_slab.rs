@@ -181,6 +181,11 @@ impl<T> LinkedSlab<T> {
         occupied.map(|(node, index)| Key { index, generation: node.generation })
     }
 
+    /// All values, linked or not.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.nodes.iter_mut().filter_map(|node| node.value.as_mut())
+    }
+
     fn node_mut(&mut self, key: Key) -> Option<&mut Node<T>> {
         #[cfg(test)]
         visits::count();

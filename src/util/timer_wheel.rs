@@ -102,6 +102,13 @@ impl<T> TimerWheel<T> {
         self.timers.get_mut(key.0).map(|timer| &mut timer.value)
     }
 
+    /// Takes the values of all timers and leaves others in their places.
+    pub(crate) fn take_values(&mut self, mut other: impl FnMut() -> T, out: &mut Vec<T>) {
+        out.extend(
+            self.timers.values_mut().map(|timer| std::mem::replace(&mut timer.value, other())),
+        );
+    }
+
     /// When `expire` should be called next: the moment the earliest timer may fire, or earlier when
     /// its slot has to cascade first. Never later. `None` if nothing will ever fire.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

@@ -11,6 +11,8 @@ use corering::ReceivePolicy;
 use corering::buf::{IoBuf, IoBufMut};
 use corering::net::{TcpListener, TcpStream};
 use corering::sim::Simulation;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use crate::pairs::{pair, pair_with, pattern, receive_all};
 use crate::simulated::{Seed, assert_world_is_empty, defaults, pause, settled};
@@ -260,6 +262,98 @@ fn future_of_an_ended_runtime_ends_in_the_next_one() {
             drop(nop.await);
             assert!(task.await.unwrap_err().is_cancelled());
             sleep.await;
+        });
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn listener_of_ended_runtime_accepts_in_next_one() {
+    for seed in 0..100 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let accepts_max = [1, 64][seed as usize % 2];
+        let builder = || defaults().max_queued_accepts(accepts_max);
+        let first = sim.run_with(builder(), async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            assert!(poll_once(std::pin::pin!(listener.accept())).is_pending());
+            pause(Duration::from_micros(seed)).await;
+            let address = listener.local_addr().unwrap();
+            let mut client = Box::pin(TcpStream::connect(address));
+            let client = match poll_once(client.as_mut()) {
+                Poll::Ready(client) => client,
+                Poll::Pending => client.await,
+            };
+            (listener, client.unwrap())
+        });
+        let (listener, client) = first.unwrap().output;
+        let second = sim.run_with(
+            builder(),
+            settled(async move {
+                let accepted = listener.accept().await.unwrap();
+                assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+                let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                let accepted = listener.accept().await.unwrap();
+                assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+            }),
+        );
+        crate::simulated::assert_nothing_held(&second.unwrap().metrics);
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn pause_of_accept_ends_with_its_runtime() {
+    for seed in 0..100 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let accepts_max = [1, 64][seed as usize % 2];
+        sim.fail(io_uring::opcode::Accept::CODE, 1, libc::EMFILE);
+        let builder = || defaults().max_queued_accepts(accepts_max);
+        let first = sim.run_with(builder(), async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut accept = Box::pin(listener.accept());
+            std::future::poll_fn(|cx| {
+                assert!(accept.as_mut().poll(cx).is_pending());
+                match corering::metrics().accept_pauses {
+                    0 => Poll::Pending,
+                    _ => Poll::Ready(()),
+                }
+            })
+            .await;
+            drop(accept);
+            (listener, client)
+        });
+        let (listener, client) = first.unwrap().output;
+        sim.run(async move {
+            let accepted = listener.accept().await.unwrap();
+            assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+        });
+        assert_world_is_empty(&sim);
+    }
+}
+
+#[test]
+fn set_of_waits_hears_that_their_runtime_has_ended() {
+    for seed in 0..40 {
+        let _seed = Seed(seed);
+        let sim = Simulation::new(seed);
+        let first = sim.run(async {
+            let (stream, peer) = pair().await;
+            let (mut reader, writer) = stream.into_split();
+            // It polls those alone that were woken.
+            let mut set = FuturesUnordered::<Pin<Box<dyn Future<Output = ()>>>>::new();
+            set.push(Box::pin(async move { drop(reader.read(vec![0; 8]).await) }));
+            set.push(Box::pin(async { pause(Duration::from_secs(10)).await }));
+            set.push(Box::pin(async { corering::time::sleep(Duration::from_secs(10)).await }));
+            assert!(poll_once(Pin::new(&mut set.next())).is_pending());
+            (set, writer, peer)
+        });
+        let (set, writer, peer) = first.output;
+        sim.run(async move {
+            assert_eq!(set.count().await, 3);
+            drop((writer, peer));
         });
         assert_world_is_empty(&sim);
     }
