@@ -74,7 +74,7 @@ impl SharedFd {
     /// Gives a socket the mode that the driver wants: a ring waits itself and would answer EAGAIN
     /// for `O_NONBLOCK`, epoll must never be blocked. A system call only for a foreign descriptor.
     #[inline]
-    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         if self.0.nonblocking.get() != Some(nonblocking) {
             sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
             self.0.nonblocking.set(Some(nonblocking));

@@ -5,6 +5,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Type};
 
@@ -18,6 +19,7 @@ use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, submit};
 use crate::fs::File;
+use crate::time::sleep;
 use crate::{op, sys};
 
 stream! {
@@ -44,13 +46,18 @@ listener! {
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 4096;
 
+/// How long a connect waits before it looks for room in a full backlog, doubled up to the longest.
+const CONNECT_PAUSE_MIN: Duration = Duration::from_millis(1);
+const CONNECT_PAUSE_MAX: Duration = Duration::from_millis(64);
+
 /// `None` for a socket without a name.
 fn path(address: SockAddr) -> io::Result<Option<PathBuf>> {
     Ok(address.as_pathname().map(Path::to_owned))
 }
 
 impl UnixStream {
-    /// Connects to the socket of a path.
+    /// Connects to the socket of a path. If the listener's backlog is full, it waits until there is
+    /// room, and looks for it every 64 ms at least: the kernel does not tell.
     ///
     /// # Cancel safety
     ///
@@ -58,15 +65,21 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of `connect(2)`, for instance `NotFound`; on epoll `WouldBlock` if the listener's
-    /// backlog is full, since the kernel does not tell when there is room.
-    #[doc(alias = "IORING_OP_CONNECT")]
+    /// Those of `connect(2)`, for instance `NotFound`.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let address = SockAddr::unix(path)?;
-        let nonblocking = !driver::current()?.is_uring();
-        let fd =
-            submit(op::socket::Socket::new(Domain::UNIX, Type::STREAM, None, nonblocking)).await?;
-        submit(op::connect::Connect::new(fd.clone(), address)).await?;
+        // It is connected at once or not at all. A ring would hold a thread of the kernel's for each
+        // that has to wait, and poll(2) has nothing to wait for: such a socket is always writable.
+        let fd = submit(op::socket::Socket::new(Domain::UNIX, Type::STREAM, None, true)).await?;
+        let mut pause = CONNECT_PAUSE_MIN;
+        while let Err(error) = sys::socket::connect(fd.as_fd(), &address) {
+            if error.raw_os_error() != Some(libc::EAGAIN) {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(CONNECT_PAUSE_MAX);
+        }
+        fd.set_nonblocking(!driver::current()?.is_uring())?;
         Ok(UnixStream::from_fd(fd))
     }
 

@@ -42,6 +42,15 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     SockRef::from(&fd).listen(backlog)
 }
 
+/// `connect(2)`, of a Unix socket that has `O_NONBLOCK`: EAGAIN if the listener's backlog is full.
+pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
+    #[cfg(feature = "sim")]
+    if let Some(world) = World::current() {
+        return world.connect(fd.as_raw_fd(), address);
+    }
+    SockRef::from(&fd).connect(address)
+}
+
 /// `getsockname(2)`.
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     #[cfg(feature = "sim")]
@@ -75,8 +84,8 @@ pub(crate) fn with_options<T: Default>(
 /// Sets or clears `O_NONBLOCK`, for descriptors that came from outside.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     #[cfg(feature = "sim")]
-    if World::current().is_some() {
-        return Ok(());
+    if let Some(world) = World::current() {
+        return world.set_nonblocking(fd.as_raw_fd(), nonblocking);
     }
     // SAFETY: fcntl with F_GETFL takes no pointer.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use corering::net::{TcpListener, TcpStream};
+use corering::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use corering::sim::Simulation;
 use io_uring::opcode;
 
@@ -249,5 +249,26 @@ fn forgotten_accepts_hold_nobody_up() {
             }
             serving.await.unwrap();
         });
+    }
+}
+
+#[test]
+fn unix_connect_waits_until_a_full_backlog_has_room() {
+    for seed in 0..20 {
+        let sim = Simulation::new(seed);
+        // What Unix sockets answer while the backlog is full, for two minutes.
+        let full = 2_000;
+        for nth in 1..=full {
+            sim.fail(opcode::Connect::CODE, nth, libc::EAGAIN);
+        }
+        let run = run_in(&sim, seed, defaults(), async {
+            // Nothing is made of the path but a name.
+            let listener = UnixListener::bind("/simulated").await.unwrap();
+            let mut client = UnixStream::connect("/simulated").await.unwrap();
+            let mut server = listener.accept().await.unwrap();
+            server.write_all("x").await.unwrap();
+            assert_eq!(&*client.recv().await.unwrap(), b"x");
+        });
+        assert!(run.metrics.rounds < 4 * full, "{} rounds", run.metrics.rounds);
     }
 }

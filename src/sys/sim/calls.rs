@@ -39,6 +39,25 @@ impl World {
         })
     }
 
+    /// connect(2) of a Unix socket that has O_NONBLOCK.
+    pub(crate) fn connect(&self, fd: RawFd, address: &SockAddr) -> io::Result<()> {
+        self.call(fd, |state, id| {
+            state.faults.strike(opcode::Connect::CODE)?;
+            state.connect_now(id, Name::of(address)?)
+        })
+    }
+
+    /// Sets or clears O_NONBLOCK, of a simulated socket.
+    pub(crate) fn set_nonblocking(&self, fd: RawFd, nonblocking: bool) -> io::Result<()> {
+        if !self.has(fd) {
+            return Ok(());
+        }
+        self.call(fd, |state, id| {
+            state.socket(id).nonblocking = nonblocking;
+            Ok(())
+        })
+    }
+
     /// getsockname(2).
     pub(crate) fn local_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
         self.call(fd, |state, id| {

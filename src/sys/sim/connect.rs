@@ -125,6 +125,18 @@ impl State {
         Ok(())
     }
 
+    /// Connects at once or not at all, as Unix sockets do. `EAGAIN`: the backlog is full.
+    pub(super) fn connect_now(&mut self, id: SocketId, to: Name) -> Result<(), i32> {
+        if let Some(listener) = self.listener_at(&to)
+            && !self.has_backlog(listener)
+        {
+            return Err(libc::EAGAIN);
+        }
+        self.start_connect(id, to)?;
+        self.handshake(id);
+        self.connect_result(id).map(drop)
+    }
+
     /// How a connect that was started stands. `EAGAIN` means that it has to wait.
     pub(super) fn connect_result(&mut self, id: SocketId) -> Result<i32, i32> {
         let socket = self.socket(id);
