@@ -5,7 +5,7 @@
 //! before a buffer does is received into other memory. See `io_uring_register_buf_ring(3)`, kernel
 //! 5.19.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -40,14 +40,19 @@ const PAGE: usize = 4096;
 
 impl BufferGroup {
     /// A group of `count` buffers (a power of two, at most 32,768) of `buffer_size` bytes, all of
-    /// them in the ring but not yet known to a kernel.
-    pub(crate) fn new(count: u16, buffer_size: u32) -> Self {
+    /// them in the ring but not yet known to a kernel. `None` if there is not so much memory.
+    pub(crate) fn new(count: u16, buffer_size: u32) -> Option<Self> {
         assert!(count.is_power_of_two() && count <= 1 << 15, "a power of two up to 32768");
         assert!(buffer_size > 0, "buffers hold at least one byte");
-        let entries = allocate(Self::entries_layout(count)).cast();
-        let buffers = allocate(Self::buffers_layout(count, buffer_size));
+        let buffers_layout = Self::buffers_layout(count, buffer_size)?;
+        let buffers = allocate(buffers_layout)?;
+        let Some(entries) = allocate(Self::entries_layout(count)) else {
+            // SAFETY: it was allocated with this layout just now, and nobody knows it.
+            unsafe { dealloc(buffers.as_ptr(), buffers_layout) };
+            return None;
+        };
         let group = BufferGroup {
-            entries,
+            entries: entries.cast(),
             buffers,
             count,
             buffer_size,
@@ -58,7 +63,7 @@ impl BufferGroup {
         for id in 0..count {
             group.hand_over(id);
         }
-        group
+        Some(group)
     }
 
     fn entries_layout(count: u16) -> Layout {
@@ -66,9 +71,10 @@ impl BufferGroup {
             .expect("at most 32768 entries of 16 bytes")
     }
 
-    fn buffers_layout(count: u16, buffer_size: u32) -> Layout {
-        Layout::from_size_align(usize::from(count) * buffer_size as usize, PAGE)
-            .expect("the group is smaller than the address space")
+    /// `None` if the address space has no room for it.
+    fn buffers_layout(count: u16, buffer_size: u32) -> Option<Layout> {
+        let size = usize::from(count).checked_mul(buffer_size as usize)?;
+        Layout::from_size_align(size, PAGE).ok()
     }
 
     /// Where the ring of entries is, for registering it.
@@ -179,17 +185,18 @@ impl Line {
 
 impl Drop for BufferGroup {
     fn drop(&mut self) {
+        let buffers_layout = Self::buffers_layout(self.count, self.buffer_size);
+        let buffers_layout = buffers_layout.expect("it was allocated with this layout");
         // SAFETY: both were allocated in `new` with these layouts. The driver keeps the group
         // alive for as long as the kernel may use it (a group that cannot be drained is leaked).
         unsafe {
             dealloc(self.entries.as_ptr().cast(), Self::entries_layout(self.count));
-            dealloc(self.buffers.as_ptr(), Self::buffers_layout(self.count, self.buffer_size));
+            dealloc(self.buffers.as_ptr(), buffers_layout);
         }
     }
 }
 
-fn allocate(layout: Layout) -> NonNull<u8> {
+fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     // SAFETY: every caller's layout has a size above zero.
-    let ptr = unsafe { alloc_zeroed(layout) };
-    NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(layout))
+    NonNull::new(unsafe { alloc_zeroed(layout) })
 }

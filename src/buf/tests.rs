@@ -88,7 +88,7 @@ fn received_bytes_are_small_values() {
 
 #[test]
 fn group_counts_the_buffers_that_are_out() {
-    let group = Rc::new(BufferGroup::new(4, 16));
+    let group = Rc::new(BufferGroup::new(4, 16).expect("64 bytes are there"));
     assert_eq!(group.out(), 0);
     group.taken();
     let buffer = RecvBuf::from_group(group.clone(), 2, 16);
@@ -100,7 +100,7 @@ fn group_counts_the_buffers_that_are_out() {
 
 #[test]
 fn group_outlives_its_owner_while_a_buffer_is_held() {
-    let group = Rc::new(BufferGroup::new(4, 16));
+    let group = Rc::new(BufferGroup::new(4, 16).expect("64 bytes are there"));
     group.taken();
     let buffer = RecvBuf::from_group(group, 1, 3);
     assert_eq!(&*buffer, &[0, 0, 0]);

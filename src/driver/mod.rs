@@ -56,7 +56,7 @@ use crate::buf::{BufferGroup, LentBuffers};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::ring::{Cqe, Ring};
 use crate::sys::support::Support;
-use crate::sys::{clock, fork, signal};
+use crate::sys::{clock, fork, log, signal};
 use crate::util::linked_slab::Key;
 use crate::util::mailbox::Mailbox;
 use crate::util::pool::Pool;
@@ -358,8 +358,14 @@ impl Driver {
         if !self.support?.multishot_receive() {
             return None;
         }
-        let group =
-            Rc::new(BufferGroup::new(self.limits.group_buffers, self.limits.group_buffer_size));
+        let Limits { group_buffers, group_buffer_size, .. } = self.limits;
+        let Some(group) = BufferGroup::new(group_buffers, group_buffer_size).map(Rc::new) else {
+            log::warn(format_args!(
+                "no memory for {group_buffers} buffers of {group_buffer_size} bytes: streams \
+                 receive by notification; see Builder::buffer_group"
+            ));
+            return None;
+        };
         let mut state = self.state.borrow_mut();
         let Some(System::Uring(uring)) = &mut state.system else { return None };
         // SAFETY: the memory is page-aligned and holds so many entries. The driver keeps the group

@@ -143,9 +143,10 @@ impl OpenOptions {
 
     /// Opens a file.
     ///
-    /// Opening a FIFO waits for its other end, and on epoll takes a thread of the pool meanwhile,
+    /// Opening a FIFO waits for its other end on epoll, and takes a thread of the pool meanwhile,
     /// unless `libc::O_NONBLOCK` is among the custom flags; for regular files that flag is without
-    /// effect.
+    /// effect. A ring opens a FIFO whose path the kernel has in memory as with that flag: at once
+    /// for reading, and for writing without a reader it fails with `ENXIO`.
     ///
     /// # Cancel safety
     ///

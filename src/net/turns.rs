@@ -7,15 +7,13 @@
 //! line is.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::driver::{self, Driver, deadline_after};
+use crate::driver::{Alarm, deadline_after};
 use crate::util::linked_slab::{Key, LinkedSlab, List};
 use crate::util::thread_bound::ThreadBound;
-use crate::util::timer_wheel::TimerKey;
 
 /// The line, with the waker by which it is told that there may be something.
 pub(super) struct Turns(Arc<Shared>);
@@ -117,12 +115,12 @@ impl Shared {
         let waker = first.and_then(|first| places.get_mut(first)?.take());
         let others_wait = !waiting.is_empty();
         drop(state);
-        if others_wait
-            && let Ok(driver) = driver::current()
-            && let Some(end) = deadline_after(PATIENCE)
-        {
-            let timer = driver.insert_timer(end, Waker::from(self.clone()));
-            line.patience.replace(Some(Alarm { driver, timer }));
+        if others_wait && let Some(end) = deadline_after(PATIENCE) {
+            let mut alarm = Alarm::default();
+            // Outside a runtime there is nobody to call.
+            if alarm.poll(end, &Waker::from(self.clone())).is_pending() {
+                line.patience.replace(Some(alarm));
+            }
         }
         if let Some(waker) = waker {
             waker.wake();
@@ -195,18 +193,6 @@ impl Line {
     fn end_patience(&self) {
         let alarm = self.patience.take();
         drop(alarm);
-    }
-}
-
-/// A timer of the driver's, gone with this value.
-struct Alarm {
-    driver: Rc<Driver>,
-    timer: TimerKey,
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.driver.remove_timer(self.timer);
     }
 }
 

@@ -33,6 +33,12 @@ pub(crate) struct Config {
     pub(crate) times: Times,
 }
 
+/// What the kernel makes of more places in a submission queue.
+const RING_ENTRIES_MAX: u32 = 32_768;
+
+/// Bytes of a buffer group: far more than a shard can use, and still memory that a machine may have.
+const GROUP_BYTES_MAX: u64 = 4 << 30;
+
 impl Builder {
     pub(super) fn new() -> Self {
         let limits = Limits {
@@ -68,17 +74,18 @@ impl Builder {
         self
     }
 
-    /// Allows more shards than this process has processors; they are then not pinned. Default:
-    /// false.
+    /// Allows more shards than this process has processors, up to 1,024; they are then not pinned.
+    /// Default: false.
     pub fn oversubscribe(mut self, allowed: bool) -> Self {
         self.config.oversubscribe = allowed;
         self
     }
 
-    /// Places in the submission queue of each ring, rounded up to a power of two; the completion
-    /// queue has four times as many. More operations than that may be in flight. Default: 256.
+    /// Places in the submission queue of each ring, rounded up to a power of two, at most 32,768;
+    /// the completion queue has four times as many. More operations than that may be in flight.
+    /// Default: 256.
     pub fn ring_entries(mut self, entries: u32) -> Self {
-        self.config.ring_entries = entries;
+        self.config.ring_entries = entries.min(RING_ENTRIES_MAX);
         self
     }
 
@@ -98,7 +105,9 @@ impl Builder {
     }
 
     /// The buffers of each shard from which the kernel picks when data comes (kernel 5.19): a power
-    /// of two, at most 32,768, and the bytes in each. Default: 128 of 16 KiB.
+    /// of two, at most 32,768, and the bytes in each, together at most 4 GiB. They are allocated
+    /// with the first receive; without so much memory, streams receive by notification. Default:
+    /// 128 of 16 KiB.
     pub fn buffer_group(mut self, count: u16, bytes: u32) -> Self {
         self.config.limits.group_buffers = count;
         self.config.limits.group_buffer_size = bytes;
@@ -171,12 +180,17 @@ impl Builder {
         let mut config = self.config;
         config.driver = config.driver.with_environment()?;
         let Limits { group_buffers, group_buffer_size, .. } = config.limits;
-        if !group_buffers.is_power_of_two() || group_buffers > 1 << 15 || group_buffer_size == 0 {
+        let group_bytes = u64::from(group_buffers) * u64::from(group_buffer_size);
+        if !group_buffers.is_power_of_two()
+            || group_buffers > 1 << 15
+            || !(1..=GROUP_BYTES_MAX).contains(&group_bytes)
+        {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
                     "buffer_group({group_buffers}, {group_buffer_size}): the count must be a power \
-                     of two up to 32768, and the size at least one byte"
+                     of two up to 32768, the size at least one byte, and all buffers together at \
+                     most {GROUP_BYTES_MAX} bytes"
                 ),
             ));
         }

@@ -159,6 +159,10 @@ impl From<StartError> for io::Error {
     }
 }
 
+/// More shards than processors may be started, but not so many that a slip of the pen fills the
+/// machine with threads.
+const OVERSUBSCRIBED_MAX: usize = 1024;
+
 /// The processor of each shard; empty if they are not to be pinned.
 fn processors(config: &Config) -> io::Result<Vec<usize>> {
     let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -178,6 +182,13 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
         return Ok(allowed[..config.shards].to_vec());
     }
     if config.oversubscribe {
+        if config.shards > OVERSUBSCRIBED_MAX {
+            return invalid(format!(
+                "{} shards on {} processors: at most {OVERSUBSCRIBED_MAX} may be started",
+                config.shards,
+                allowed.len()
+            ));
+        }
         return Ok(Vec::new());
     }
     invalid(format!(
@@ -221,7 +232,10 @@ where
             };
             match thread::Builder::new().name(format!("corering-{id}")).spawn_scoped(scope, run) {
                 Ok(thread) => threads.push(thread),
-                Err(error) => failed = Some(StartError::Other(error)),
+                Err(error) => {
+                    failed = Some(StartError::Other(error));
+                    break;
+                }
             }
             begins.push(begin);
         }
