@@ -104,7 +104,8 @@ impl Builder {
     /// have ended. A shard whose main future has ended serves the others until theirs have, too.
     ///
     /// Each shard is a thread, the first one the calling thread, pinned to a processor of its own,
-    /// unless there are more shards than processors (see [`oversubscribe`](Self::oversubscribe)).
+    /// unless there are more shards than processors (see [`oversubscribe`](Self::oversubscribe)), or
+    /// pinning is refused, as by a seccomp filter, which a line of the log then says.
     /// All run on the same driver.
     ///
     /// # Errors
@@ -169,7 +170,16 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
     if config.shards == 0 {
         return invalid("a program needs at least one shard".to_owned());
     }
-    let allowed = affinity::allowed_cpus()?;
+    let allowed = match affinity::allowed_cpus().and_then(affinity::check_pinning) {
+        Ok(allowed) => allowed,
+        Err(error) => {
+            log::warn(format_args!(
+                "shards are not pinned to processors: sched_setaffinity or sched_getaffinity is \
+                 refused ({error})"
+            ));
+            return Ok(Vec::new());
+        }
+    };
     if let Some(quota) = affinity::cpu_quota()
         && quota < config.shards as f64
     {

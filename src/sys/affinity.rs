@@ -42,6 +42,15 @@ pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
     allow(&[cpu])
 }
 
+/// Finds out whether this thread may be pinned, by giving it the CPUs that it has.
+///
+/// # Errors
+/// What `sched_setaffinity(2)` reports: a filter may refuse it and let the question for CPUs pass.
+pub(crate) fn check_pinning(allowed: Vec<usize>) -> io::Result<Vec<usize>> {
+    allow(&allowed)?;
+    Ok(allowed)
+}
+
 /// The CPUs that a thread had, to be given to it again, or to another thread.
 pub(crate) struct Cpus {
     cpus: Vec<usize>,
