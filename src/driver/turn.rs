@@ -1,7 +1,7 @@
 //! One round of the driver: wait or look, complete, and then wake.
 
-use std::mem;
 use std::time::Duration;
+use std::{io, mem};
 
 use super::metrics::count;
 use super::slots::{Completed, Effects};
@@ -75,9 +75,8 @@ impl Driver {
                 Some(System::Uring(uring)) => uring.turn(wait, cqes, &self.counters),
                 Some(System::Epoll(epoll)) => {
                     count(&self.counters.enters);
-                    if epoll.wait(wait, events).is_err() {
-                        // EINTR is all that can happen: the loop computes its wait anew.
-                        count(&self.counters.enter_interrupted);
+                    if let Err(error) = epoll.wait(wait, events) {
+                        self.wait_failed(&error);
                     }
                     for event in events.drain(..) {
                         count(&self.counters.completions);
@@ -107,6 +106,19 @@ impl Driver {
         drop(state);
         self.run(effects);
         self.scratch.set(Some(scratch));
+    }
+
+    #[cold]
+    fn wait_failed(&self, error: &io::Error) {
+        match error.raw_os_error() {
+            // A signal; the loop computes its wait anew.
+            Some(libc::EINTR) => count(&self.counters.enter_interrupted),
+            // The end of a runtime waits for the pool, a while at a time, and needs no events.
+            _ if self.ended.get() => clock::pause(Duration::from_millis(1)),
+            // Nothing that a program can do right leads here: the descriptor was closed behind our
+            // back, or the thread was forbidden the call.
+            _ => panic!("the epoll instance of this shard cannot be used any more: {error}"),
+        }
     }
 
     /// Gives one completion to its slot.

@@ -3,14 +3,18 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use super::call::SysCall;
+use super::refusal::needs_call;
 use super::ring::Wait;
 
 /// An epoll instance and room for what it reports.
 pub(crate) struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
+    /// Waits are told in nanoseconds, unless that was refused once.
+    nanoseconds: bool,
 }
 
 /// One report: what the descriptor was added with, and `EPOLL*` bits.
@@ -24,15 +28,25 @@ pub(crate) struct Event {
 const EVENTS_MAX: usize = 256;
 
 impl Epoll {
+    /// # Errors
+    /// No descriptor is left; or a call is refused that nothing can be done without.
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: epoll_create1 takes no pointer.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(needs_call("epoll_create1", io::Error::last_os_error()));
         }
         // SAFETY: the descriptor was just opened and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Epoll { fd, events: Vec::with_capacity(EVENTS_MAX) })
+        let events = Vec::with_capacity(EVENTS_MAX);
+        let mut epoll = Epoll { fd, events, nanoseconds: true };
+        // A filter may let the first call pass and refuse this one. There is nothing to wait for.
+        match epoll.call(Wait::No) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(needs_call("epoll_pwait", error))
+            }
+            _ => Ok(epoll),
+        }
     }
 
     /// Watches both directions of a descriptor from now on; `data` comes with each event.
@@ -78,9 +92,14 @@ impl Epoll {
             // SAFETY: `events` has room for so many, and no signal mask is given.
             unsafe { call.run_for_real() }
         };
+        // A wait that ends too early would be taken up again at once.
+        let in_ms_rounded_up = |duration: Duration| {
+            in_ms(duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32)
+        };
         let result = match wait {
             Wait::No => in_ms(0),
             Wait::Forever => in_ms(-1),
+            Wait::For(duration) if !self.nanoseconds => in_ms_rounded_up(duration),
             Wait::For(duration) => {
                 let timespec = libc::timespec {
                     tv_sec: duration.as_secs().min(SECONDS_MAX) as i64,
@@ -90,11 +109,13 @@ impl Epoll {
                 let call = SysCall::new(libc::SYS_epoll_pwait2, [fd, events, room, time, 0, 0]);
                 // SAFETY: as above; the timespec outlives the call.
                 match unsafe { call.run_for_real() } {
-                    // Before 5.11 the wait is in whole milliseconds, rounded up.
-                    result if result == -libc::ENOSYS => {
-                        in_ms(duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32)
+                    result if result >= 0 || result == -libc::EINTR => result,
+                    // Before 5.11 there is no such call, and filters that are older refuse it with
+                    // any error. What else is wrong the older call will tell.
+                    _ => {
+                        self.nanoseconds = false;
+                        in_ms_rounded_up(duration)
                     }
-                    result => result,
                 }
             }
         };

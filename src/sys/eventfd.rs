@@ -5,6 +5,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::refusal::needs_call;
+
 /// An owned eventfd, closed when the last holder drops it.
 #[derive(Debug)]
 pub(crate) struct EventFd {
@@ -17,7 +19,7 @@ impl EventFd {
         // SAFETY: eventfd takes no pointer.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(needs_call("eventfd2", io::Error::last_os_error()));
         }
         // SAFETY: the descriptor was just opened and nothing else owns it.
         Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })

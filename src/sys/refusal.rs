@@ -177,6 +177,21 @@ impl error::Error for RefusalWithAdvice {
     }
 }
 
+/// The error of a system call that corering cannot do without, with what to do where the call itself
+/// is refused. All other errors stay as they are.
+pub(crate) fn needs_call(name: &str, error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES | libc::EINVAL) => io::Error::new(
+            error.kind(),
+            format!(
+                "corering needs the system call {name}, which is refused here: {error}; allow it in \
+                 the seccomp profile of the container or sandbox"
+            ),
+        ),
+        _ => error,
+    }
+}
+
 /// The value of `kernel.io_uring_disabled`; `None` before Linux 6.6 or without `/proc`.
 fn disabled_sysctl() -> Option<u8> {
     fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
