@@ -52,7 +52,7 @@ impl pool::Job for Job {
         match self {
             Job::Call(mut call) => {
                 // SAFETY: `Call::new` was promised that the pointers are valid until the result.
-                let result = unsafe { call.call.run() };
+                let result = unsafe { call.call.run_old_or_new() };
                 call.finish(result);
             }
             Job::Closure(closure) => closure(),

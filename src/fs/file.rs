@@ -117,7 +117,7 @@ impl File {
     /// # Errors
     ///
     /// Those of [`OpenOptions::open`], for instance `NotFound`.
-    #[doc(alias = "IORING_OP_OPENAT2")]
+    #[doc(alias = "IORING_OP_OPENAT")]
     pub fn open<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
         OpenOptions::new().read(true).open(path)
     }
@@ -132,7 +132,7 @@ impl File {
     /// # Errors
     ///
     /// Those of [`OpenOptions::open`].
-    #[doc(alias = "IORING_OP_OPENAT2")]
+    #[doc(alias = "IORING_OP_OPENAT")]
     pub fn create<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
         OpenOptions::new().write(true).create(true).truncate(true).open(path)
     }

@@ -17,6 +17,7 @@ mod future;
 mod metadata;
 mod open;
 mod transfer;
+mod walk;
 mod whole;
 
 pub use file::File;
@@ -152,7 +153,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
     from: P,
     to: Q,
 ) -> impl IoFuture<Output = io::Result<()>> + use<P, Q> {
-    Begun::new(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref(), 0))
+    Begun::new(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref()))
 }
 
 /// Makes a folder, with the permissions 0o777 less the process's umask.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::File;
 use super::future::Map;
+use super::walk::{Step, Walk};
 use crate::driver::{IoFuture, SharedFd, Submit, submit};
 use crate::op::{open_at::OpenAt, open_at::Unopened};
 
@@ -119,6 +120,11 @@ impl OpenOptions {
     /// A refused path is an error with the code `EXDEV` (`CrossesDevices`). Links of `/proc` are not
     /// followed (`ELOOP`).
     ///
+    /// The kernel does so from Linux 5.6 on, by `openat2(2)`. Where that is missing, or refused by a
+    /// seccomp filter, the path is walked name by name, still safe from whoever exchanges a part of
+    /// it; then `..` is refused altogether (`EXDEV`), and so is every symbolic link (`ELOOP`, and
+    /// `ENOTDIR` for one on the way). A line of the log says so.
+    ///
     /// # Examples
     ///
     /// ```
@@ -155,9 +161,10 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// Those of `openat2(2)`: `NotFound`, `PermissionDenied`, `AlreadyExists`, `IsADirectory` (for
+    /// Those of `open(2)`: `NotFound`, `PermissionDenied`, `AlreadyExists`, `IsADirectory` (for
     /// writing), too many open files; `InvalidInput` for options that contradict each other and for
     /// a path with a NUL byte.
+    #[doc(alias = "IORING_OP_OPENAT")]
     #[doc(alias = "IORING_OP_OPENAT2")]
     pub fn open<P: AsRef<Path>>(
         &self,
@@ -223,18 +230,25 @@ fn contradiction(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("OpenOptions: {text}"))
 }
 
-/// Opening one file, again and again while the kernel cannot tell whether a path leaves its folder.
+/// Opening one file: again and again while the kernel cannot tell whether a path leaves its folder,
+/// and step by step where it never can.
 struct Opening {
     /// The error is `None` once it was told.
     attempt: Result<Submit<OpenAt>, Option<io::Error>>,
     /// So many attempts more if it is refused for a race.
     races_left: u32,
+    walk: Option<Walk>,
     expired: bool,
 }
 
 impl Opening {
     fn new(operation: io::Result<OpenAt>, races_left: u32) -> Self {
-        Opening { attempt: operation.map(submit).map_err(Some), races_left, expired: false }
+        Opening {
+            attempt: operation.map(submit).map_err(Some),
+            races_left,
+            walk: None,
+            expired: false,
+        }
     }
 }
 
@@ -251,20 +265,38 @@ impl Future for Opening {
                     return Poll::Ready(Err(error.expect("not polled again after its end")));
                 }
             };
-            let Unopened { error, again } = match ready!(Pin::new(submitted).poll(cx)) {
-                Ok(fd) => return Poll::Ready(Ok(fd)),
-                Err(unopened) => unopened,
+            let next = match (ready!(Pin::new(submitted).poll(cx)), &mut this.walk) {
+                (Ok(fd), None) => return Poll::Ready(Ok(fd)),
+                (Ok(fd), Some(walk)) => match walk.go_on(fd)? {
+                    Step::Arrived(fd) => return Poll::Ready(Ok(fd)),
+                    Step::Further(next) => next,
+                },
+                (Err(Unopened { error, .. }), Some(_)) => return Poll::Ready(Err(error)),
+                (Err(unopened), None) => this.instead(unopened)?,
             };
-            if this.races_left == 0 || error.raw_os_error() != Some(libc::EAGAIN) {
-                return Poll::Ready(Err(error));
-            }
-            this.races_left -= 1;
-            let mut next = submit(again);
+            let mut next = submit(next);
             if this.expired {
                 next.expire();
             }
             this.attempt = Ok(next);
         }
+    }
+}
+
+impl Opening {
+    /// What is to be tried after an attempt that failed, or why nothing is.
+    fn instead(&mut self, Unopened { error, again }: Unopened) -> io::Result<OpenAt> {
+        if self.races_left > 0 && error.raw_os_error() == Some(libc::EAGAIN) {
+            self.races_left -= 1;
+            return Ok(again);
+        }
+        if !Walk::is_needed(&error) {
+            return Err(error);
+        }
+        let Some((folder, path, flags, mode)) = again.beneath() else { return Err(error) };
+        let (walk, first) = Walk::begin(folder, &path, flags, mode)?;
+        self.walk = Some(walk);
+        Ok(first)
     }
 }
 

@@ -1,11 +1,12 @@
-//! `openat2(2)`: open a file, relative to a folder if one is given.
+//! `openat(2)`, and `openat2(2)` for a path that must not leave its folder: open a file, relative to
+//! a folder if one is given.
 //!
-//! `IORING_OP_OPENAT2`, kernel 5.6; on the blocking pool without a ring, since a path may lead to a
-//! slow disk.
+//! `IORING_OP_OPENAT` and `IORING_OP_OPENAT2`, kernel 5.6; on the blocking pool without a ring, since
+//! a path may lead to a slow disk.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use io_uring::types::OpenHow;
 use io_uring::{opcode, squeue};
@@ -17,12 +18,14 @@ use crate::sys::call::SysCall;
 pub(crate) struct OpenAt {
     folder: Option<SharedFd>,
     target: PathWith<OpenHow, 256>,
-    nonblocking: bool,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
 }
 
 impl OpenAt {
     /// `flags` and `resolve` are as in `openat2(2)`; close-on-exec is added. `mode` is the one of a
-    /// file that is created.
+    /// file that is created. Without `resolve` the older call does the same, and is refused nowhere.
     pub(crate) fn new(
         folder: Option<SharedFd>,
         path: &Path,
@@ -32,12 +35,12 @@ impl OpenAt {
     ) -> io::Result<Self> {
         // The kernel refuses a mode without a file to be created.
         let creates = flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0;
+        let flags = flags | libc::O_CLOEXEC;
         let how = OpenHow::new()
-            .flags(u64::from((flags | libc::O_CLOEXEC) as u32))
+            .flags(u64::from(flags as u32))
             .mode(if creates { u64::from(mode & 0o7777) } else { 0 })
             .resolve(resolve);
-        let nonblocking = flags & libc::O_NONBLOCK != 0;
-        Ok(OpenAt { folder, target: PathWith::new(path, how)?, nonblocking })
+        Ok(OpenAt { folder, target: PathWith::new(path, how)?, flags, mode, resolve })
     }
 }
 
@@ -46,7 +49,11 @@ unsafe impl Operation for OpenAt {
     type Output = Result<SharedFd, Unopened>;
 
     fn encode(&mut self) -> squeue::Entry {
-        opcode::OpenAt2::new(start(&self.folder), self.target.path(), self.target.value()).build()
+        let (folder, path, how) = (start(&self.folder), self.target.path(), self.target.value());
+        match self.resolve {
+            0 => opcode::OpenAt::new(folder, path).flags(self.flags).mode(self.mode).build(),
+            _ => opcode::OpenAt2::new(folder, path, how).build(),
+        }
     }
 
     fn waits_for(&self) -> Readiness<'_> {
@@ -54,15 +61,13 @@ unsafe impl Operation for OpenAt {
     }
 
     fn attempt(&mut self) -> SysCall {
-        SysCall::new(
-            libc::SYS_openat2,
-            [
-                start(&self.folder).0 as usize,
-                self.target.path() as usize,
-                std::ptr::from_ref(self.target.value()) as usize,
-                size_of::<OpenHow>(),
-            ],
-        )
+        let (folder, path) = (start(&self.folder).0 as usize, self.target.path() as usize);
+        if self.resolve == 0 {
+            let (flags, mode) = (self.flags as usize, self.mode as usize);
+            return SysCall::new(libc::SYS_openat, [folder, path, flags, mode]);
+        }
+        let how = std::ptr::from_ref(self.target.value()) as usize;
+        SysCall::new(libc::SYS_openat2, [folder, path, how, size_of::<OpenHow>()])
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
@@ -70,10 +75,18 @@ unsafe impl Operation for OpenAt {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows.
                 let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                Ok(SharedFd::opened(fd, self.nonblocking))
+                Ok(SharedFd::opened(fd, self.flags & libc::O_NONBLOCK != 0))
             }
             Err(error) => Err(Unopened { error, again: self }),
         }
+    }
+}
+
+impl OpenAt {
+    /// Folder, path, flags and mode of a path that must not leave the folder, if it is one.
+    pub(crate) fn beneath(self) -> Option<(SharedFd, PathBuf, i32, u32)> {
+        let folder = self.folder.filter(|_| self.resolve & libc::RESOLVE_BENEATH != 0)?;
+        Some((folder, self.target.to_path(), self.flags, self.mode))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Paths as the kernel takes them: ended by a NUL, at an address that does not move.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use io_uring::types::Fd;
 
@@ -51,6 +51,13 @@ impl<T, const ROOM: usize> PathWith<T, ROOM> {
         }
     }
 
+    /// The path, for another operation.
+    pub(crate) fn to_path(&self) -> PathBuf {
+        // SAFETY: both places hold a path that ends in a NUL, and are borrowed meanwhile.
+        let bytes = unsafe { CStr::from_ptr(self.path()) }.to_bytes();
+        PathBuf::from(OsStr::from_bytes(bytes))
+    }
+
     pub(crate) fn value(&self) -> &T {
         &self.block.value
     }
@@ -68,8 +75,6 @@ pub(crate) fn start(folder: &Option<SharedFd>) -> Fd {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
-
     use super::*;
 
     #[test]

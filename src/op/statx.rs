@@ -1,6 +1,7 @@
 //! `statx(2)`: what the file system knows of a file.
 //!
-//! `IORING_OP_STATX`, kernel 5.6; on the blocking pool without a ring.
+//! `IORING_OP_STATX`, kernel 5.6; on the blocking pool without a ring, and there by `fstatat(2)`
+//! where `statx(2)` (4.11) is missing or refused.
 
 use std::io;
 use std::mem::MaybeUninit;

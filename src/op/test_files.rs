@@ -61,7 +61,7 @@ pub(super) fn opened(path: &str) -> SharedFd {
 }
 
 /// All that is in a file.
-pub(super) fn contents(fd: &SharedFd) -> Vec<u8> {
+pub(crate) fn contents(fd: &SharedFd) -> Vec<u8> {
     let file = File::from(fd.as_fd().try_clone_to_owned().expect("a descriptor is free"));
     let len = file.metadata().expect("an open file has metadata").len();
     let mut bytes = vec![0; len as usize];

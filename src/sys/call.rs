@@ -4,6 +4,13 @@
 //! to a thread of the pool, which gets the numbers and pointers and nothing that belongs to the
 //! shard.
 
+/// `renameat(2)`. The newest architectures have only `renameat2(2)`, which takes flags in one more
+/// place: 0 there, as a [`SysCall`] has it, is the same call.
+#[cfg(not(any(target_arch = "riscv64", target_arch = "loongarch64")))]
+pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat;
+#[cfg(any(target_arch = "riscv64", target_arch = "loongarch64"))]
+pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat2;
+
 /// A system call that has not been made yet.
 ///
 /// Whoever builds one promises that its pointers stay valid until it has run; see
@@ -38,6 +45,25 @@ impl SysCall {
         }
         // SAFETY: the caller vouches for the arguments.
         unsafe { self.run_for_real() }
+    }
+
+    /// As [`run`](Self::run); if the call is newer than the kernel, or refused by a filter, then by
+    /// an older one that does the same.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    pub(crate) unsafe fn run_old_or_new(&self) -> i32 {
+        // SAFETY: the caller vouches for the arguments.
+        let result = unsafe { self.run() };
+        let may_be_refused = matches!(-result, libc::ENOSYS | libc::EPERM | libc::EINVAL);
+        if !may_be_refused || self.number != libc::SYS_statx {
+            return result;
+        }
+        let [folder, path, flags, _, answer, _] = self.arguments;
+        // If there is another reason, it is the older call's, too.
+        // SAFETY: the caller vouches for the path and for the place of the answer.
+        unsafe { super::file::statx_by_stat(folder as _, path as _, flags as _, answer as _) }
     }
 
     /// As [`run`](Self::run), on the kernel below also where another one is simulated.

@@ -1,5 +1,7 @@
 //! Questions about files that are answered at once, without a disk.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::call::SysCall;
@@ -9,7 +11,7 @@ use super::call::SysCall;
 pub(crate) fn is_stream(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: lseek takes no pointer; moving by zero from the present position changes nothing.
     let position = unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) };
-    position < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE)
+    position < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE)
 }
 
 /// Whether a file was opened with `O_DIRECT`.
@@ -17,6 +19,62 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: fcntl with F_GETFL takes no pointer.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     flags >= 0 && flags & libc::O_DIRECT != 0
+}
+
+/// As `statx(2)` answers it for `STATX_BASIC_STATS`, by the older call: 0, or a negated errno.
+///
+/// # Safety
+///
+/// `path` must lead to bytes that end in a NUL, and `answer` to memory that may be written.
+pub(super) unsafe fn statx_by_stat(
+    folder: RawFd,
+    path: *const libc::c_char,
+    flags: i32,
+    answer: *mut libc::statx,
+) -> i32 {
+    let mut known = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the caller vouches for the path, and the kernel writes the whole answer or fails.
+    if unsafe { libc::fstatat(folder, path, known.as_mut_ptr(), flags) } != 0 {
+        return -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    }
+    // SAFETY: the call succeeded.
+    let known = unsafe { known.assume_init() };
+    // SAFETY: a statx is made of integers, for which zero is a value.
+    let mut told = unsafe { MaybeUninit::<libc::statx>::zeroed().assume_init() };
+    told.stx_mask = libc::STATX_BASIC_STATS;
+    told.stx_mode = known.st_mode as u16;
+    told.stx_nlink = u32::try_from(known.st_nlink).unwrap_or(u32::MAX);
+    (told.stx_uid, told.stx_gid) = (known.st_uid, known.st_gid);
+    (told.stx_ino, told.stx_size) = (known.st_ino, known.st_size as u64);
+    (told.stx_blksize, told.stx_blocks) = (known.st_blksize as u32, known.st_blocks as u64);
+    (told.stx_atime.tv_sec, told.stx_atime.tv_nsec) = (known.st_atime, known.st_atime_nsec as u32);
+    (told.stx_mtime.tv_sec, told.stx_mtime.tv_nsec) = (known.st_mtime, known.st_mtime_nsec as u32);
+    (told.stx_ctime.tv_sec, told.stx_ctime.tv_nsec) = (known.st_ctime, known.st_ctime_nsec as u32);
+    (told.stx_dev_major, told.stx_dev_minor) = device_parts(known.st_dev);
+    (told.stx_rdev_major, told.stx_rdev_minor) = device_parts(known.st_rdev);
+    // SAFETY: the caller vouches for the place.
+    unsafe { answer.write(told) };
+    0
+}
+
+/// Whether what is open is a symbolic link, as only `O_PATH` opens one.
+pub(crate) fn is_link(fd: BorrowedFd<'_>) -> bool {
+    let mut known = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes the whole answer, or reports an error.
+    let failed = unsafe { libc::fstat(fd.as_raw_fd(), known.as_mut_ptr()) } != 0;
+    // What cannot be looked at is taken for the worse.
+    // SAFETY: the answer was written.
+    failed || unsafe { known.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFLNK
+}
+
+/// Whether `openat2(2)` is missing (before 5.6) or refused: asked for what cannot be opened, the call
+/// itself answers EBADF.
+pub(crate) fn lacks_openat2() -> bool {
+    let (nowhere, path, how) = (-1_isize as usize, c".".as_ptr() as usize, [0_u64; 3]);
+    let arguments = [nowhere, path, how.as_ptr() as usize, size_of_val(&how)];
+    // SAFETY: the kernel reads the path and the three numbers of `struct open_how`.
+    let result = unsafe { SysCall::new(libc::SYS_openat2, arguments).run_for_real() };
+    result != -libc::EBADF
 }
 
 /// Reads what the page cache has of a file from `offset` on, without waiting for a disk
@@ -70,6 +128,11 @@ struct CacheStat {
     written_back: u64,
     evicted: u64,
     recently_evicted: u64,
+}
+
+/// The two parts of a device's number that `statx(2)` gives.
+fn device_parts(device: libc::dev_t) -> (u32, u32) {
+    (libc::major(device) as _, libc::minor(device) as _)
 }
 
 /// A device's number as `stat(2)` gives it, made of the two parts that `statx(2)` gives.
