@@ -32,7 +32,8 @@ pub(crate) struct Child {
     command: Command,
     limits: Vec<(usize, u64)>,
     user: Option<u32>,
-    denied: Option<i32>,
+    /// Numbers of system calls, and the error number that each is answered with.
+    refused: Option<(Vec<libc::c_long>, i32)>,
 }
 
 #[allow(dead_code)] // Each test file uses a part.
@@ -43,7 +44,7 @@ impl Child {
         let mut command = Command::new("/proc/self/exe");
         command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(CHILD, test).env_remove("CORERING_DRIVER");
-        Child { command, limits: Vec::new(), user: None, denied: None }
+        Child { command, limits: Vec::new(), user: None, refused: None }
     }
 
     /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
@@ -70,8 +71,15 @@ impl Child {
     }
 
     /// Denies the three system calls of io_uring with an error number, by a seccomp filter.
-    pub(crate) fn deny_io_uring(mut self, errno: i32) -> Self {
-        self.denied = Some(errno);
+    pub(crate) fn deny_io_uring(self, errno: i32) -> Self {
+        let calls =
+            [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+        self.refuse(&calls, errno)
+    }
+
+    /// Refuses system calls (`libc::SYS_*`) with an error number, by a seccomp filter.
+    pub(crate) fn refuse(mut self, calls: &[libc::c_long], errno: i32) -> Self {
+        self.refused = Some((calls.to_vec(), errno));
         self
     }
 
@@ -91,7 +99,7 @@ impl Child {
     }
 
     fn prepared(mut self) -> Command {
-        let filter = self.denied.map(io_uring_filter);
+        let filter = self.refused.map(|(calls, errno)| filter_of(&calls, errno));
         let (limits, user) = (self.limits, self.user);
         // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
         // before the fork.
@@ -99,7 +107,7 @@ impl Child {
             self.command.pre_exec(move || {
                 limits.iter().try_for_each(|&(resource, value)| set_limit(resource, value))?;
                 user.map_or(Ok(()), become_user)?;
-                filter.as_ref().map_or(Ok(()), install_filter)
+                filter.as_deref().map_or(Ok(()), install_filter)
             });
         }
         self.command
@@ -118,6 +126,12 @@ impl Child {
 /// What a child printed, as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Refuses system calls on this thread, and on those that it starts, from now on.
+#[allow(dead_code)] // Each test file uses a part.
+pub(crate) fn refuse_here(calls: &[libc::c_long], errno: i32) -> io::Result<()> {
+    install_filter(&filter_of(calls, errno))
 }
 
 fn set_limit(resource: usize, value: u64) -> io::Result<()> {
@@ -142,26 +156,22 @@ fn become_user(user: u32) -> io::Result<()> {
     checked(unsafe { libc::setresuid(user, user, user) })
 }
 
-/// `io_uring_setup`, `io_uring_enter` and `io_uring_register` have the same numbers on all machines, next
-/// to each other.
-fn io_uring_filter(errno: i32) -> [libc::sock_filter; 5] {
+fn filter_of(calls: &[libc::c_long], errno: i32) -> Vec<libc::sock_filter> {
     const LOAD_NUMBER: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const IF_AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let first = libc::SYS_io_uring_setup as u32;
-    let last = libc::SYS_io_uring_register as u32;
     let statement =
         |code: u32, k, jt, jf| libc::sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k };
-    [
-        statement(LOAD_NUMBER, 0, 0, 0),
-        statement(IF_AT_LEAST, first, 0, 2),
-        statement(IF_AT_LEAST, last + 1, 1, 0),
-        statement(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
-        statement(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ]
+    let mut filter = vec![statement(LOAD_NUMBER, 0, 0, 0)];
+    for &call in calls {
+        filter.push(statement(IF_EQUAL, u32::try_from(call).unwrap(), 0, 1));
+        filter.push(statement(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0));
+    }
+    filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
+    filter
 }
 
-fn install_filter(filter: &[libc::sock_filter; 5]) -> io::Result<()> {
+fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
     // SAFETY: this option takes numbers only. Without it the filter would need a capability.
     checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };

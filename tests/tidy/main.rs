@@ -4,6 +4,7 @@
 //! what its docs promise, and which layer it reaches into. A rule that this cannot decide is
 //! left to the reader of a change, not approximated.
 
+mod calls;
 mod source;
 
 use std::collections::BTreeSet;
@@ -44,6 +45,8 @@ const CFG_WORDS: &[&str] = &[
     "tracing",
     "target_arch",
     "x86_64",
+    "riscv64",
+    "loongarch64",
 ];
 
 /// Names that say nothing about what the thing is.
@@ -177,18 +180,8 @@ fn system_calls_stand_in_sys_and_in_operations() {
         if matches!(source.module(), Some("sys" | "op")) {
             return Vec::new();
         }
-        source.code_lines_with(calls_libc)
+        source.code_lines_with(|code| source::functions_of_libc(code).next().is_some())
     });
-}
-
-/// Whether a line calls a function of libc, as opposed to naming a constant or a type.
-fn calls_libc(code: &str) -> bool {
-    code.match_indices("libc::").any(|(at, prefix)| {
-        let rest = &code[at + prefix.len()..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let name = &rest[..end];
-        rest[end..].starts_with('(') && name.starts_with(|c: char| c.is_ascii_lowercase())
-    })
 }
 
 #[test]

@@ -101,6 +101,16 @@ impl Source {
         paths
     }
 
+    /// The numbers of system calls and the functions of libc that stand outside the tests.
+    pub(crate) fn system_calls(&self) -> BTreeSet<&str> {
+        let mut calls = BTreeSet::new();
+        for (_, code) in self.code() {
+            calls.extend(words(code).filter(|word| word.starts_with("SYS_")));
+            calls.extend(functions_of_libc(code));
+        }
+        calls
+    }
+
     /// The names of the types for which the file implements `Future`.
     pub(crate) fn future_types(&self) -> Vec<String> {
         let futures = self.text.lines().filter(|line| line.starts_with("impl"));
@@ -200,6 +210,17 @@ fn first_segments(group: &str) -> Vec<String> {
         rest = &rest[next.len_utf8()..];
     }
     segments
+}
+
+/// The functions of libc that a line calls, as opposed to constants and types that it names.
+pub(crate) fn functions_of_libc(code: &str) -> impl Iterator<Item = &str> {
+    code.match_indices("libc::").filter_map(|(at, prefix)| {
+        let rest = &code[at + prefix.len()..];
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let name = &rest[..end];
+        let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        (rest[end..].starts_with('(') && starts).then_some(name)
+    })
 }
 
 /// The line up to its `//`, unless that is part of an address.

@@ -1,0 +1,258 @@
+//! A program of a fraction of a second that uses everything and verifies what it gets.
+
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use corering::fs::{self, File, OpenOptions};
+use corering::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use corering::{Driver, Runtime, signal, spawn, spawn_blocking, time};
+
+/// What cannot be had without one system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacks {
+    /// Room that is reserved on a disk.
+    Room,
+    /// Pages that are read ahead.
+    Prefetch,
+    /// Connections that are accepted.
+    Connections,
+}
+
+/// Uses everything on a runtime of one shard. What is lacking has to fail with this error number.
+///
+/// # Panics
+///
+/// If anything is not as it should be, or if waiting takes more rounds than there is to wait for.
+pub(crate) fn use_everything(runtime: &Runtime, lacks: Option<(Lacks, i32)>) {
+    let folder = Folder::new();
+    let path = folder.0.clone();
+    runtime.block_on(async move {
+        if !use_files(&path, lacks).await.expect("files work") {
+            return;
+        }
+        use_beneath(&path).await.expect("files below a folder work");
+        waits_without_turning(time::sleep(Duration::from_millis(20))).await;
+        let mut interval = time::interval(Duration::from_millis(2));
+        for _ in 0..3 {
+            interval.tick().await;
+        }
+        assert_eq!(spawn_blocking(|| 6 * 7).await.expect("it does not panic"), 42);
+        use_sockets(&path, lacks).await.expect("sockets work");
+        // One that handles the signal before it comes.
+        let mut stopped = signal::terminate();
+        assert!(futures_util::poll!(&mut stopped).is_pending());
+        // SAFETY: the call takes a number.
+        assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
+        stopped.await.expect("the handler is installed");
+    });
+}
+
+/// Two shards that talk to each other.
+pub(crate) fn use_shards(driver: Driver) {
+    let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+    let sums = builder.run(|shard| async move {
+        let other = (shard.id() + 1) % shard.count();
+        time::sleep(Duration::from_millis(1)).await;
+        shard.submit_to(other, || async { 20 + 1 }).await.expect("the other serves")
+    });
+    assert_eq!(sums.expect("two shards start"), [21, 21]);
+}
+
+/// Lets a future wait, and counts what the shard does meanwhile.
+async fn waits_without_turning<F: Future>(waiting: F) -> F::Output {
+    let before = corering::metrics();
+    let output = waiting.await;
+    let after = corering::metrics();
+    let (rounds, enters) = (after.rounds - before.rounds, after.enters - before.enters);
+    assert!(rounds <= 8 && enters <= 8, "{rounds} rounds and {enters} visits for one wait");
+    output
+}
+
+/// Whether something fails as it has to, and with nothing else.
+#[track_caller]
+fn is_had<T>(result: io::Result<T>, what: Lacks, lacks: Option<(Lacks, i32)>) -> io::Result<bool> {
+    match (result, lacks) {
+        (Err(error), Some((lacks, errno))) if lacks == what => {
+            assert_eq!(error.raw_os_error(), Some(errno), "{what:?}: {error}");
+            Ok(false)
+        }
+        (Ok(_), Some((lacks, _))) if lacks == what => panic!("{what:?} was had all the same"),
+        (result, _) => result.map(|_| true),
+    }
+}
+
+async fn use_files(folder: &Path, lacks: Option<(Lacks, i32)>) -> io::Result<bool> {
+    let below = folder.join("below");
+    fs::create_dir(&below).await?;
+    let (path, renamed) = (below.join("file"), below.join("renamed"));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).await?;
+    file.write_all_at(vec![7; 5000], 0).await?;
+    file.write_vectored_at(vec![vec![8; 10], vec![9; 10]], 5000).await?;
+    file.sync_data().await?;
+    file.sync_all().await?;
+    if is_had(file.allocate(0, 6000).await, Lacks::Room, lacks)? {
+        assert_eq!(file.metadata().await?.len(), 6000);
+    }
+    file.set_len(5020).await?;
+    is_had(file.prefetch(0, 0).await, Lacks::Prefetch, lacks)?;
+    let known = fs::metadata(&path).await?;
+    let told = std::fs::metadata(&path)?;
+    assert_same(&known, &told);
+    assert_same(&file.metadata().await?, &told);
+    assert_eq!(
+        file.read_at(Vec::with_capacity(20), 4990).await?.1[..],
+        [[7; 10], [8; 10]].concat()
+    );
+    let bufs = vec![Vec::with_capacity(10), Vec::with_capacity(10)];
+    let (count, bufs) = file.read_vectored_at(bufs, 5000).await?;
+    assert_eq!((count, &bufs[1][..]), (20, &[9; 10][..]));
+    file.close().await?;
+    std::os::unix::fs::symlink("renamed", below.join("link"))?;
+    fs::rename(&path, &renamed).await?;
+    assert!(fs::symlink_metadata(below.join("link")).await?.is_symlink());
+    assert!(fs::exists(&renamed).await? && !fs::exists(&path).await?);
+    assert_eq!(fs::read(&renamed).await?.len(), 5020);
+    let error = File::open(&path).await.expect_err("it has another name");
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    fs::remove_file(below.join("link")).await?;
+    fs::remove_file(&renamed).await?;
+    fs::remove_dir(&below).await?;
+    Ok(true)
+}
+
+/// What `stat(2)` tells is the same by each way.
+fn assert_same(known: &fs::Metadata, told: &std::fs::Metadata) {
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(
+        (known.len(), known.mode(), known.ino(), known.dev(), known.nlink(), known.rdev()),
+        (told.len(), told.mode(), told.ino(), told.dev(), told.nlink(), told.rdev())
+    );
+    assert_eq!(
+        (known.uid(), known.gid(), known.blocks(), u64::from(known.block_size())),
+        (told.uid(), told.gid(), told.blocks(), told.blksize())
+    );
+    assert_eq!(known.modified(), told.modified().expect("Linux has it"));
+    assert_eq!(known.accessed(), told.accessed().expect("Linux has it"));
+    let changed = known.changed().duration_since(std::time::UNIX_EPOCH).expect("it is recent");
+    assert_eq!(
+        (changed.as_secs() as i64, i64::from(changed.subsec_nanos())),
+        (told.ctime(), told.ctime_nsec())
+    );
+}
+
+async fn use_beneath(folder: &Path) -> io::Result<()> {
+    let (root, deep) = (folder.join("root"), folder.join("root/a/b"));
+    std::fs::create_dir_all(&deep)?;
+    std::fs::write(deep.join("file"), "within")?;
+    std::fs::write(folder.join("secret"), "outside")?;
+    let mut within = OpenOptions::new();
+    within.read(true).resolve_beneath(&File::open(&root).await?);
+    for path in ["a/b/file", "./a//b/file"] {
+        assert_eq!(within.open(path).await?.read_to_end().await?, b"within", "{path}");
+    }
+    std::os::unix::fs::symlink("../secret", root.join("outward"))?;
+    std::os::unix::fs::symlink("..", root.join("up"))?;
+    for path in ["outward", "up/secret", "up/root/a/b/file"] {
+        let error = within.open(path).await.expect_err("it is outside").raw_os_error();
+        // Where the kernel does not watch, every link is refused.
+        assert!(
+            matches!(error, Some(libc::EXDEV | libc::ELOOP | libc::ENOTDIR)),
+            "{path}: {error:?}"
+        );
+    }
+    for path in ["../secret", "a/../../secret", "/etc/hostname", "/"] {
+        let error = within.open(path).await.expect_err("it is outside");
+        assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{path}");
+    }
+    Ok(())
+}
+
+async fn use_sockets(folder: &Path, lacks: Option<(Lacks, i32)>) -> io::Result<()> {
+    let (one, other) =
+        (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    one.send_to("datagram", other.local_addr()?).await?;
+    let ((count, _), bytes) = other.recv_from(Vec::with_capacity(100)).await?;
+    assert_eq!(&bytes[..count], b"datagram");
+    let (mut one, mut other) = UnixStream::pair()?;
+    one.write_all("pair").await?;
+    assert_eq!(&*other.recv().await?, b"pair");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let connecting = spawn(TcpStream::connect(address));
+    let accepted = listener.accept().await;
+    let client = connecting.await.expect("it does not panic")?;
+    let Ok(server) = accepted else {
+        return is_had(accepted, Lacks::Connections, lacks).map(drop);
+    };
+    let mut client = client;
+    echo_and_send_file(folder, &mut client, server).await?;
+
+    let path = folder.join("socket");
+    let listener = UnixListener::bind(&path).await?;
+    let connecting = spawn(UnixStream::connect(path));
+    let mut server = listener.accept().await?;
+    let mut client = connecting.await.expect("it does not panic")?;
+    client.write_all("unix").await?;
+    assert_eq!(&*server.recv().await?, b"unix");
+    client.close().await?;
+    assert!(server.recv().await?.is_empty());
+    Ok(())
+}
+
+async fn echo_and_send_file(
+    folder: &Path,
+    client: &mut TcpStream,
+    mut server: TcpStream,
+) -> io::Result<()> {
+    let path = folder.join("sent");
+    let content: Vec<u8> = (0..200_000_u32).map(|n| (n / 7) as u8).collect();
+    fs::write(&path, content.clone()).await?;
+    let serving = spawn(async move {
+        for _ in 0..3 {
+            let received = server.recv().await?;
+            server.write_all(received).await?;
+        }
+        let file = File::open(path).await?;
+        let (sent, _) = server.send_file_after("head", &file, 0, u64::MAX).await?;
+        server.shutdown(Shutdown::Write).await?;
+        io::Result::Ok(sent)
+    });
+    for _ in 0..3 {
+        client.write_all("echo").await?;
+        assert_eq!(&*client.recv().await?, b"echo");
+    }
+    let mut got = Vec::new();
+    loop {
+        let received = client.recv().await?;
+        if received.is_empty() {
+            break;
+        }
+        got.extend_from_slice(&received);
+    }
+    assert_eq!(serving.await.expect("it does not panic")?, content.len() as u64);
+    assert!(got.strip_prefix(b"head") == Some(&content[..]), "{} bytes came", got.len());
+    Ok(())
+}
+
+/// A folder that goes away with what is in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("everything-{}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder can be made");
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,144 @@
+//! Old kernels and seccomp filters: one program that uses everything runs while one system call after
+//! the other is refused with each of the error numbers that kernels, containers and sandboxes answer
+//! with.
+//!
+//! The program verifies what it gets, and that it waits without turning: rounds are counted, not time.
+
+#[path = "common/child.rs"]
+mod child;
+#[path = "common/everything.rs"]
+mod everything;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use child::{Child, text};
+use corering::{Driver, Runtime};
+use everything::{Lacks, use_everything};
+
+/// What a kernel without the call, a filter of today and a filter of another day answer.
+const ERRNOS: [(&str, i32); 3] =
+    [("ENOSYS", libc::ENOSYS), ("EPERM", libc::EPERM), ("EINVAL", libc::EINVAL)];
+
+/// Names the error number in the child.
+const ERRNO: &str = "CORERING_TEST_ERRNO";
+
+/// What a refusal is to change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Nothing: there is another way.
+    AllWorks,
+    /// The ring cannot be had, and says why; all works on epoll.
+    NoRing,
+    /// This driver (or each) cannot be had, and says which call is refused.
+    CannotStart(&'static [Driver]),
+    /// What the call alone does fails on epoll, with the error number; all else works.
+    Fails(Lacks),
+}
+
+macro_rules! refused {
+    ($($test:ident: [$($call:expr),+] => $then:expr,)+) => {
+        $(#[test]
+        fn $test() {
+            if child::is_child() {
+                return run_refused($then);
+            }
+            for (name, errno) in ERRNOS {
+                let child = Child::of(stringify!($test)).refuse(&[$($call),+], errno);
+                let output = child.env(ERRNO, &errno.to_string()).output();
+                let (out, err) = (text(&output.stdout), text(&output.stderr));
+                let ran = output.status.success() && out.contains("1 passed");
+                assert!(ran, "refused with {name}: {}\n{out}\n{err}", output.status);
+            }
+        })+
+    };
+}
+
+/// The number is the same on all architectures.
+const SYS_CACHESTAT: libc::c_long = 451;
+
+const EACH: &[Driver] = &[Driver::Uring, Driver::Epoll];
+
+refused! {
+    without_openat2: [libc::SYS_openat2] => Then::AllWorks,
+    without_statx: [libc::SYS_statx] => Then::AllWorks,
+    without_renameat2: [libc::SYS_renameat2] => Then::AllWorks,
+    without_preadv2: [libc::SYS_preadv2] => Then::AllWorks,
+    without_cachestat: [SYS_CACHESTAT] => Then::AllWorks,
+    without_epoll_pwait2: [libc::SYS_epoll_pwait2] => Then::AllWorks,
+    without_epoll_pwait: [libc::SYS_epoll_pwait] => Then::CannotStart(&[Driver::Epoll]),
+    without_epoll_create1: [libc::SYS_epoll_create1] => Then::CannotStart(&[Driver::Epoll]),
+    without_eventfd2: [libc::SYS_eventfd2] => Then::CannotStart(EACH),
+    without_io_uring_setup: [libc::SYS_io_uring_setup] => Then::NoRing,
+    without_io_uring_enter: [libc::SYS_io_uring_enter] => Then::NoRing,
+    without_io_uring_register: [libc::SYS_io_uring_register] => Then::NoRing,
+    without_affinity: [libc::SYS_sched_getaffinity, libc::SYS_sched_setaffinity] => Then::AllWorks,
+    without_setaffinity: [libc::SYS_sched_setaffinity] => Then::AllWorks,
+    without_prlimit64: [libc::SYS_prlimit64] => Then::AllWorks,
+    without_fallocate: [libc::SYS_fallocate] => Then::Fails(Lacks::Room),
+    without_fadvise64: [libc::SYS_fadvise64] => Then::Fails(Lacks::Prefetch),
+    without_accept4: [libc::SYS_accept4] => Then::Fails(Lacks::Connections),
+    without_all_that_is_newer_than_3_10: [
+        libc::SYS_openat2, libc::SYS_statx, libc::SYS_renameat2, libc::SYS_preadv2, SYS_CACHESTAT, libc::SYS_epoll_pwait2,
+        libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register
+    ] => Then::NoRing,
+}
+
+/// In the child: what is refused is refused on every driver that tests run on.
+fn run_refused(then: Then) {
+    let errno: i32 = std::env::var(ERRNO).expect("the parent says it").parse().expect("a number");
+    for driver in corering::test_support::drivers() {
+        eprintln!("on {driver}");
+        let built = Runtime::builder().driver(driver).build();
+        match then {
+            Then::NoRing if driver == Driver::Uring => {
+                let error = built.expect_err("the ring is refused");
+                assert!(error.to_string().contains("ring"), "{error}");
+                continue;
+            }
+            Then::CannotStart(drivers) if drivers.contains(&driver) => {
+                assert_names_a_call(&built.expect_err("it cannot do without the call"));
+                continue;
+            }
+            _ => {}
+        }
+        let lacks = match then {
+            Then::Fails(lacks) if driver == Driver::Epoll => Some((lacks, errno)),
+            _ => None,
+        };
+        let runtime = built.expect("there is another way");
+        use_everything(&runtime, lacks);
+        drop(runtime);
+        everything::use_shards(driver);
+    }
+    if then == Then::NoRing {
+        let runtime = Runtime::builder().build().expect("epoll is left");
+        assert_eq!(runtime.driver(), Driver::Epoll);
+    }
+}
+
+/// Nothing that is refused later can be waited with: better an end than a loop that never waits.
+#[test]
+fn epoll_that_is_refused_later_is_told_and_not_asked_again() {
+    if !child::is_child() {
+        return Child::of("epoll_that_is_refused_later_is_told_and_not_asked_again").passes();
+    }
+    let runtime = Runtime::builder().driver(Driver::Epoll).build().expect("epoll is everywhere");
+    let calls = [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
+    child::refuse_here(&calls, libc::EPERM).expect("a filter can be installed");
+    let wait = || runtime.block_on(corering::time::sleep(Duration::from_millis(1)));
+    let panic = catch_unwind(AssertUnwindSafe(wait)).expect_err("there is nothing to wait with");
+    let told = panic.downcast_ref::<String>().expect("it is told in words");
+    assert!(told.contains("epoll") && told.contains("not permitted"), "{told}");
+    // The end of the runtime does not panic again.
+    drop(runtime);
+}
+
+/// A person has to know which call to allow, and where.
+#[track_caller]
+fn assert_names_a_call(error: &io::Error) {
+    let told = error.to_string();
+    assert!(["eventfd2", "epoll_"].iter().any(|call| told.contains(call)), "{told}");
+    assert!(told.contains("seccomp"), "{told}");
+}
