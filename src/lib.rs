@@ -39,7 +39,8 @@
 //! # Tasks stay on their shard
 //!
 //! Tasks, streams and buffers are `!Send`: nothing on the hot path is shared. A `Waker` is `Send`,
-//! as its contract demands, so anything may wake a task from any thread.
+//! as its contract demands, so anything may wake a task from any thread. So are errors, also those
+//! that give a buffer back: they become a `Box<dyn Error + Send + Sync>` or an `anyhow::Error` by `?`.
 //!
 //! # Features
 //!

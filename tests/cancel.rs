@@ -338,7 +338,7 @@ async fn write_after_a_dropped_one_says_how_much_of_it_was_sent() -> io::Result<
     let failed = stream.write_all("next").await.expect_err("it has to be told");
     let abandoned = WriteAbandoned::of(&failed.error).expect("that is what went wrong");
     assert!(abandoned.written > 0 && abandoned.written < TOO_MUCH);
-    assert_eq!(failed.buf, "next");
+    assert_eq!(*failed.buf(), "next");
 
     // Told once, the stream goes on after what was sent.
     let mut received = Vec::new();
@@ -375,7 +375,7 @@ async fn write_that_its_time_limit_ended_says_so_once_more_to_the_next() -> io::
     let failed =
         stream.write_all(pattern(TOO_MUCH)).timeout(limit).await.expect_err("nobody reads");
     assert_eq!(failed.kind(), ErrorKind::TimedOut);
-    assert_eq!(failed.buf.len(), TOO_MUCH);
+    assert_eq!(failed.buf().len(), TOO_MUCH);
     let failed = stream.write_all("next").await.expect_err("it has to be told");
     let abandoned = WriteAbandoned::of(&failed.error).expect("that is what went wrong");
     assert!(abandoned.written > 0 && abandoned.written < TOO_MUCH);

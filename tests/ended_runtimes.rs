@@ -189,7 +189,7 @@ fn read_and_write_that_waited_end_with_their_runtime() {
         let second = with_policy(driver, policy)?;
         let failed = second.block_on(in_time(read)).expect_err("nothing was sent");
         assert_eq!(failed.error.raw_os_error(), Some(libc::ECANCELED), "{}", failed.error);
-        assert_eq!(failed.buf.len(), 10);
+        assert_eq!(failed.buf().len(), 10);
         // The write that was dropped is told of, once, and what comes next is sent.
         second.block_on(async {
             let told = in_time(writer.write_all("next")).await.expect_err("it tells").error;

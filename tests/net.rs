@@ -272,7 +272,7 @@ async fn write_to_a_peer_that_is_gone_is_an_error_with_the_buffer() -> io::Resul
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     assert_eq!(buf, b"mine");
     let failed = stream.write_all(b"mine".to_vec()).await.expect_err("nobody reads");
-    assert_eq!(failed.buf, b"mine");
+    assert_eq!(failed.buf(), b"mine");
     Ok(())
 }
 
@@ -520,7 +520,7 @@ async fn time_limits_end_what_waits_and_lose_nothing() -> io::Result<()> {
     let error = stream.recv().timeout(limit).await.expect_err("nothing is sent");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     let failed = stream.read(b"mine".to_vec()).timeout(limit).await.expect_err("nothing is sent");
-    assert_eq!((failed.kind(), failed.buf), (ErrorKind::TimedOut, b"mine".to_vec()));
+    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
     peer.write_all(b"late")?;
     assert_eq!(&*stream.recv().timeout(Duration::MAX).await?, b"late");
     Ok(())

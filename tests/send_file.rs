@@ -388,7 +388,7 @@ async fn an_error_gives_the_head_back() {
     let (mut ours, theirs) = pair();
     drop(theirs);
     let failed = ours.send_file_after("head", &file, 0, 1_000_000).await.expect_err("nobody reads");
-    assert_eq!((failed.error.kind(), failed.buf), (std::io::ErrorKind::BrokenPipe, "head"));
+    assert_eq!((failed.error.kind(), *failed.buf()), (std::io::ErrorKind::BrokenPipe, "head"));
 }
 
 #[corering::test]

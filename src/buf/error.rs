@@ -2,29 +2,54 @@
 
 use std::{fmt, io};
 
+use crate::util::thread_bound::ThreadBound;
+
 /// What an operation with a buffer returns: the buffer comes back either way.
 pub type BufResult<T, B> = Result<(T, B), BufError<B>>;
 
 /// An error of an operation, together with the buffer that was handed to it.
 ///
-/// `?` turns it into an [`io::Error`] and drops the buffer; [`into_parts`](Self::into_parts) gives
-/// both back.
+/// `?` turns it into an [`io::Error`] and drops the buffer, or into a `Box<dyn Error + Send + Sync>`
+/// or the like and keeps it; [`into_parts`](Self::into_parts) gives both back.
+///
+/// # Threads
+///
+/// The error may go to any thread, whatever its buffer is. The buffer stays with the thread that got
+/// the error: elsewhere [`buf`](Self::buf) and [`into_parts`](Self::into_parts) panic, and dropping
+/// the error there leaks the buffer, which
+/// [`Metrics::leaked_elsewhere`](crate::Metrics::leaked_elsewhere) counts. What leaves its thread again
+/// and again is better turned into an `io::Error` first.
 #[non_exhaustive]
 pub struct BufError<B> {
     /// What went wrong.
     pub error: io::Error,
-    /// The buffer, as it was handed in; its contents are unspecified if it was to be filled.
-    pub buf: B,
+    /// On the heap, so that a result is no larger than what it holds when all is well.
+    buf: Box<ThreadBound<B>>,
 }
 
 impl<B> BufError<B> {
+    // Out of the way of what goes well.
+    #[cold]
     pub(crate) fn new(error: io::Error, buf: B) -> Self {
-        BufError { error, buf }
+        BufError { error, buf: Box::new(ThreadBound::new(buf)) }
+    }
+
+    /// The buffer, as it was handed in; its contents are unspecified if it was to be filled.
+    ///
+    /// # Panics
+    ///
+    /// On another thread than the one that got the error.
+    pub fn buf(&self) -> &B {
+        self.buf.get().expect(ELSEWHERE)
     }
 
     /// The error and the buffer.
+    ///
+    /// # Panics
+    ///
+    /// On another thread than the one that got the error.
     pub fn into_parts(self) -> (io::Error, B) {
-        (self.error, self.buf)
+        (self.error, self.buf.into_inner().expect(ELSEWHERE))
     }
 
     /// The error's kind.
@@ -33,10 +58,18 @@ impl<B> BufError<B> {
     }
 
     /// The same error with the buffer changed by `change`, for instance unwrapped from a slice.
+    ///
+    /// # Panics
+    ///
+    /// On another thread than the one that got the error.
     pub fn map_buf<C>(self, change: impl FnOnce(B) -> C) -> BufError<C> {
-        BufError { error: self.error, buf: change(self.buf) }
+        let (error, buf) = self.into_parts();
+        BufError::new(error, change(buf))
     }
 }
+
+const ELSEWHERE: &str = "the buffer of this error belongs to the thread that got the error, and this \
+    is another; take it out there, or use the field `error` alone";
 
 impl<B> From<BufError<B>> for io::Error {
     fn from(error: BufError<B>) -> Self {

@@ -87,6 +87,9 @@ metrics! {
     group_buffers_out,
     /// Lent buffers that users hold at this moment.
     lent_buffers_out,
+    /// Values that all of the process has leaked, since they were dropped on another thread than theirs:
+    /// buffers in errors ([`BufError`](crate::BufError)), above all.
+    leaked_elsewhere,
     /// Descriptors registered for readiness at this moment.
     registrations,
     /// Timers armed at this moment.

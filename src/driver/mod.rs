@@ -60,6 +60,7 @@ use crate::sys::{clock, fork, log, signal};
 use crate::util::linked_slab::Key;
 use crate::util::mailbox::Mailbox;
 use crate::util::pool::Pool;
+use crate::util::thread_bound;
 use crate::util::timer_wheel::{TimerKey, TimerWheel};
 
 /// What a driver is made from.
@@ -384,6 +385,7 @@ impl Driver {
         metrics.registrations = state.registrations.len() as u64;
         metrics.timers = self.timers.borrow().len() as u64;
         metrics.lent_buffers_out = self.lent.out() as u64;
+        metrics.leaked_elsewhere = thread_bound::leaked();
         if let GroupState::Made(group) = &*self.group.borrow() {
             metrics.group_buffers_out = group.out() as u64;
         }

@@ -77,19 +77,19 @@ async fn what_the_system_refuses_is_passed_on() {
     let within = folder.file("file", b"").join("below");
     assert_eq!(File::create(within).await.expect_err("a file").kind(), ErrorKind::NotADirectory);
     let failed = write(&folder, "text").await.expect_err("a folder");
-    assert_eq!((failed.kind(), failed.buf), (ErrorKind::IsADirectory, "text"));
+    assert_eq!((failed.kind(), *failed.buf()), (ErrorKind::IsADirectory, "text"));
     let read_only = File::open(folder.join("file")).await.expect("it is there");
     let failed = read_only.write_at("text", 0).await.expect_err("not opened for it");
-    assert_eq!((failed.error.raw_os_error(), failed.buf), (Some(libc::EBADF), "text"));
+    assert_eq!((failed.error.raw_os_error(), *failed.buf()), (Some(libc::EBADF), "text"));
 }
 
 #[corering::test]
 async fn a_full_disk_gives_the_buffer_back() {
     let full = opened("/dev/full").await;
     let failed = full.write_all_at(b"text".to_vec(), 0).await.expect_err("nothing fits");
-    assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::StorageFull, &b"text"[..]));
+    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::StorageFull, &b"text"[..]));
     let failed = full.write_vectored_at(vec!["one", "two"], 0).await.expect_err("nothing fits");
-    assert_eq!((failed.kind(), failed.buf), (ErrorKind::StorageFull, vec!["one", "two"]));
+    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::StorageFull, &["one", "two"][..]));
 }
 
 #[corering::test]
@@ -309,5 +309,5 @@ fn without_a_runtime_every_operation_is_an_error_that_says_so() {
     };
     let failed = read.expect_err("there is no runtime");
     assert!(failed.to_string().contains("no corering runtime"), "{failed}");
-    assert_eq!(failed.buf, [1]);
+    assert_eq!(*failed.buf(), [1]);
 }

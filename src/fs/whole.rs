@@ -93,7 +93,7 @@ impl<B: IoBufMut> Future for ReadExact<B> {
         loop {
             let (count, buf) = match ready!(Pin::new(&mut this.transfer).poll(cx)) {
                 Ok(read) => read,
-                Err(failed) if this.is_past_the_end(&failed.error) => (0, failed.buf),
+                Err(failed) if this.is_past_the_end(&failed.error) => (0, failed.into_parts().1),
                 Err(failed) => return Poll::Ready(Err(failed)),
             };
             this.progress.done += count;

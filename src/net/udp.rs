@@ -331,7 +331,7 @@ mod tests {
         let (one, _other) = pair().await?;
         let failed = one.send(vec![1; 70_000]).await.expect_err("it is too long");
         assert_eq!(failed.error.raw_os_error(), Some(libc::EMSGSIZE));
-        assert_eq!(failed.buf.len(), 70_000);
+        assert_eq!(failed.buf().len(), 70_000);
         let failed = local().await.send("to whom").await.expect_err("it has no peer");
         assert_eq!(failed.error.raw_os_error(), Some(libc::EDESTADDRREQ));
         Ok(())
@@ -359,7 +359,7 @@ mod tests {
         let (one, other) = pair().await?;
         let receive = other.recv(b"mine".to_vec()).timeout(Duration::from_millis(2));
         let failed = receive.await.expect_err("nothing was sent");
-        assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::TimedOut, &b"mine"[..]));
+        assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
         one.send("late").await?;
         assert_eq!(other.recv(Vec::with_capacity(9)).await?.1, b"late");
         Ok(())

@@ -97,7 +97,7 @@ fn read_that_timed_out_gives_its_buffer_back_and_loses_no_byte() {
                     }
                     Err(failed) => {
                         assert_eq!(failed.error.kind(), ErrorKind::TimedOut);
-                        failed.buf
+                        failed.into_parts().1
                     }
                 };
                 assert_eq!(buffer.capacity(), 1_000);

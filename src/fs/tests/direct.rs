@@ -77,7 +77,7 @@ async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
     assert_eq!(failed.kind(), ErrorKind::InvalidInput);
     assert!(failed.to_string().contains(&named), "{failed}");
     assert!(failed.to_string().ends_with("but the offset is 100"), "{failed}");
-    assert_eq!(failed.buf.alignment(), 4096);
+    assert_eq!(failed.buf().alignment(), 4096);
 
     let failed = file.write_at(AlignedBuf::copied_from(&[1; 100], 4096), 0).await;
     let failed = failed.expect_err("the length");
@@ -86,7 +86,7 @@ async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
     let bufs = vec![AlignedBuf::new(4096, 4096), AlignedBuf::new(1000, 4096)];
     let failed = file.read_vectored_at(bufs, 0).await.expect_err("the second length");
     assert!(failed.to_string().contains(&named), "{failed}");
-    assert_eq!(failed.buf.len(), 2);
+    assert_eq!(failed.buf().len(), 2);
 }
 
 #[corering::test]
@@ -95,7 +95,7 @@ async fn the_end_of_a_file_within_a_block_is_an_end_and_no_wrong_alignment() {
     let Some((file, _)) = direct(&folder, 5000).await else { return };
     let failed = file.read_exact_at(AlignedBuf::new(8192, 4096), 0).await.expect_err("it ends");
     assert_eq!(failed.kind(), ErrorKind::UnexpectedEof);
-    assert_eq!(*failed.buf, *pattern(5000));
+    assert_eq!(failed.buf()[..], *pattern(5000));
 }
 
 #[corering::test]

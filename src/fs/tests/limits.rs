@@ -38,7 +38,7 @@ async fn nothing_is_in_flight() {
 async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
     let (file, _writer) = pipe();
     let failed = file.read_at(b"mine".to_vec(), 0).timeout(SOON).await.expect_err("no writer");
-    assert_eq!((failed.kind(), &failed.buf[..]), (ErrorKind::TimedOut, &b"mine"[..]));
+    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
     nothing_is_in_flight().await;
 }
 
@@ -48,7 +48,7 @@ async fn a_limit_reached_half_way_gives_back_what_came() {
     writer.write_all(b"half").expect("the pipe has room");
     let reading = file.read_exact_at(Vec::with_capacity(100).slice(..8), 0).timeout(SOON);
     let failed = reading.await.expect_err("the other half is missing");
-    assert_eq!((failed.kind(), &*failed.buf), (ErrorKind::TimedOut, &b"half"[..]));
+    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"half"[..]));
 }
 
 #[corering::test]
@@ -56,7 +56,7 @@ async fn a_write_that_nobody_reads_gives_the_buffer_back() {
     let (reader, writer) = io::pipe().expect("a descriptor is free");
     let file = File::from(OwnedFd::from(writer));
     let failed = file.write_all_at(vec![1; 1 << 20], 0).timeout(SOON).await.expect_err("full");
-    assert_eq!((failed.kind(), failed.buf.len()), (ErrorKind::TimedOut, 1 << 20));
+    assert_eq!((failed.kind(), failed.buf().len()), (ErrorKind::TimedOut, 1 << 20));
     drop(reader);
 }
 
@@ -72,7 +72,7 @@ async fn a_limit_spans_the_steps_of_a_whole_read_or_write() -> io::Result<()> {
         Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
     }
     if let Err(failed) = write(&path, "newer").timeout(Duration::ZERO).await {
-        assert_eq!((failed.kind(), failed.buf), (ErrorKind::TimedOut, "newer"));
+        assert_eq!((failed.kind(), *failed.buf()), (ErrorKind::TimedOut, "newer"));
     }
     nothing_is_in_flight().await;
     Ok(())

@@ -52,7 +52,7 @@ async fn write_whose_time_is_over_before_it_began_sends_nothing() -> io::Result<
     write.expire();
     let failed = write.await.expect_err("its time is over");
     assert_eq!(failed.error.kind(), io::ErrorKind::TimedOut);
-    assert_eq!(failed.buf, "too late");
+    assert_eq!(*failed.buf(), "too late");
     peer.set_nonblocking(true)?;
     let error = peer.read(&mut [0; 8]).expect_err("nothing was sent");
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
