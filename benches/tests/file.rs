@@ -1,6 +1,9 @@
 //! `corering-bench file`: that what is wrong with a file is found, that all drivers do the same
 //! work, and that what the environment refuses is said so.
 
+#[path = "common/programs.rs"]
+mod programs;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +13,7 @@ use std::time::{Duration, Instant};
 use corering::{Driver, test_support};
 use corering_bench::os::send_signal;
 use corering_bench::process;
+use programs::is_left_out;
 use serde_json::Value;
 
 /// Blocks of the small files of these tests.
@@ -262,7 +266,7 @@ fn what_makes_no_sense_is_refused_as_usage() {
 /// fio needs io_uring, as the drivers that it is compared with do.
 #[test]
 fn fio_takes_turns_with_the_drivers_on_the_same_file() {
-    if !test_support::drivers().contains(&Driver::Uring) {
+    if !test_support::drivers().contains(&Driver::Uring) || is_left_out("fio") {
         return;
     }
     for options in [
@@ -275,7 +279,10 @@ fn fio_takes_turns_with_the_drivers_on_the_same_file() {
         let time = ["--duration=100ms", "--slice-ms=100"];
         let output = output(&[&fixed[..], &time, options].concat());
         let errors = text(&output.stderr);
-        assert!(output.status.success(), "{options:?} (this test needs fio): {errors}");
+        assert!(
+            output.status.success(),
+            "{options:?} (this test needs fio, which scripts/test installs): {errors}"
+        );
         assert!(errors.contains("fio was run as: fio --name"), "{errors}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("it is one document");
         let runs = report["runs"].as_array().expect("there are runs");

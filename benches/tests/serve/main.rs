@@ -3,6 +3,8 @@
 
 mod faults;
 mod peers;
+#[path = "../common/programs.rs"]
+mod programs;
 mod refusals;
 mod support;
 mod workloads;

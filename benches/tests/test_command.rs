@@ -1,0 +1,102 @@
+//! `scripts/test`, the command of the README: what it does about programs that are missing.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::{env, fs};
+
+/// A folder that is all of a script's PATH, removed at the end.
+struct Programs(PathBuf);
+
+impl Programs {
+    /// The shell, and a cargo that says what it was asked for instead of doing it.
+    fn with_cargo(name: &str) -> Self {
+        let folder = env::temp_dir().join(format!("corering-bench-{name}-{}", process::id()));
+        fs::create_dir(&folder).expect("its name is ours");
+        let programs = Programs(folder);
+        for program in ["bash", "env"] {
+            symlink(found(program), programs.0.join(program)).expect("the folder is ours");
+        }
+        programs.add("cargo", "echo \"cargo $* without:${CORERING_TEST_WITHOUT-nothing}\"");
+        programs
+    }
+
+    fn add(&self, name: &str, does: &str) {
+        let path = self.0.join(name);
+        fs::write(&path, format!("#!{}\n{does}\n", found("bash").display())).expect("it is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+
+    /// An apt-get that puts programs there by the names of their packages, and a sudo that asks for
+    /// no password.
+    fn add_apt_get(&self) {
+        let (folder, chmod) = (self.0.display(), found("chmod"));
+        self.add("sudo", "shift; exec \"$@\"");
+        let install = "[[ $2 != install ]] || for package in curl fio; do";
+        let program = format!(">{folder}/$package; {} +x {folder}/$package", chmod.display());
+        self.add("apt-get", &format!("{install} {program}; done"));
+    }
+
+    /// Runs the script, which has to succeed: what it said on standard output and on the other.
+    fn test(&self, options: &[&str]) -> (String, String) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/test");
+        let mut command = Command::new(found("bash"));
+        command.arg(script).args(options).env_clear().env("PATH", &self.0);
+        let output = command.output().expect("bash runs");
+        assert!(output.status.success(), "{output:?}");
+        let text = |bytes| String::from_utf8(bytes).expect("it is text");
+        (text(output.stdout), text(output.stderr))
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        // What is left over is in the folder for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where a program is.
+fn found(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").expect("tests have one");
+    let mut places = env::split_paths(&path).map(|folder| folder.join(program));
+    places.find(|place| place.is_file()).unwrap_or_else(|| panic!("{program} is everywhere"))
+}
+
+#[test]
+fn missing_programs_are_named_in_one_line_and_left_out() {
+    let programs = Programs::with_cargo("without-apt-get");
+    let (tested, told) = programs.test(&["-p", "corering"]);
+    assert_eq!(tested, "cargo test --workspace -p corering without:curl fio\n");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("need curl fio") && told.contains("install curl fio"), "{told}");
+}
+
+#[test]
+fn missing_programs_are_installed_where_that_is_allowed() {
+    let programs = Programs::with_cargo("with-apt-get");
+    programs.add_apt_get();
+    let (tested, told) = programs.test(&[]);
+    assert_eq!(tested, "cargo test --workspace without:nothing\n");
+    assert_eq!(told, "installing curl fio\n");
+}
+
+#[test]
+fn programs_that_cannot_be_fetched_are_left_out_too() {
+    let programs = Programs::with_cargo("offline");
+    programs.add_apt_get();
+    programs.add("apt-get", "echo 'no network' >&2; exit 100");
+    programs.add("curl", "");
+    let (tested, told) = programs.test(&[]);
+    assert_eq!(tested, "cargo test --workspace without:fio\n");
+    assert!(told.contains("no network") && told.contains("need fio,"), "{told}");
+}
+
+#[test]
+fn nothing_is_said_where_nothing_is_missing() {
+    let programs = Programs::with_cargo("complete");
+    programs.add("curl", "");
+    programs.add("fio", "");
+    let (tested, told) = programs.test(&[]);
+    assert_eq!((tested.as_str(), told.as_str()), ("cargo test --workspace without:nothing\n", ""));
+}
