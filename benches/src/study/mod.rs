@@ -32,9 +32,9 @@ use std::io::{self, Write};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Failure, Outcome};
 use crate::server::peers;
+use analysis::validity;
 use limits::Limits;
 use measure::Instruments;
-use plan::CellPlan;
 use schema::Study;
 use store::Store;
 
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut instruments = Instruments::new(&store, request.handicaps, peers)?;
     let mut study =
         runner::run(&store, &request.plans, &limits, request.time, &mut instruments, &interrupt)?;
-    conclude(&store, &mut study, &request.plans)
+    conclude(&store, &mut study)
 }
 
 fn check_that_uring_is_allowed() -> Result<(), Failure> {
@@ -69,7 +69,7 @@ fn check_that_uring_is_allowed() -> Result<(), Failure> {
 }
 
 /// Writes what was found, tells of it, and says how far it holds.
-fn conclude(store: &Store, study: &mut Study, plans: &[CellPlan]) -> Result<Outcome, Failure> {
+fn conclude(store: &Store, study: &mut Study) -> Result<Outcome, Failure> {
     analysis::conclude(study);
     let data = store.write_study(study)?;
     let folder = store.folder();
@@ -83,14 +83,12 @@ fn conclude(store: &Store, study: &mut Study, plans: &[CellPlan]) -> Result<Outc
     text += &format!("        {}\n", summary.display());
     text += &format!("data:   {}\n", data.display());
     io::stdout().write_all(text.as_bytes())?;
-    let missing = runner::missing(study, plans);
     if study.is_partial {
         eprintln!("corering-bench: interrupted: the report is partial; go on with --resume");
-    } else {
-        for workload in &missing {
-            eprintln!("corering-bench: {workload:?} has no valid cell; the report says why");
-        }
+        return Ok(Outcome::Invalid);
     }
-    let is_valid = missing.is_empty() && !study.is_partial;
-    Ok(if is_valid { Outcome::Valid } else { Outcome::Invalid })
+    for line in validity::advice(study) {
+        eprintln!("corering-bench: {line}");
+    }
+    Ok(if validity::verdict_stands(study) { Outcome::Valid } else { Outcome::Invalid })
 }

@@ -13,8 +13,6 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     cells: usize,
     done: usize,
-    kept: usize,
-    invalid: usize,
 }
 
 impl Progress {
@@ -26,16 +24,16 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        Progress { bar, cells, done: 0, kept: 0, invalid: 0 }
+        Progress { bar, cells, done: 0 }
     }
 
-    /// One more was finished in an earlier session.
-    pub(super) fn kept(&mut self, is_valid: bool) {
-        self.kept += 1;
-        self.done += 1;
-        self.invalid += usize::from(!is_valid);
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
+    /// So many were finished in an earlier session.
+    pub(super) fn kept(&mut self, count: usize) {
+        self.done += count;
+        match &self.bar {
+            Some(bar) => bar.inc(count as u64),
+            None if count > 0 => eprintln!("{count} of {} cells were finished before", self.cells),
+            None => {}
         }
     }
 
@@ -45,33 +43,31 @@ impl Progress {
             bar.set_message(format!("{left} left: {title}"));
             return;
         }
-        self.tell_of_kept();
         eprintln!("cell {} of {}, {left} left: {title}", self.done + 1, self.cells);
     }
 
-    pub(super) fn done(&mut self, is_valid: bool) {
+    /// One more is measured, well or in vain.
+    pub(super) fn done(&mut self) {
         self.done += 1;
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
-        if !is_valid {
-            self.invalid += 1;
+    }
+
+    /// One that was measured in vain is measured again.
+    pub(super) fn again(&mut self, title: &str, left: Duration) {
+        let left = about(left);
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{left} left, again: {title}")),
+            None => eprintln!("again, {left} left: {title}"),
         }
     }
 
-    fn tell_of_kept(&mut self) {
-        if std::mem::take(&mut self.kept) > 0 {
-            eprintln!("{} of {} cells were finished before", self.done, self.cells);
-        }
-    }
-
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, invalid: usize) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.tell_of_kept();
-        let (done, cells) = (self.done, self.cells);
-        eprintln!("{done} of {cells} cells are measured, {} of them in vain", self.invalid);
+        eprintln!("{} of {} cells are measured, {invalid} of them in vain", self.done, self.cells);
     }
 }
 

@@ -18,12 +18,15 @@ use crate::paired::Handicap;
 /// Compares io_uring with epoll on this machine, and writes a report.
 ///
 /// The report says what io_uring wins and what it loses. DIR holds report.html, report.md,
-/// study.json and every finished cell. Exit status 0: the report is written and each workload has a
-/// valid cell; 1: it is written, but a workload has none, or the study was interrupted.
+/// study.json and every finished cell. Exit status 0: the report is written, and at least half of its
+/// cells are valid, so that the verdict stands; 1: it is written, but fewer are, or the study was
+/// interrupted. A cell that a busy machine has spoiled is measured again, and named if that did not
+/// help.
 #[derive(Args, Clone, Debug)]
 #[command(group(ArgGroup::new("mode").required(true)))]
 pub struct Arguments {
-    /// Each workload once, in about a minute and a half.
+    /// Each workload once, in about a minute and a half. What was spoiled meanwhile is measured again,
+    /// in half a minute more at most.
     #[arg(long, group = "mode")]
     quick: bool,
     /// The whole matrix, in hours. Can be stopped at any moment, and resumed.
@@ -32,7 +35,7 @@ pub struct Arguments {
     /// Where to write. Must be empty or not there, unless a study is resumed.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Go on with the study in DIR: finished cells are kept as they are.
+    /// Go on with the study in DIR: valid cells are kept as they are, all others measured.
     #[arg(long)]
     pub(super) resume: bool,
     /// Decides the order of what is shuffled, and the contents of messages.
@@ -47,7 +50,8 @@ pub struct Arguments {
     /// Only the cells whose id begins so, such as `echo/64x` or `runtime`.
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     cells: Vec<String>,
-    /// How long a quick study may take; its parts grow and shrink with it.
+    /// How long a quick study may take, and a third of it more for what was spoiled; its parts grow and
+    /// shrink with it.
     #[arg(long, value_name = "SECONDS", default_value_t = 90, conflicts_with = "full",
           value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use super::analysis::validity::{invalid_cells, is_valid};
 use super::budget::{Budget, Costs};
 use super::limits::Limits;
 use super::plan::CellPlan;
@@ -34,6 +36,8 @@ struct Invention {
     interrupted_at: Option<usize>,
     /// Fails the measurement with this index.
     failing_at: Option<usize>,
+    /// Measurements with these indices are spoiled by a busy machine.
+    spoiled: Range<usize>,
 }
 
 impl Measure for Invention {
@@ -62,7 +66,7 @@ impl Measure for Invention {
         let run = |server| Run {
             server,
             repetition: 0,
-            invalid: None,
+            invalid: self.spoiled.contains(&index).then(|| "steal: 9% of the time".to_owned()),
             slices: vec![slice.clone()],
             whole: WholeRun::default(),
         };
@@ -167,27 +171,73 @@ fn a_cell_that_fails_is_invalid_and_the_study_goes_on() {
     let study = study(&begin(&folder), &mut invention);
     assert_eq!(study.cells.len(), plans().len());
     let failed = &study.cells[2];
-    assert!(!runner::is_valid(failed));
+    assert!(!is_valid(failed));
     assert_eq!(failed.runs.len(), plans()[2].servers().len());
     assert!(failed.runs.iter().all(|run| {
         run.invalid.as_deref() == Some("epoll: the server went away") && run.slices.is_empty()
     }));
-    assert!(runner::missing(&study, &plans()).is_empty(), "other echo cells are valid");
+    assert_eq!(invalid_cells(&study).count(), 1, "the others are valid");
+}
+
+/// Measures the cells of a quick study within `time`.
+fn quick_study(store: &Store, time: Duration, invention: &mut Invention) -> Study {
+    let (quick, interrupt) = (matrix::cells(Mode::Quick), Interrupt::default());
+    runner::run(store, &quick, &ROOMY, Some(time), invention, &interrupt)
+        .expect("it can be written")
 }
 
 #[test]
-fn a_workload_without_a_valid_cell_is_missing() {
-    let folder = Folder::new("missing");
-    let churn = plans().iter().position(|plan| plan.id() == "churn/1x128").expect("it is there");
-    let plans = &plans()[churn..=churn];
-    let mut invention = Invention { failing_at: Some(0), ..Invention::default() };
-    let interrupt = Interrupt::default();
-    let study = runner::run(&begin(&folder), plans, &ROOMY, None, &mut invention, &interrupt)
-        .expect("it can be written");
-    assert_eq!(
-        runner::missing(&study, plans).into_iter().collect::<Vec<_>>(),
-        [plans[0].workload()]
-    );
+fn spare_seconds_repeat_what_was_spoiled() {
+    let folder = Folder::new("spoiled");
+    // A neighbour is busy for half of the time.
+    let cells = matrix::cells(Mode::Quick).len();
+    let mut invention = Invention { spoiled: 0..cells / 2, ..Invention::default() };
+    let store = begin(&folder);
+    let study = quick_study(&store, Duration::from_secs(90), &mut invention);
+    let (first, repeated) = invention.measured.split_at(cells);
+    assert_eq!(repeated, &first[..cells / 2]);
+    let ids: Vec<_> = study.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, first);
+    assert!(study.cells.iter().all(is_valid));
+    // What was spoiled is told of, and pairs with nothing that counts.
+    for run in &study.cells[0].runs {
+        assert_eq!(run.repetition, u32::from(run.invalid.is_none()));
+    }
+    let kept = store.finished(&study.cells[0].id).expect("it is there").expect("it is whole");
+    assert_eq!(kept.cell, study.cells[0]);
+}
+
+#[test]
+fn cell_that_is_always_spoiled_is_given_up() {
+    let folder = Folder::new("given-up");
+    let mut invention = Invention { spoiled: 0..usize::MAX, ..Invention::default() };
+    let study = quick_study(&begin(&folder), Duration::from_secs(90), &mut invention);
+    assert_eq!(invention.measured.len(), 3 * study.cells.len());
+    assert_eq!(invalid_cells(&study).count(), study.cells.len());
+}
+
+#[test]
+fn spoiled_cell_is_measured_again_when_resumed_and_no_other() {
+    let folder = Folder::new("spoiled-before");
+    let mut first = Invention { spoiled: 2..4, ..Invention::default() };
+    let spoiled = study(&begin(&folder), &mut first);
+    assert_eq!(first.measured.len(), spoiled.cells.len(), "a full study goes on");
+    assert_eq!(invalid_cells(&spoiled).count(), 2);
+    let mut second = Invention::default();
+    let mended = study(&resume(&folder), &mut second);
+    assert_eq!(second.measured, first.measured[2..4]);
+    assert!(mended.cells.iter().all(is_valid));
+}
+
+#[test]
+fn interrupt_while_a_cell_is_repeated_loses_no_cell() {
+    let folder = Folder::new("interrupted-again");
+    let cells = matrix::cells(Mode::Quick).len();
+    let mut invention =
+        Invention { spoiled: 0..2, interrupted_at: Some(cells), ..Invention::default() };
+    let study = quick_study(&begin(&folder), Duration::from_secs(90), &mut invention);
+    assert!(study.is_partial);
+    assert_eq!((study.cells.len(), files(folder.path()).len()), (cells, cells));
 }
 
 #[test]

@@ -2,15 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::analysis::{RIVAL, SUBJECT};
+use super::analysis::validity::{self, is_valid};
 use super::budget::{Budget, Costs};
 use super::limits::Limits;
 use super::plan::CellPlan;
 use super::progress::Progress;
-use super::schema::{Cell, Excluded, Mode, Run, Study, WholeRun, Workload};
+use super::schema::{Cell, Excluded, Mode, Run, Study, WholeRun};
 use super::store::{Finished, Store};
 use crate::interrupt::Interrupt;
 use crate::outcome::Failure;
@@ -32,8 +31,9 @@ pub trait Measure {
     ) -> Result<Cell, Failure>;
 }
 
-/// Measures what is left of `plans`, within `limits` and, in a quick study, within `time`. What was
-/// finished in an earlier session is read. Nothing is concluded yet.
+/// Measures what is left of `plans`, within `limits` and, in a quick study, within `time`; spare time
+/// there repeats what was spoiled. What was finished in an earlier session and is valid is read. Nothing
+/// is concluded yet.
 pub fn run(
     store: &Store,
     plans: &[CellPlan],
@@ -43,93 +43,107 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Study, Failure> {
     let mut study = empty(store);
-    let mut possible = Vec::new();
+    let mut tasks = Vec::new();
     for plan in plans {
         let servers = measure.servers(plan);
         match limits.forbid(plan, servers.len()) {
             Some(reason) => study.not_run.push(Excluded { cell: plan.id(), server: None, reason }),
-            None => possible.push(Task { plan, finished: store.finished(&plan.id())?, servers }),
+            None => tasks.push(Task { plan, measured: store.finished(&plan.id())?, servers }),
         }
     }
-    let open = possible.iter().filter(|task| task.finished.is_none()).map(Task::costs);
-    let mut clock = Clock::new(open, time);
-    let mut progress = Progress::new(possible.len());
-    for task in &mut possible {
-        let (plan, costs) = (task.plan, task.costs());
-        if let Some(kept) = task.finished.take() {
-            study.elapsed_s += kept.elapsed_s;
-            progress.kept(is_valid(&kept.cell));
-            study.cells.push(kept.cell);
-            continue;
+    let mut clock = Clock::new(open_costs(&tasks), time);
+    let mut progress = Progress::new(tasks.len());
+    progress.kept(tasks.iter().filter(|task| !task.is_open()).count());
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            clock.repeat(open_costs(&tasks));
         }
-        if interrupt.is_set() {
-            study.is_partial = true;
-            break;
-        }
-        progress.begin(&plan.title(), clock.left());
-        let budget = clock.next(&costs);
-        let limited = budget.deadline.map(|deadline| interrupt.with_deadline(deadline));
-        let start = Instant::now();
-        let cell =
-            measure.measure(plan, &budget, limited.as_ref().unwrap_or(interrupt)).unwrap_or_else(
-                |failure| Cell { runs: failed_runs(&task.servers, 0, &failure), ..blank(plan) },
-            );
-        let elapsed_s = start.elapsed().as_secs_f64();
-        study.elapsed_s += elapsed_s;
-        if interrupt.is_set() {
+        for task in tasks.iter_mut().filter(|task| task.is_open()) {
+            let costs = task.costs();
+            let Some(budget) = clock.next(&costs) else { continue };
+            study.is_partial = interrupt.is_set();
+            if study.is_partial {
+                break;
+            }
+            match attempt {
+                0 => progress.begin(&task.plan.title(), clock.left()),
+                _ => progress.again(&task.plan.title(), clock.left()),
+            }
+            task.measure(&budget, measure, interrupt);
+            clock.done(&costs);
             // It may lack repetitions, so it is told of, but measured again when this is resumed.
-            study.is_partial = true;
-            study.cells.push(cell);
+            study.is_partial = interrupt.is_set();
+            if study.is_partial {
+                break;
+            }
+            task.measured.iter().try_for_each(|measured| store.keep(measured))?;
+            if attempt == 0 {
+                progress.done();
+            }
+        }
+        if study.is_partial {
             break;
         }
-        clock.done(&costs);
-        let done = Finished { elapsed_s, cell };
-        store.keep(&done)?;
-        study.cells.push(done.cell);
-        progress.done(study.cells.last().is_some_and(is_valid));
     }
-    progress.end();
+    let measured: Vec<Finished> = tasks.into_iter().filter_map(|task| task.measured).collect();
+    study.elapsed_s = measured.iter().map(|one| one.elapsed_s).sum();
+    study.cells = measured.into_iter().map(|one| one.cell).collect();
+    progress.end(validity::invalid_cells(&study).count());
     Ok(study)
 }
+
+/// How often a cell is measured at most in one session. What fails each time is not the weather's work.
+const ATTEMPTS: u32 = 3;
 
 /// A cell that can be run here.
 struct Task<'a> {
     plan: &'a CellPlan,
     servers: Vec<String>,
-    /// In an earlier session.
-    finished: Option<Finished>,
+    /// What there is of it, of this session or an earlier one.
+    measured: Option<Finished>,
 }
 
 impl Task<'_> {
     fn costs(&self) -> Costs {
         Costs::of(self.plan, self.servers.len())
     }
-}
 
-/// The workloads of `plans` that have no valid cell.
-pub fn missing(study: &Study, plans: &[CellPlan]) -> BTreeSet<Workload> {
-    let mut missing: BTreeSet<_> = plans.iter().map(CellPlan::workload).collect();
-    for cell in study.cells.iter().filter(|cell| is_valid(cell)) {
-        missing.remove(&cell.workload);
+    /// Whether it is to be measured, or measured again.
+    fn is_open(&self) -> bool {
+        self.measured.as_ref().is_none_or(|measured| !is_valid(&measured.cell))
     }
-    missing
+
+    fn measure(&mut self, budget: &Budget, measure: &mut impl Measure, interrupt: &Interrupt) {
+        let limited = budget.deadline.map(|deadline| interrupt.with_deadline(deadline));
+        let start = Instant::now();
+        let cell = measure
+            .measure(self.plan, budget, limited.as_ref().unwrap_or(interrupt))
+            .unwrap_or_else(|failure| Cell {
+                runs: failed_runs(&self.servers, 0, &failure),
+                ..blank(self.plan)
+            });
+        let elapsed_s = start.elapsed().as_secs_f64();
+        self.measured = Some(match self.measured.take() {
+            None => Finished { elapsed_s, cell },
+            Some(earlier) => Finished {
+                elapsed_s: earlier.elapsed_s + elapsed_s,
+                cell: behind(earlier.cell.runs, cell),
+            },
+        });
+    }
 }
 
-/// Whether both sides of the comparison have a run that counts.
-pub fn has_both_sides(runs: &[Run]) -> bool {
-    let counts = |run: &Run| run.invalid.is_none() && !run.slices.is_empty();
-    [SUBJECT, RIVAL].iter().all(|side| runs.iter().any(|run| run.server == *side && counts(run)))
+/// `cell` with the runs of an earlier attempt before its own. What was spoiled is told of, and pairs
+/// with nothing of this attempt, since its repetitions are others.
+fn behind(mut earlier: Vec<Run>, mut cell: Cell) -> Cell {
+    let first = earlier.iter().map(|run| run.repetition + 1).max().unwrap_or(0);
+    cell.runs.iter_mut().for_each(|run| run.repetition += first);
+    earlier.append(&mut cell.runs);
+    Cell { runs: earlier, ..cell }
 }
 
-/// Whether both sides of the comparison have something in `cell` that counts: runs, or a point at
-/// the same rate.
-pub fn is_valid(cell: &Cell) -> bool {
-    let rates_of = |side: &str| {
-        let valid = cell.curve.iter().filter(|point| point.invalid.is_none());
-        let own = valid.filter(|point| point.server == side);
-        own.map(|point| point.share_of_capacity.to_bits()).collect::<BTreeSet<_>>()
-    };
-    has_both_sides(&cell.runs) || !rates_of(SUBJECT).is_disjoint(&rates_of(RIVAL))
+fn open_costs<'a>(tasks: &'a [Task<'_>]) -> impl Iterator<Item = Costs> + 'a {
+    tasks.iter().filter(|task| task.is_open()).map(Task::costs)
 }
 
 fn empty(store: &Store) -> Study {
@@ -185,7 +199,11 @@ pub fn failed_runs(servers: &[String], repetition: u32, failure: &Failure) -> Ve
 struct Clock {
     mode: Mode,
     start: Instant,
+    /// From the start until a quick study is planned to end.
     time: Duration,
+    /// From the start until a quick study has ended, whatever the machine does.
+    end: Duration,
+    is_repeating: bool,
     /// Shares of the cells that are left, in a quick study; seconds expected, in a full one.
     left: f64,
     done: f64,
@@ -195,17 +213,35 @@ impl Clock {
     fn new(open: impl Iterator<Item = Costs>, time: Option<Duration>) -> Self {
         let mode = if time.is_some() { Mode::Quick } else { Mode::Full };
         let left = open.map(|costs| share(&costs, mode)).sum();
-        Clock { mode, start: Instant::now(), time: time.unwrap_or_default(), left, done: 0.0 }
+        let time = time.unwrap_or_default();
+        let end = match mode {
+            Mode::Quick => time.max(Duration::from_secs_f64(left)).mul_f64(1.0 + SPARE),
+            Mode::Full => Duration::MAX,
+        };
+        let start = Instant::now();
+        Clock { mode, start, time, end, is_repeating: false, left, done: 0.0 }
     }
 
-    fn next(&self, costs: &Costs) -> Budget {
-        match self.mode {
-            Mode::Full => Budget::full(costs),
-            Mode::Quick => {
-                let left = self.time.saturating_sub(self.start.elapsed());
-                Budget::within(left.mul_f64(share(costs, self.mode) / self.left), costs)
-            }
+    /// From now on, what is left until the end is divided among `open`, which was measured in vain.
+    fn repeat(&mut self, open: impl Iterator<Item = Costs>) {
+        self.is_repeating = true;
+        self.time = self.end;
+        self.left = open.map(|costs| share(&costs, self.mode)).sum();
+    }
+
+    /// What the next cell gets. Nothing if it is a repetition and there is no spare time for it: never
+    /// in a full study, which takes hours and repeats when it is resumed.
+    fn next(&self, costs: &Costs) -> Option<Budget> {
+        if self.mode == Mode::Full {
+            return (!self.is_repeating).then(|| Budget::full(costs));
         }
+        let left = self.time.saturating_sub(self.start.elapsed());
+        if self.is_repeating && left < costs.least() {
+            return None;
+        }
+        let budget = Budget::within(left.mul_f64(share(costs, self.mode) / self.left), costs);
+        let end = self.start + self.end;
+        Some(Budget { deadline: budget.deadline.map(|deadline| deadline.min(end)), ..budget })
     }
 
     fn done(&mut self, costs: &Costs) {
@@ -228,10 +264,57 @@ impl Clock {
     }
 }
 
+/// How much longer a quick study may take than it was planned, to repeat what was spoiled: a minute and
+/// a half becomes the two minutes that are promised.
+const SPARE: f64 = 1.0 / 3.0;
+
 /// How much of the time goes to a cell.
 fn share(costs: &Costs, mode: Mode) -> f64 {
     match mode {
         Mode::Quick => costs.least().as_secs_f64(),
         Mode::Full => Budget::full(costs).expected(costs).as_secs_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matrix;
+    use super::*;
+
+    fn costs() -> Vec<Costs> {
+        let plans = matrix::cells(Mode::Quick);
+        plans.iter().map(|plan| Costs::of(plan, plan.servers().len())).collect()
+    }
+
+    #[test]
+    fn quick_study_ends_in_two_minutes_at_the_latest() {
+        let costs = costs();
+        let planned = Duration::from_secs(90);
+        let mut clock = Clock::new(costs.iter().copied(), Some(planned));
+        let end = clock.start + Duration::from_secs(120);
+        let mut deadlines = Vec::new();
+        for one in &costs {
+            deadlines.push(clock.next(one).expect("each is measured once").deadline);
+            // As if it had taken so long that nothing of the plan is left.
+            clock.time = Duration::ZERO;
+            clock.done(one);
+        }
+        clock.repeat(costs.iter().copied());
+        deadlines.extend(costs.iter().map(|one| clock.next(one).expect("there is time").deadline));
+        assert!(deadlines.into_iter().all(|deadline| deadline.is_some_and(|one| one <= end)));
+    }
+
+    #[test]
+    fn nothing_is_repeated_without_spare_time() {
+        let costs = costs();
+        let mut clock = Clock::new(costs.iter().copied(), Some(Duration::from_secs(90)));
+        clock.end = costs[0].least() / 2;
+        clock.repeat(costs.iter().copied());
+        assert_eq!(clock.next(&costs[0]), None);
+
+        let mut full = Clock::new(costs.iter().copied(), None);
+        assert!(full.next(&costs[0]).is_some());
+        full.repeat(costs.iter().copied());
+        assert_eq!(full.next(&costs[0]), None, "a full study repeats when it is resumed");
     }
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A file is written beside its place, made durable and then renamed, so it is there as a whole or
-//! not at all. A finished cell is never written again; whoever wants it measured anew removes its
-//! file and resumes.
+//! not at all. A cell that is finished and valid is never written again; whoever wants it measured
+//! anew removes its file and resumes. One that is invalid is measured again.
 
 #![forbid(unsafe_code)]
 

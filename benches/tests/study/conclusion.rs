@@ -1,9 +1,10 @@
 //! The verdict follows from the data, whoever wins.
 
 use corering_bench::study::analysis::conclude;
+use corering_bench::study::analysis::validity::{advice, verdict_stands};
 use corering_bench::study::schema::{Finding, Metric, Study};
 
-use crate::fixture::{EPOLL_WINS, Strengths, TIES, URING_WINS, study};
+use crate::fixture::{EPOLL_WINS, Strengths, TIES, URING_WINS, mixed, study};
 
 fn concluded(strengths: Strengths<'_>) -> Study {
     let mut study = study(strengths);
@@ -202,5 +203,43 @@ fn a_cell_in_which_nothing_is_valid_is_counted() {
     study.cells[0].runs.iter_mut().for_each(|run| run.invalid = Some("steal".to_owned()));
     conclude(&mut study);
     let certainty = &study.verdict[2];
-    assert!(certainty.contains("1 of 9 cells have no valid measurement at all"), "{certainty}");
+    assert!(certainty.contains("1 of 9 cells have no valid measurement of both"), "{certainty}");
+}
+
+/// A study of which the first `count` cells are spoiled, epoll alone in each.
+fn spoiled(count: usize) -> Study {
+    let mut study = study(URING_WINS);
+    for cell in &mut study.cells[..count] {
+        cell.curve.clear();
+        for run in cell.runs.iter_mut().filter(|run| run.server == "epoll") {
+            run.invalid = Some("steal: the hypervisor took 7.0% of the time".to_owned());
+        }
+    }
+    study
+}
+
+#[test]
+fn verdict_stands_on_half_of_the_cells_and_not_on_fewer() {
+    let mut study = spoiled(4);
+    assert_eq!(study.cells.len(), 9);
+    assert!(verdict_stands(&study));
+    assert!(!verdict_stands(&spoiled(5)));
+    // What this machine cannot run was asked for, too.
+    study.not_run = mixed().not_run;
+    assert!(verdict_stands(&study));
+    study.not_run.push(study.not_run[0].clone());
+    assert!(!verdict_stands(&study));
+}
+
+#[test]
+fn cells_that_stay_invalid_are_listed_with_what_to_do() {
+    assert_eq!(advice(&study(URING_WINS)), Vec::<String>::new());
+    let study = spoiled(1);
+    let [line] = advice(&study).try_into().expect("it is one line");
+    let cell = format!("1 of 9 cells could not be measured: {} (steal); ", study.cells[0].id);
+    assert!(line.starts_with(&cell) && line.contains("--resume"), "{line}");
+    let [_, too_few] = advice(&spoiled(6)).try_into().expect("the verdict does not stand");
+    assert!(too_few.starts_with("the verdict stands on 3 of 9 cells"), "{too_few}");
+    let [limit] = advice(&mixed()).try_into().expect("one cell goes beyond a limit");
+    assert!(limit.contains("idle/100000 (RLIMIT_NOFILE)"), "{limit}");
 }

@@ -6,6 +6,7 @@
 
 mod at_rates;
 mod floor;
+pub mod validity;
 mod verdict;
 
 use super::ratio::{self, AGAIN};

@@ -1,9 +1,9 @@
 //! The verdict: three sentences, each made from the numbers.
 
-use super::Floors;
+use super::{Floors, validity};
 use crate::stats::median;
 use crate::study::ratio::METRICS;
-use crate::study::schema::{Cell, Finding, Metric, Study};
+use crate::study::schema::{Finding, Metric, Study};
 use crate::study::words::{self, capitalised, number_of};
 
 /// What io_uring wins, what it loses, and how sure that is.
@@ -127,15 +127,10 @@ fn remarks(study: &Study) -> Vec<String> {
     if !study.invalid.is_empty() {
         remarks.push(was_thrown_out(study));
     }
-    let is_void = |cell: &&Cell| {
-        let mut invalid = cell.runs.iter().map(|run| run.invalid.is_some());
-        let mut points = cell.curve.iter().map(|point| point.invalid.is_some());
-        invalid.all(|is_invalid| is_invalid) && points.all(|is_invalid| is_invalid)
-    };
-    let void = study.cells.iter().filter(is_void).count();
-    if void > 0 {
+    let invalid = validity::invalid_cells(study).count();
+    if invalid > 0 {
         let cells = number_of(study.cells.len(), "cell");
-        remarks.push(format!("{void} of {cells} have no valid measurement at all"));
+        remarks.push(format!("{invalid} of {cells} have no valid measurement of both"));
     }
     let not_run = study.not_run.len();
     remarks.push(match not_run {
