@@ -225,3 +225,61 @@ impl Config {
 pub(super) fn fall_back(refusal: &Refusal) {
     log::warn(format_args!("{refusal}; running on epoll"));
 }
+
+#[cfg(test)]
+mod tests {
+    use io_uring::opcode;
+
+    use super::*;
+    use crate::op::test_files::Folder;
+    use crate::sys::setup::tests::uring_is_tested;
+    use crate::{fs, net};
+
+    #[test]
+    fn pool_has_what_the_ring_lacks_or_is_refused() {
+        if !uring_is_tested() {
+            return;
+        }
+        let config = Builder::new().checked().expect("the defaults make sense");
+        let backend = config.open_ring().expect("io_uring is allowed");
+        let Backend::Uring { ring, support } = backend else { unreachable!("a ring was opened") };
+        let support = support.without(&[
+            opcode::Fsync::CODE,
+            opcode::Fallocate::CODE,
+            opcode::Fadvise::CODE,
+            opcode::OpenAt::CODE,
+            opcode::OpenAt2::CODE,
+            opcode::Statx::CODE,
+            opcode::RenameAt::CODE,
+            opcode::UnlinkAt::CODE,
+            opcode::MkDirAt::CODE,
+            opcode::Socket::CODE,
+            opcode::Ftruncate::CODE,
+        ]);
+        let backend = Backend::Uring { ring, support };
+        let runtime = Runtime::new(backend, &config, config.pool()).expect("nothing is short");
+        let folder = Folder::new();
+        let done: io::Result<()> = runtime.block_on(async {
+            let below = folder.join("below");
+            fs::create_dir(&below).await?;
+            let file = fs::File::create(below.join("file")).await?;
+            file.write_all_at("content", 0).await?;
+            file.allocate(0, 100).await?;
+            file.set_len(7).await?;
+            file.sync_all().await?;
+            file.prefetch(0, 0).await?;
+            assert_eq!(file.metadata().await?.len(), 7);
+            fs::rename(below.join("file"), below.join("renamed")).await?;
+            let mut within = fs::OpenOptions::new();
+            within.read(true).resolve_beneath(&fs::File::open(&folder).await?);
+            let file = within.open("below/../below/renamed").await?;
+            assert_eq!(file.read_to_end().await?, b"content");
+            fs::remove_file(below.join("renamed")).await?;
+            fs::remove_dir(below).await?;
+            net::UdpSocket::bind("127.0.0.1:0").await.map(drop)
+        });
+        done.expect("all of it works");
+        let jobs = runtime.metrics().pool_jobs;
+        assert!(jobs >= 11, "{jobs} went to the pool");
+    }
+}

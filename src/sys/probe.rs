@@ -146,7 +146,7 @@ impl Granted {
                 granted.operations.push(operation.name);
             } else if let Some(fallback) = operation.fallback {
                 granted.fallbacks.push(format!(
-                    "{fallback}: the kernel has no IORING_OP_{} ({})",
+                    "{fallback}: the kernel lacks or refuses IORING_OP_{} ({})",
                     operation.name.to_uppercase(),
                     operation.since
                 ));

@@ -38,6 +38,12 @@ pub enum Refusal {
         /// The first kernel that has it.
         since: &'static str,
     },
+    /// The process is restricted to some operations of io_uring (`IORING_REGISTER_RESTRICTIONS`), and
+    /// corering cannot do without this one.
+    Restricted {
+        /// The operation, in small letters.
+        operation: &'static str,
+    },
     /// Any other error.
     Other {
         /// The error number, 0 where there is none.
@@ -108,6 +114,11 @@ impl Refusal {
             }
             // Not the release that brought what is missing: others may have brought more.
             Refusal::TooOld { .. } => "use Linux 5.13 or later, or choose the epoll driver".into(),
+            Refusal::Restricted { .. } => {
+                "lift the restriction where this process or its parent was given it, or choose the \
+                 epoll driver"
+                    .into()
+            }
             Refusal::Other { errno } if *errno == libc::ENOMEM => {
                 "free memory, use fewer ring entries, or choose the epoll driver".into()
             }
@@ -117,7 +128,9 @@ impl Refusal {
 
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Refusal::Disabled { .. } | Refusal::Seccomp => io::ErrorKind::PermissionDenied,
+            Refusal::Disabled { .. } | Refusal::Seccomp | Refusal::Restricted { .. } => {
+                io::ErrorKind::PermissionDenied
+            }
             Refusal::NotBuiltIn | Refusal::TooOld { .. } => io::ErrorKind::Unsupported,
             Refusal::LockedMemory { .. } => io::ErrorKind::OutOfMemory,
             Refusal::DescriptorLimit { errno } | Refusal::Other { errno } => {
@@ -145,6 +158,12 @@ impl fmt::Display for Refusal {
             }
             Refusal::TooOld { missing, since } => {
                 write!(f, "the kernel's io_uring has no {missing} (Linux {since})")
+            }
+            Refusal::Restricted { operation } => {
+                write!(
+                    f,
+                    "io_uring is restricted, this process may not submit {operation} (EACCES)"
+                )
             }
             Refusal::Other { errno } => {
                 write!(f, "no ring could be opened: {}", io::Error::from_raw_os_error(*errno))
