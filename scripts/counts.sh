@@ -2,7 +2,10 @@
 # What one echoed request costs the server's process, in figures that do not move with the weather:
 # instructions outside the kernel, allocations, and system calls.
 #
-#   scripts/counts.sh [--costs COUNT] [uring|epoll|tokio|raw-uring|raw-epoll ..]      (default: all)
+#   scripts/counts.sh [--costs COUNT] [SERVER ..]      (default: all)
+#
+# A server is uring, epoll, tokio, raw-uring, raw-epoll, or uring-unix and epoll-unix, which are on a
+# Unix socket.
 #
 # 64 connections have one message of 64 bytes each on the way when the server wakes: it is stopped
 # while it waits, and goes on when the client has sent all of them. So a round is the same work each
@@ -25,9 +28,11 @@
 # tracing is impossible here.
 set -euo pipefail
 
+known=(uring uring-unix epoll epoll-unix tokio raw-uring raw-epoll)
+
 # usage TEXT: how this is run, for somebody who ran it otherwise.
 usage() {
-    echo "$1: scripts/counts.sh [--costs COUNT] [uring|epoll|tokio|raw-uring|raw-epoll ..]" >&2
+    echo "$1: scripts/counts.sh [--costs COUNT] [SERVER ..], of ${known[*]}" >&2
     exit 2
 }
 
@@ -37,9 +42,9 @@ if [[ ${1-} == --costs ]]; then
     costs=$2
     shift 2
 fi
-(($#)) || set -- uring epoll tokio raw-uring raw-epoll
+(($#)) || set -- "${known[@]}"
 for name in "$@"; do
-    [[ $name =~ ^(uring|epoll|tokio|raw-uring|raw-epoll)$ ]] || usage "\`$name\` is no server"
+    [[ " ${known[*]} " == *" $name "* ]] || usage "\`$name\` is no server"
 done
 
 source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"

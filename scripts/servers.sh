@@ -1,7 +1,7 @@
 # Starts echo servers for the scripts that count what they cost. Sourced, not run.
 #
-# `uring` and `epoll` are the example `echo` on that driver; every other name is a server of
-# `corering-bench serve`, to compare with.
+# `uring` and `epoll` are the example `echo` on that driver, `uring-unix` and `epoll-unix` the same on
+# a Unix socket; every other name is a server of `corering-bench serve`, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -34,6 +34,10 @@ start_server() {
     shift
     case $name in
         uring | epoll) command=("$target/release/echo" --addr 127.0.0.1:0 --driver "$name" --shards 1) ;;
+        uring-unix | epoll-unix)
+            rm -f "$scratch/socket"
+            command=("$target/release/echo" --unix "$scratch/socket" --driver "${name%-unix}" --shards 1)
+            ;;
         *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac
     : >"$scratch/output"
@@ -48,6 +52,8 @@ start_server() {
         fi
         sleep 0.05
     done
+    # The example prints the path; who connects has to be told that it is one.
+    [[ $name != *-unix ]] || address=unix:$address
     if (($#)); then
         server=$(<"/proc/$job/task/$job/children")
         server=${server// /}

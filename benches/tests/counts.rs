@@ -144,6 +144,8 @@ fn a_broken_bound_is_named_and_fails() {
     broken(calls("epoll", "0", &summary(80, 1300)), "epoll: 1.2000 recvfrom per request");
     broken(calls("epoll", "0.5", &summary(80, 1100)), "epoll: 0.5000 allocations per request");
     broken(calls("uring", "0", &summary(80, 1100)), "uring: 1.0000 recvfrom per request");
+    broken(calls("epoll-unix", "0", &summary(80, 1300)), "epoll-unix: 1.2000 recvfrom");
+    broken(calls("uring-unix", "0", &summary(80, 1100)), "uring-unix: 1.0000 recvfrom");
 }
 
 #[test]

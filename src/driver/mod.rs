@@ -35,7 +35,7 @@ pub(crate) use multi::Multi;
 pub(crate) use notify::ReadableWait;
 pub(crate) use operand::Operand;
 pub(crate) use operation::{Multishot, Operation, Readiness};
-pub(crate) use shared_fd::SharedFd;
+pub(crate) use shared_fd::{CutBy, SharedFd};
 pub(crate) use submit::{Submit, submit, was_cancelled};
 
 use std::cell::{Cell, RefCell, RefMut};

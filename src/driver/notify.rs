@@ -10,7 +10,7 @@ use super::metrics::count;
 use super::operation::Direction;
 use super::readiness::Registration;
 use super::uring::is_would_block;
-use super::{Driver, SharedFd, current};
+use super::{CutBy, Driver, SharedFd, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
 use crate::sys::file::{has_pages, read_cached};
@@ -168,11 +168,22 @@ impl Driver {
     fn receive_now(&self, fd: &SharedFd, registration: Key) -> io::Result<Option<RecvBuf>> {
         let mut buffer = self.lent.take();
         let room = buffer.len();
-        let arguments =
-            [fd.argument(), buffer.as_mut_ptr() as usize, room, libc::MSG_DONTWAIT as usize];
-        // SAFETY: the buffer has so much room and is borrowed by nobody.
-        let result = unsafe { self.call_now(SysCall::new(libc::SYS_recvfrom, arguments)) };
-        self.learn(Some(registration), Direction::Read, result, room);
+        // A poll of the ring looks for itself what a receive has left.
+        let cut_by = if self.is_uring { CutBy::Mark } else { fd.cut_by() };
+        let (result, may_be_cut) = match cut_by {
+            // SAFETY: the buffer has so much room and is borrowed by nobody.
+            CutBy::MarkOrControl => unsafe {
+                self.receive_message(fd, buffer.as_mut_ptr().cast(), room)
+            },
+            _ => {
+                let (begin, flags) = (buffer.as_mut_ptr() as usize, libc::MSG_DONTWAIT as usize);
+                let call = SysCall::new(libc::SYS_recvfrom, [fd.argument(), begin, room, flags]);
+                // SAFETY: as above.
+                (unsafe { self.call_now(call) }, cut_by == CutBy::Anything)
+            }
+        };
+        let drained = result > 0 && (result as usize) < room && !may_be_cut;
+        self.learn(Some(registration), Direction::Read, result, drained);
         if result > 0 {
             // SAFETY: the kernel has written so many bytes from the beginning on.
             return Ok(Some(unsafe { self.lent.lend(buffer, result as usize) }));
@@ -185,6 +196,25 @@ impl Driver {
             return Ok(Some(RecvBuf::empty()));
         }
         Err(io::Error::from_raw_os_error(-result))
+    }
+
+    /// Receives as `recvfrom(2)` does, and says whether descriptors or credentials came with the
+    /// bytes, which end a receive early: `recvmsg(2)` without room for them reports it.
+    ///
+    /// # Safety
+    ///
+    /// `room` bytes from `begin` on may be written.
+    #[inline(always)]
+    unsafe fn receive_message(&self, fd: &SharedFd, begin: *mut u8, room: usize) -> (i32, bool) {
+        let mut part = libc::iovec { iov_base: begin.cast(), iov_len: room };
+        // SAFETY: all zeroes is a message without address, parts and control data.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        let arguments = [fd.argument(), (&raw mut message) as usize, libc::MSG_DONTWAIT as usize];
+        // SAFETY: the message and its part outlive the call, and the caller vouches for the memory.
+        let result = unsafe { self.call_now(SysCall::new(libc::SYS_recvmsg, arguments)) };
+        (result, message.msg_flags & libc::MSG_CTRUNC != 0)
     }
 
     /// Reads what the page cache has of a file into the buffer that was used last, without waiting
@@ -236,7 +266,7 @@ impl Driver {
         let mut offset = offset;
         let arguments = [socket.argument(), file.argument(), (&raw mut offset) as usize, len];
         // SAFETY: the offset outlives the call.
-        unsafe { self.send_by(SysCall::new(libc::SYS_sendfile, arguments), socket, len) }
+        unsafe { self.send_by(SysCall::new(libc::SYS_sendfile, arguments), socket) }
     }
 
     /// Whether a task may make another call in this round; if not, it is woken for the next.
@@ -265,7 +295,7 @@ impl Driver {
         let arguments = [fd.argument(), bytes.as_ptr() as usize, bytes.len(), flags as usize];
         let call = SysCall::new(libc::SYS_sendto, arguments);
         // SAFETY: the bytes are borrowed for the call.
-        unsafe { self.send_by(call, fd, bytes.len()) }
+        unsafe { self.send_by(call, fd) }
     }
 
     /// As [`send_now`](Self::send_now), of two pieces as if they were one.
@@ -285,21 +315,16 @@ impl Driver {
         let arguments = [fd.argument(), (&raw const message) as usize, flags as usize, 0];
         let call = SysCall::new(libc::SYS_sendmsg, arguments);
         // SAFETY: the message and what it points at outlive the call.
-        unsafe { self.send_by(call, fd, pieces.map(<[u8]>::len).iter().sum()) }
+        unsafe { self.send_by(call, fd) }
     }
 
-    /// Makes a call that sends up to `wanted` bytes. `None` if the socket takes nothing.
+    /// Makes a call that sends. `None` if the socket takes nothing.
     ///
     /// # Safety
     ///
     /// As for [`SysCall::run`].
     #[inline(always)]
-    unsafe fn send_by(
-        &self,
-        call: SysCall,
-        fd: &SharedFd,
-        wanted: usize,
-    ) -> Option<io::Result<usize>> {
+    unsafe fn send_by(&self, call: SysCall, fd: &SharedFd) -> Option<io::Result<usize>> {
         if let Err(error) = self.check_usable() {
             return Some(Err(error));
         }
@@ -309,7 +334,7 @@ impl Driver {
         }
         // SAFETY: the caller vouches for the arguments.
         let result = unsafe { self.call_now(call) };
-        self.learn(registration, Direction::Write, result, wanted);
+        self.learn(registration, Direction::Write, result, false);
         match usize::try_from(result) {
             Ok(sent) => Some(Ok(sent)),
             Err(_) if is_would_block(result) => None,
@@ -343,26 +368,26 @@ impl Driver {
         })
     }
 
-    /// Notes what the result of a call tells of a descriptor's readiness.
+    /// Notes what a call tells of a descriptor's readiness: it was refused, or it has `drained` it.
     #[inline]
     pub(super) fn learn(
         &self,
         registration: Option<Key>,
         direction: Direction,
         result: i32,
-        wanted: usize,
+        drained: bool,
     ) {
         let refused = result < 0 && is_would_block(result);
         if refused {
             count(&self.counters.would_block);
         }
         if let Some(key) = registration
-            && (refused || (result > 0 && (result as usize) < wanted))
+            && (refused || drained)
             && let Some(known) = self.state.borrow_mut().registrations.get_mut(key)
         {
             match refused {
                 true => known.refused(direction),
-                false => known.drained(direction),
+                false => known.drained(),
             }
         }
     }

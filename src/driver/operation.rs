@@ -39,10 +39,10 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
     /// The output, from the count or descriptor that the call returned, or from its error.
     fn decode(self, outcome: io::Result<u32>) -> Self::Output;
 
-    /// How many bytes would satisfy the call entirely: a smaller count says that the descriptor is
-    /// drained (or full) for now. 0 where a count says nothing.
-    fn wanted(&self) -> usize {
-        0
+    /// Whether a count of the last attempt says that the descriptor is drained: there was room for
+    /// more, and nothing can have cut it.
+    fn has_drained(&self, _count: usize) -> bool {
+        false
     }
 
     /// Whether a count of 0 says that the descriptor is not ready, as `poll(2)` does.

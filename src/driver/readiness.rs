@@ -1,8 +1,13 @@
 //! What is known of the readiness of descriptors: one registration for each that ever had to wait.
 //!
-//! epoll fills it on its driver; on a ring a multishot poll does, for streams that receive by
-//! notification. Either is edge-triggered: "ready" holds until a call was refused, or came back
-//! short.
+//! epoll fills it on its driver, edge-triggered: "ready" holds until a call was refused, or a receive
+//! came back short and nothing can have cut it. On a ring a poll does, for streams that receive by
+//! notification. It is armed by whoever begins to wait, and looks before it waits, so there any short
+//! receive will do.
+//!
+//! Of sends a count says nothing. One that took a part may have been cut by the kernel's limits for
+//! a call, and waits for an edge that never comes if it is taken for refused; to be refused costs
+//! one call each time that a socket is full.
 
 use std::task::Waker;
 
@@ -15,7 +20,9 @@ pub(super) struct Registration {
     writable: bool,
     /// The peer hung up, or there is an error: no further edge will come, so stay ready.
     hung_up: bool,
-    /// The slot of the multishot poll that watches the descriptor, on a ring.
+    /// An urgent mark was reported, and may still end a receive early.
+    marked: bool,
+    /// The slot of the poll that watches the descriptor, on a ring.
     pub(super) poll: Option<Key>,
     /// The waker of the stream that waits to receive: there is one at most for a descriptor.
     pub(super) receiver: Option<Waker>,
@@ -42,6 +49,7 @@ impl Registrations {
             readable: false,
             writable: false,
             hung_up: false,
+            marked: false,
             poll: None,
             receiver: None,
             readers: List::EMPTY,
@@ -88,6 +96,9 @@ impl Registrations {
         if events & HANG_UP != 0 {
             registration.hung_up = true;
         }
+        if events & libc::EPOLLPRI as u32 != 0 {
+            registration.marked = true;
+        }
         if events & (libc::EPOLLIN as u32 | HANG_UP) != 0 {
             registration.readable = true;
             effects.wakers.extend(registration.receiver.take());
@@ -111,13 +122,11 @@ impl Registration {
         }
     }
 
-    /// A call came back short: the descriptor is drained, unless the peer hung up, for then no
-    /// further edge tells of the end of the stream.
-    pub(super) fn drained(&mut self, direction: Direction) {
-        match direction {
-            Direction::Read => self.readable = self.hung_up,
-            Direction::Write => self.writable = false,
-        }
+    /// A receive came back short: the descriptor is drained, unless the peer hung up, for then no
+    /// further edge tells of the end of the stream, or a mark may have cut it. A mark that came
+    /// after the last event is still to be reported, with what follows it.
+    pub(super) fn drained(&mut self) {
+        self.readable = self.hung_up || self.marked;
     }
 
     /// A call was refused with EAGAIN.
@@ -126,6 +135,7 @@ impl Registration {
             Direction::Read => {
                 self.readable = false;
                 self.hung_up = false;
+                self.marked = false;
             }
             Direction::Write => self.writable = false,
         }

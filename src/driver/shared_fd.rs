@@ -15,11 +15,27 @@ use crate::util::linked_slab::Key;
 #[derive(Clone)]
 pub(crate) struct SharedFd(Rc<Open>);
 
+/// What may end a receive before it has brought all that is there. Where nothing else has, a
+/// receive that is short says that the descriptor is drained, which saves the one that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutBy {
+    /// An urgent mark. A TCP socket: epoll reports such a mark.
+    Mark,
+    /// An urgent mark, or descriptors or credentials that came with the bytes. A Unix stream:
+    /// `recvmsg(2)` reports those.
+    MarkOrControl,
+    /// Something that nothing reports. Whatever the library has not opened itself, for instance a
+    /// socket of packets; and a socket that others have, too, since who has received the urgent
+    /// byte by itself leaves its mark behind.
+    Anything,
+}
+
 /// An open file.
 struct Open {
     fd: ManuallyDrop<OwnedFd>,
     /// Whether `O_NONBLOCK` is set; unknown for a descriptor that came from outside.
     nonblocking: Cell<Option<bool>>,
+    cut_by: Cell<CutBy>,
     /// The number was handed out, so the open file may be shared with a duplicate or a process.
     exposed: Cell<bool>,
     /// Sends are tried at once, before the ring gets them.
@@ -29,10 +45,11 @@ struct Open {
 }
 
 impl SharedFd {
-    fn with(fd: OwnedFd, nonblocking: Option<bool>, exposed: bool) -> Self {
+    fn with(fd: OwnedFd, nonblocking: Option<bool>, exposed: bool, cut_by: CutBy) -> Self {
         SharedFd(Rc::new(Open {
             fd: ManuallyDrop::new(fd),
             nonblocking: Cell::new(nonblocking),
+            cut_by: Cell::new(cut_by),
             exposed: Cell::new(exposed),
             tries_first: Cell::new(false),
             registered: RefCell::new(None),
@@ -41,7 +58,33 @@ impl SharedFd {
 
     /// A descriptor that the runtime itself has opened.
     pub(crate) fn opened(fd: OwnedFd, nonblocking: bool) -> Self {
-        SharedFd::with(fd, Some(nonblocking), false)
+        SharedFd::with(fd, Some(nonblocking), false, CutBy::Anything)
+    }
+
+    /// A socket that the runtime itself has opened or accepted.
+    pub(crate) fn opened_socket(fd: OwnedFd, nonblocking: bool, cut_by: CutBy) -> Self {
+        SharedFd::with(fd, Some(nonblocking), false, cut_by)
+    }
+
+    /// A socket that the runtime had opened, and that was without it for a while.
+    pub(crate) fn reopened_socket(fd: OwnedFd, cut_by: CutBy) -> Self {
+        SharedFd::with(fd, None, true, cut_by)
+    }
+
+    /// A listener that came from outside. Its connections are the library's own all the same.
+    pub(crate) fn listener(fd: OwnedFd) -> Self {
+        let cut_by = match sys::socket::stream_domain(fd.as_fd()) {
+            Some(libc::AF_INET | libc::AF_INET6) => CutBy::Mark,
+            Some(libc::AF_UNIX) => CutBy::MarkOrControl,
+            _ => CutBy::Anything,
+        };
+        SharedFd::with(fd, None, true, cut_by)
+    }
+
+    /// What may end a receive early, here or on the connections of this listener.
+    #[inline]
+    pub(crate) fn cut_by(&self) -> CutBy {
+        self.0.cut_by.get()
     }
 
     #[inline]
@@ -129,7 +172,7 @@ impl SharedFd {
 
 impl From<OwnedFd> for SharedFd {
     fn from(fd: OwnedFd) -> Self {
-        SharedFd::with(fd, None, true)
+        SharedFd::with(fd, None, true, CutBy::Anything)
     }
 }
 
@@ -142,6 +185,12 @@ impl AsFd for SharedFd {
 impl SharedFd {
     /// The descriptor for the user, who may duplicate it.
     pub(crate) fn expose(&self) -> BorrowedFd<'_> {
+        self.0.cut_by.set(CutBy::Anything);
+        self.expose_listener()
+    }
+
+    /// The descriptor of a listener for the user. Its connections are the library's own.
+    pub(crate) fn expose_listener(&self) -> BorrowedFd<'_> {
         self.0.exposed.set(true);
         self.0.fd.as_fd()
     }

@@ -144,7 +144,8 @@ impl Driver {
             Attempt::Done(result) => result,
             Attempt::WouldBlock => -libc::EAGAIN,
         };
-        self.learn(registration, direction, result, operation.wanted());
+        let drained = result > 0 && operation.has_drained(result as usize);
+        self.learn(registration, direction, result, drained);
         attempt
     }
 

@@ -173,7 +173,7 @@ impl Driver {
         }
     }
 
-    /// A multishot poll reported readiness, or ended.
+    /// The poll of a registration reported readiness, or was cancelled.
     fn on_poll(&self, state: &mut State, registration: Key, cqe: Cqe, effects: &mut Effects) {
         let State { slots, registrations, .. } = state;
         let events = u32::try_from(cqe.result).unwrap_or(libc::EPOLLERR as u32);

@@ -196,8 +196,13 @@ pub(super) fn is_would_block(result: i32) -> bool {
     matches!(-result, libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY)
 }
 
-/// The bits of the events for which a stream that receives by notification is polled.
+/// Tells once when a stream that receives by notification is readable, also if it is so already.
+///
+/// A multishot poll would cost less where each message is waited for, but it reports edges only:
+/// bytes behind an urgent mark, or behind descriptors, which the last receive has left, would be
+/// waited for until more come. That there is a mark it does not tell: its events are those of the
+/// wake-up, for which sockets name `EPOLLPRI` always.
 pub(super) fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
     let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
-    opcode::PollAdd::new(fd, events).multi(true).build().user_data(user_data)
+    opcode::PollAdd::new(fd, events).build().user_data(user_data)
 }

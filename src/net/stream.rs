@@ -30,6 +30,7 @@ macro_rules! stream {
         #[derive(Debug)]
         pub struct $detached {
             fd: OwnedFd,
+            cut_by: CutBy,
             received: Vec<u8>,
         }
 
@@ -238,8 +239,9 @@ macro_rules! stream {
             ///
             /// The runtime has ended.
             pub async fn detach(self) -> io::Result<$detached> {
+                let cut_by = self.fd().cut_by();
                 let (fd, received) = self.finish().await?;
-                Ok($detached { fd, received })
+                Ok($detached { fd, cut_by, received })
             }
 
             async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
@@ -379,7 +381,7 @@ macro_rules! stream {
         impl $detached {
             /// The stream, on this shard. What had been received before comes first.
             pub fn into_stream(self) -> $stream {
-                let fd = SharedFd::from(self.fd);
+                let fd = SharedFd::reopened_socket(self.fd, self.cut_by);
                 let receiver = Receiver::with_rest(fd.clone(), self.received);
                 $stream { receiver, transmitter: Transmitter::new(fd) }
             }
@@ -387,12 +389,17 @@ macro_rules! stream {
 
         impl From<OwnedFd> for $stream {
             /// Takes a connected socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
+            ///
+            /// On epoll it is received from until that is refused, which is one call more for each
+            /// message: nothing is known of what may end a receive early.
             fn from(fd: OwnedFd) -> Self {
                 $stream::from_fd(SharedFd::from(fd))
             }
         }
 
         impl AsFd for $stream {
+            /// The descriptor. Whoever has it may change what a receive brings, so from then on the
+            /// stream is received from as one that was made of a descriptor.
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.fd().expose()
             }
@@ -473,13 +480,13 @@ macro_rules! listener {
         impl From<OwnedFd> for $listener {
             /// Takes a listening socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
             fn from(fd: OwnedFd) -> Self {
-                $listener { acceptor: Acceptor::new(SharedFd::from(fd)) }
+                $listener { acceptor: Acceptor::new(SharedFd::listener(fd)) }
             }
         }
 
         impl AsFd for $listener {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.acceptor.fd().expose()
+                self.acceptor.fd().expose_listener()
             }
         }
 

@@ -16,7 +16,7 @@ use super::send_file::send_file;
 use super::stream::{listener, stream};
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, IoFuture, SharedFd, submit};
+use crate::driver::{self, CutBy, IoFuture, SharedFd, submit};
 use crate::fs::File;
 use crate::{op, sys};
 
@@ -171,5 +171,5 @@ fn listen_on(address: SocketAddr, shared: bool) -> io::Result<SharedFd> {
     })?;
     sys::socket::bind(fd.as_fd(), &address.into())?;
     sys::socket::listen(fd.as_fd(), BACKLOG)?;
-    Ok(SharedFd::opened(fd, nonblocking))
+    Ok(SharedFd::opened_socket(fd, nonblocking, CutBy::Mark))
 }

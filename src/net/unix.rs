@@ -17,7 +17,7 @@ use super::send_file::send_file;
 use super::stream::{listener, stream};
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, IoFuture, SharedFd, submit};
+use crate::driver::{self, CutBy, IoFuture, SharedFd, submit};
 use crate::fs::File;
 use crate::time::sleep;
 use crate::{op, sys};
@@ -90,7 +90,10 @@ impl UnixStream {
     /// Those of `socketpair(2)`.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)?;
-        Ok((OwnedFd::from(one).into(), OwnedFd::from(other).into()))
+        let stream = |socket: socket2::Socket| {
+            UnixStream::from_fd(SharedFd::reopened_socket(socket.into(), CutBy::MarkOrControl))
+        };
+        Ok((stream(one), stream(other)))
     }
 }
 
@@ -120,5 +123,5 @@ fn listen_on(path: &Path) -> io::Result<SharedFd> {
     let fd = sys::socket::open(Domain::UNIX, Type::STREAM, None, nonblocking)?;
     sys::socket::bind(fd.as_fd(), &SockAddr::unix(path)?)?;
     sys::socket::listen(fd.as_fd(), BACKLOG)?;
-    Ok(SharedFd::opened(fd, nonblocking))
+    Ok(SharedFd::opened_socket(fd, nonblocking, CutBy::MarkOrControl))
 }

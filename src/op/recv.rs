@@ -1,33 +1,64 @@
 //! `recv(2)`: receive bytes from a connected socket into a buffer of the caller's.
 //!
-//! `IORING_OP_RECV`, kernel 5.6.
+//! `IORING_OP_RECV`, kernel 5.6. Without a ring a Unix stream is received from by `recvmsg(2)`, which
+//! reports descriptors and credentials that came with the bytes and ended the receive early.
 
 use std::io;
 
 use io_uring::{opcode, squeue};
+use libc::iovec;
 
+use super::iovecs::NOTHING;
+use super::position::TRANSFER_MAX;
+use super::recvmsg::no_header;
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{CutBy, Operand, Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Recv<B> {
     fd: SharedFd,
     buf: B,
+    /// Of a Unix stream, once it was received from by a plain call.
+    message: Option<Operand<Message>>,
+}
+
+/// What the plain call reads and writes beside the bytes.
+struct Message {
+    header: libc::msghdr,
+    list: iovec,
 }
 
 impl<B: IoBufMut> Recv<B> {
     pub(crate) fn new(fd: SharedFd, buf: B) -> Self {
-        Recv { fd, buf }
+        Recv { fd, buf, message: None }
+    }
+
+    fn room(&self) -> usize {
+        self.buf.capacity().min(TRANSFER_MAX)
+    }
+
+    /// A header without room for control data, so that the kernel says if there was some.
+    fn header(&mut self) -> *mut libc::msghdr {
+        let room = self.room();
+        let message = self
+            .message
+            .get_or_insert_with(|| Operand::new(Message { header: no_header(), list: NOTHING }));
+        let Message { header, list } = &mut **message;
+        *list = iovec { iov_base: self.buf.bytes_mut_ptr().cast(), iov_len: room };
+        header.msg_iov = list;
+        header.msg_iovlen = 1;
+        header
     }
 }
 
-// SAFETY: the pointer leads to the buffer's memory, which `IoBufMut` keeps in place.
+// SAFETY: the pointers lead to the buffer's memory, which `IoBufMut` keeps in place, and to an operand
+// block, which does not move.
 unsafe impl<B: IoBufMut> Operation for Recv<B> {
     type Output = BufResult<usize, B>;
 
     fn encode(&mut self) -> squeue::Entry {
-        let len = self.buf.capacity().min(u32::MAX as usize) as u32;
-        opcode::Recv::new(self.fd.target(), self.buf.bytes_mut_ptr(), len).build()
+        let room = self.room() as u32;
+        opcode::Recv::new(self.fd.target(), self.buf.bytes_mut_ptr(), room).build()
     }
 
     fn waits_for(&self) -> Readiness<'_> {
@@ -35,15 +66,12 @@ unsafe impl<B: IoBufMut> Operation for Recv<B> {
     }
 
     fn attempt(&mut self) -> SysCall {
-        SysCall::new(
-            libc::SYS_recvfrom,
-            [
-                self.fd.argument(),
-                self.buf.bytes_mut_ptr() as usize,
-                self.buf.capacity(),
-                libc::MSG_DONTWAIT as usize,
-            ],
-        )
+        let (fd, flags) = (self.fd.argument(), libc::MSG_DONTWAIT as usize);
+        if self.fd.cut_by() == CutBy::MarkOrControl {
+            return SysCall::new(libc::SYS_recvmsg, [fd, self.header() as usize, flags]);
+        }
+        let begin = self.buf.bytes_mut_ptr() as usize;
+        SysCall::new(libc::SYS_recvfrom, [fd, begin, self.room(), flags])
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
@@ -57,8 +85,16 @@ unsafe impl<B: IoBufMut> Operation for Recv<B> {
         }
     }
 
-    fn wanted(&self) -> usize {
-        self.buf.capacity()
+    fn has_drained(&self, count: usize) -> bool {
+        let cut = match self.fd.cut_by() {
+            CutBy::Mark => false,
+            CutBy::MarkOrControl => self
+                .message
+                .as_ref()
+                .is_none_or(|message| message.header.msg_flags & libc::MSG_CTRUNC != 0),
+            CutBy::Anything => true,
+        };
+        count < self.room() && !cut
     }
 }
 

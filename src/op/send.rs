@@ -69,10 +69,6 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
             Err(error) => Err(BufError::new(error, self.buf)),
         }
     }
-
-    fn wanted(&self) -> usize {
-        self.len()
-    }
 }
 
 #[cfg(test)]

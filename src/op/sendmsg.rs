@@ -80,10 +80,6 @@ unsafe impl<G: Gather> Operation for SendMsg<G> {
         }
     }
 
-    fn wanted(&self) -> usize {
-        self.bufs.total() - self.begin
-    }
-
     fn tries_first(&self) -> bool {
         self.fd.tries_first()
     }

@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use io_uring::{opcode, squeue};
 use socket2::{Domain, Protocol, Type};
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{CutBy, Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Socket {
@@ -61,7 +61,12 @@ unsafe impl Operation for Socket {
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
         let fd = outcome.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
-        Ok(SharedFd::opened(fd, self.nonblocking))
+        let cut_by = match (self.domain, self.kind) {
+            (Domain::UNIX, Type::STREAM) => CutBy::MarkOrControl,
+            (_, Type::STREAM) if self.protocol == Some(Protocol::TCP) => CutBy::Mark,
+            _ => CutBy::Anything,
+        };
+        Ok(SharedFd::opened_socket(fd, self.nonblocking, cut_by))
     }
 }
 

@@ -49,9 +49,11 @@ impl Epoll {
         }
     }
 
-    /// Watches both directions of a descriptor from now on; `data` comes with each event.
+    /// Watches both directions of a descriptor from now on, and for urgent marks; `data` comes with
+    /// each event.
     pub(crate) fn add(&self, fd: RawFd, data: u64) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let directions = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP;
+        let events = directions | libc::EPOLLPRI | libc::EPOLLET;
         let mut event = libc::epoll_event { events: events as u32, u64: data };
         // SAFETY: the event is read during the call only.
         let result =

@@ -69,6 +69,19 @@ pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     SockRef::from(&fd).peer_addr()
 }
 
+/// The domain of a stream socket that this library could have opened; `None` of any other, and of
+/// what is no socket.
+pub(crate) fn stream_domain(fd: BorrowedFd<'_>) -> Option<i32> {
+    let socket = SockRef::from(&fd);
+    let kind = socket.r#type().ok()?;
+    let (domain, protocol) = (socket.domain().ok()?, socket.protocol().ok()?);
+    let usual = match domain {
+        Domain::UNIX => protocol.is_none(),
+        _ => protocol == Some(Protocol::TCP),
+    };
+    (kind == Type::STREAM && usual).then_some(domain.into())
+}
+
 /// Runs `apply` on the socket's options. A simulated socket has none: the value is taken as set.
 pub(crate) fn with_options<T: Default>(
     fd: BorrowedFd<'_>,

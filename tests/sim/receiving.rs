@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use corering::sim::Simulation;
 use corering::{IoFuture, ReceivePolicy};
+use futures_util::future::join;
 use io_uring::opcode;
 
 use crate::pairs::{pair, pattern, receive_all};
@@ -27,6 +28,23 @@ fn reset_is_an_error_of_the_receive_in_every_way() {
                 _ => reader.read_exact(vec![0; 100]).await.unwrap_err().error,
             };
             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        });
+    }
+}
+
+/// As at an urgent mark: nothing more comes that would tell of what is left.
+#[test]
+fn bytes_that_one_receive_left_arrive_by_notification() {
+    for seed in 0..100 {
+        let builder = defaults().receive_policy(ReceivePolicy::Notification);
+        run(seed, builder, async move {
+            let (mut sender, mut reader) = pair().await;
+            for len in [1, 100, 3_000] {
+                let receiving = receive_all(&mut reader, len);
+                let (sent, received) = join(sender.write_all(pattern(len)), receiving).await;
+                sent.unwrap();
+                assert!(received == pattern(len), "other bytes came, or in another order");
+            }
         });
     }
 }

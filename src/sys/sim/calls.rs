@@ -124,8 +124,7 @@ impl World {
         Ok(len)
     }
 
-    /// recv(2) with MSG_DONTWAIT. It is never short of what is there: epoll(7) promises that a count
-    /// below the room means that the stream is drained, and edge-triggered readers rely on it.
+    /// recv(2) with MSG_DONTWAIT. As any receive it may leave something, as at an urgent mark.
     ///
     /// # Safety
     ///
@@ -134,11 +133,8 @@ impl World {
         self.call(fd, |state, id| {
             state.receivable(id)?;
             state.faults.strike(opcode::Recv::CODE)?;
-            let usual = std::mem::take(&mut state.weather.short_transfers);
             // SAFETY: passed on to the caller.
-            let received = unsafe { state.receive(id, to, len) };
-            state.weather.short_transfers = usual;
-            received
+            unsafe { state.receive(id, to, len) }
         })
     }
 
