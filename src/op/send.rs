@@ -7,6 +7,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
+use super::position::TRANSFER_MAX;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
@@ -38,7 +39,7 @@ impl<B: IoBuf> Send<B> {
     }
 
     fn len(&self) -> usize {
-        self.buf.bytes_len() - self.begin
+        (self.buf.bytes_len() - self.begin).min(TRANSFER_MAX)
     }
 }
 
@@ -47,8 +48,7 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
     type Output = BufResult<usize, B>;
 
     fn encode(&mut self) -> squeue::Entry {
-        let len = self.len().min(u32::MAX as usize) as u32;
-        opcode::Send::new(self.fd.target(), self.ptr(), len).flags(self.flags).build()
+        opcode::Send::new(self.fd.target(), self.ptr(), self.len() as u32).flags(self.flags).build()
     }
 
     fn waits_for(&self) -> Readiness<'_> {
