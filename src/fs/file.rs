@@ -13,15 +13,15 @@ use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, submit};
 use crate::op::{self, position::Position};
-use crate::sys::file::{is_direct, is_stream};
+use crate::sys::file::{is_direct, is_stream, refuses_offsets};
 
 /// An open file, or a folder, device or pipe.
 ///
 /// Reads and writes name their offset, so any number of them may be in flight at once; the file's
 /// own position is neither used nor moved. Two things are otherwise:
 /// - a file opened to [append](OpenOptions::append) is written at its end, whatever the offset;
-/// - a pipe, terminal or socket has no offsets: what is given is ignored, and calls take place one
-///   after the other. On epoll such a file is made non-blocking, and with it every duplicate of
+/// - a pipe, terminal, socket, eventfd, timerfd or inotify descriptor has no offsets: what is given
+///   is ignored, and calls take place one after the other. On epoll such a file is made non-blocking, and with it every duplicate of
 ///   its descriptor.
 ///
 /// Dropped, the file is closed as soon as the last operation on it has ended; what closing could
@@ -472,8 +472,9 @@ impl File {
 impl From<OwnedFd> for File {
     /// Takes over whatever is open under a descriptor.
     fn from(fd: OwnedFd) -> Self {
-        let nature = Cell::new(Some(Nature::of(fd.as_fd())));
-        File { fd: SharedFd::from(fd), nature }
+        let mut nature = Nature::of(fd.as_fd());
+        nature.is_stream |= refuses_offsets(fd.as_fd());
+        File { fd: SharedFd::from(fd), nature: Cell::new(Some(nature)) }
     }
 }
 

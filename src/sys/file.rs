@@ -14,6 +14,14 @@ pub(crate) fn is_stream(fd: BorrowedFd<'_>) -> bool {
     position < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE)
 }
 
+/// Whether a file is read and written only where it stands, though it takes a move for done: an
+/// eventfd, a timerfd, inotify. No path leads to one, so only a descriptor from outside need be asked.
+pub(crate) fn refuses_offsets(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: the list has no part, so nothing is read, and its address is not looked at.
+    let read = unsafe { libc::preadv(fd.as_raw_fd(), std::ptr::null(), 0, 0) };
+    read < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE)
+}
+
 /// Whether a file was opened with `O_DIRECT`.
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: fcntl with F_GETFL takes no pointer.
@@ -144,7 +152,7 @@ pub(crate) fn device_number(major: u32, minor: u32) -> u64 {
 mod tests {
     use std::fs::OpenOptions;
     use std::io::Write;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
     use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
     use super::*;
@@ -157,7 +165,27 @@ mod tests {
         assert!(is_stream(socket.as_fd()));
         for path in ["/dev/zero", "/proc/self/status", "/"] {
             let file = std::fs::File::open(path).expect(path);
-            assert!(!is_stream(file.as_fd()), "{path}");
+            assert!(!is_stream(file.as_fd()) && !refuses_offsets(file.as_fd()), "{path}");
+        }
+        let write_only = OpenOptions::new().write(true).open("/dev/null").expect("it is there");
+        assert!(!refuses_offsets(write_only.as_fd()));
+    }
+
+    #[test]
+    fn counters_timers_and_watches_refuse_offsets() {
+        // SAFETY: none of these calls takes a pointer.
+        let opened = unsafe {
+            [
+                libc::eventfd(0, libc::EFD_CLOEXEC),
+                libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC),
+                libc::inotify_init1(libc::IN_CLOEXEC),
+            ]
+        };
+        for raw in opened {
+            assert!(raw >= 0, "{}", std::io::Error::last_os_error());
+            // SAFETY: it was just opened, and nothing else owns it.
+            let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+            assert!(refuses_offsets(fd.as_fd()));
         }
     }
 

@@ -76,6 +76,7 @@ const CALLS: &[(&str, Care)] = &[
     ("makedev", None("arithmetic")),
     ("minor", None("arithmetic")),
     ("poll", None("by a helper of tests")),
+    ("preadv", Since("2.6.30")),
     ("preadv2", Refused("SYS_preadv2")),
     ("pthread_atfork", None("a list of the C library")),
     ("pthread_sigmask", Since("2.2")),
