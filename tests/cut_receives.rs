@@ -202,6 +202,24 @@ fn packets_of_socket_from_outside_all_arrive() {
 }
 
 #[test]
+fn end_that_follows_bytes_at_once_is_heard() {
+    on_each_policy("end_that_follows_bytes_at_once_is_heard", || async {
+        for _ in 0..10 {
+            let (ours, mut peer) = std::os::unix::net::UnixStream::pair()?;
+            let mut stream = UnixStream::from(OwnedFd::from(ours));
+            assert!(poll_once(&mut stream.recv()).await.is_pending(), "nothing was sent");
+            yield_now().await;
+            // Both before this thread is in the kernel again.
+            peer.write_all(b"last words")?;
+            peer.shutdown(std::net::Shutdown::Write)?;
+            assert_eq!(receive!(stream, recv, 10), b"last words");
+            assert!(stream.recv().await?.is_empty());
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn stream_handed_on_is_not_asked_in_vain() {
     let policy = ReceivePolicy::Notification;
     let name = "stream_handed_on_is_not_asked_in_vain";

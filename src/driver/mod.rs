@@ -350,6 +350,11 @@ impl Driver {
         matches!(&*self.group.borrow(), GroupState::Made(own) if Rc::ptr_eq(own, group))
     }
 
+    /// Whether a multishot receive of a socket tells of its end in any case, as TCP does.
+    pub(crate) fn hears_end(&self, fd: &SharedFd) -> bool {
+        fd.cut_by() == CutBy::Mark || self.support.is_some_and(Support::hears_ends)
+    }
+
     /// Whether streams may receive by completion at all.
     pub(crate) fn group_is_possible(&self) -> bool {
         self.is_uring && !matches!(&*self.group.borrow(), GroupState::Refused)

@@ -263,13 +263,13 @@ impl State {
     /// How a stream begins: as the policy says, where the kernel can.
     fn first(fd: &SharedFd, driver: &Rc<Driver>) -> Self {
         let policy = Policy::new(driver.limits().receive_policy);
-        if policy.first_way() == Way::Completion
-            && let Some(group) = driver.group()
-        {
+        let may_complete =
+            policy.first_way() == Way::Completion && driver.is_uring() && driver.hears_end(fd);
+        if may_complete && let Some(group) = driver.group() {
             return State::completion(fd, driver, group, policy);
         }
         fd.set_tries_first(true);
-        let policy = match driver.group_is_possible() {
+        let policy = match may_complete && driver.group_is_possible() {
             true => policy,
             false => Policy::new(crate::driver::ReceivePolicy::Notification),
         };

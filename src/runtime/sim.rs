@@ -57,6 +57,13 @@ impl Simulation {
         self
     }
 
+    /// Lets a multishot receive miss an end that follows bytes at once, as kernels before 7.0 may on
+    /// sockets other than those of TCP (liburing#1549).
+    pub fn miss_ends(&self) -> &Self {
+        self.world.miss_ends();
+        self
+    }
+
     /// Runs a future on a runtime of one shard in this world, with the default configuration.
     pub fn run<F: Future>(&self, main: F) -> SimulatedRun<F::Output> {
         self.run_with(Runtime::builder(), main).expect("the default configuration is valid")
@@ -76,7 +83,7 @@ impl Simulation {
         let _installed = self.world.install();
         let entries = config.ring_entries.next_power_of_two();
         let ring = Ring::Sim(SimRing::new(self.world.clone(), entries, entries * 4));
-        let backend = Backend::Uring { ring, support: Support::simulated() };
+        let backend = Backend::Uring { ring, support: Support::simulated(self.world.hears_ends()) };
         let runtime = Runtime::new(backend, &config, config.pool())?;
         let output = runtime.block_on(main);
         let metrics = runtime.metrics();

@@ -13,6 +13,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod limits;
 pub(crate) mod log;
+pub(crate) mod missed_end;
 pub(crate) mod probe;
 pub(crate) mod refusal;
 pub(crate) mod ring;

@@ -172,6 +172,12 @@ impl Granted {
             self.fall_back("one-shot receive: the kernel has no buffer rings (5.19)");
         } else if support.multishot_receive() {
             self.multishot.push("recv");
+            if !support.hears_ends() {
+                self.fall_back(
+                    "receive by notification on Unix sockets: on this kernel a multishot receive \
+                     may miss an end that follows bytes at once (liburing#1549)",
+                );
+            }
         } else {
             self.fall_back("one-shot receive: the kernel has no multishot receive (6.0)");
         }

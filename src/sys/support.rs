@@ -3,7 +3,7 @@
 //! Operations are asked for by `IORING_REGISTER_PROBE`, and tried, since a process may be restricted
 //! to some of those that the kernel knows. What has no number of its own (multishot) is
 //! concluded from an operation that came with the same release, not from the release's name:
-//! distributions give new code old names. Only a known bug is looked up by name.
+//! distributions give new code old names. Of known bugs one is looked up by name, and one is tried.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -11,6 +11,7 @@ use std::{io, ptr};
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 
+use super::missed_end;
 use super::refusal::Refusal;
 
 /// An operation of the ring that corering uses.
@@ -72,6 +73,8 @@ pub(crate) struct Support {
     operations: u128,
     /// Major and minor number of the kernel's name; (0, 0) where it has another form.
     release: (u32, u32),
+    /// Whether a multishot receive hears of every end; `None`: the kernel is to be tried.
+    hears_ends: Option<bool>,
 }
 
 impl Support {
@@ -87,7 +90,8 @@ impl Support {
         let refused =
             refused_operations(ring).map_err(|error| Refusal::from_setup_error(&error))?;
         let operations = known & !refused;
-        let support = Support { operations, release: parse_release(&kernel_release()) };
+        let support =
+            Support { operations, release: parse_release(&kernel_release()), hears_ends: None };
         match OPERATIONS.iter().find(|o| o.fallback.is_none() && !support.has(o.code)) {
             Some(missing) if known & (1 << missing.code) != 0 => {
                 Err(Refusal::Restricted { operation: missing.name })
@@ -104,10 +108,10 @@ impl Support {
         Support { operations, ..self }
     }
 
-    /// All that a current kernel has, for a simulated one.
+    /// All that a current kernel has, for a simulated one, but perhaps for that fix.
     #[cfg(feature = "sim")]
-    pub(crate) fn simulated() -> Self {
-        Support { operations: u128::MAX, release: (6, 18) }
+    pub(crate) fn simulated(hears_ends: bool) -> Self {
+        Support { operations: u128::MAX, release: (6, 18), hears_ends: Some(hears_ends) }
     }
 
     /// Whether the kernel knows an operation (`io_uring::opcode::X::CODE`).
@@ -134,6 +138,12 @@ impl Support {
     #[inline]
     pub(crate) fn multishot_receive(self) -> bool {
         self.has(opcode::SendZc::CODE)
+    }
+
+    /// Whether a multishot receive of any socket hears of an end that follows bytes at once. The
+    /// first time in a process the kernel is tried, which takes a small ring.
+    pub(crate) fn hears_ends(self) -> bool {
+        self.hears_ends.unwrap_or_else(missed_end::end_is_heard)
     }
 }
 
@@ -239,7 +249,7 @@ mod tests {
 
     fn support(release: &str, codes: &[u8]) -> Support {
         let operations = codes.iter().fold(0, |set, &code| set | (1_u128 << code));
-        Support { operations, release: parse_release(release) }
+        Support { operations, release: parse_release(release), hears_ends: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Receiving: errors, and bytes that wait in the stream.
 
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use corering::sim::Simulation;
@@ -45,6 +46,23 @@ fn bytes_that_one_receive_left_arrive_by_notification() {
                 sent.unwrap();
                 assert!(received == pattern(len), "other bytes came, or in another order");
             }
+        });
+    }
+}
+
+#[test]
+fn end_behind_bytes_is_heard_where_multishot_misses_it() {
+    for seed in 0..100 {
+        let sim = Simulation::new(seed);
+        sim.miss_ends();
+        run_in(&sim, seed, defaults(), async move {
+            let (mut sender, mut reader) = pair().await;
+            // Nothing is known of a socket that was lent out, not that it is one of TCP either.
+            reader.as_fd();
+            sender.write_all(pattern(100)).await.unwrap();
+            drop(sender);
+            assert!(receive_all(&mut reader, 100).await == pattern(100));
+            assert!(reader.recv().await.unwrap().is_empty());
         });
     }
 }

@@ -271,6 +271,9 @@ impl State {
             if !multishot || result <= 0 || !self.post_more(id, result, flags | CQE_F_MORE) {
                 return Outcome::Done { result, flags };
             }
+            if !self.hears_ends && !self.stream(socket).is_some_and(|stream| stream.has_bytes()) {
+                return Outcome::Wait;
+            }
         }
         Outcome::Again
     }

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) faults: Faults,
     /// Whether an accept waits for a connection. If not, it fails with EAGAIN.
     pub(super) accepts_wait: bool,
+    /// Whether a multishot receive looks for the end behind the bytes that it has just received.
+    pub(super) hears_ends: bool,
     /// The virtual moment at offset zero.
     pub(super) base: Instant,
     /// Virtual time since the world began.
@@ -133,6 +135,7 @@ impl State {
             trace: Trace::new(),
             faults: Faults::default(),
             accepts_wait: true,
+            hears_ends: true,
             base: Instant::now(),
             now: Duration::ZERO,
             rules_clock: false,

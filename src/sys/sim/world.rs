@@ -74,6 +74,16 @@ impl World {
         self.state().accepts_wait = false;
     }
 
+    /// No multishot receive looks for the end behind bytes any more.
+    pub(crate) fn miss_ends(&self) {
+        self.state().hears_ends = false;
+    }
+
+    /// Whether one does.
+    pub(crate) fn hears_ends(&self) -> bool {
+        self.state().hears_ends
+    }
+
     /// What happened so far: the last ten thousand lines.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.state().trace.lines()
