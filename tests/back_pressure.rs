@@ -5,7 +5,7 @@
 #[path = "common/net.rs"]
 mod net;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::thread;
 
@@ -295,4 +295,53 @@ fn two_that_echo_to_each_other_without_reading_first_do_not_stop_the_shard() {
         drop(second.await.expect("it does not panic")?);
         Ok(())
     });
+}
+
+#[test]
+fn scarce_buffers_cost_each_message_few_refusals_and_cancels() {
+    const CONNECTIONS: usize = 64;
+    const MESSAGES: usize = 100;
+    for held in [127, 120, 96] {
+        let name = format!("scarce_buffers, {held} of 128 held");
+        let by_completion = |builder: Builder| {
+            builder.receive_policy(ReceivePolicy::Completion).buffer_group(128, 4096)
+        };
+        test_support::run_configured(&name, None, by_completion, || async move {
+            let (mut holding, mut peer) = tcp_peer().await?;
+            let mut kept = Vec::new();
+            while kept.len() < held {
+                peer.write_all(b"kept")?;
+                kept.push(holding.recv().await?);
+            }
+            let (listener, address) = listener().await?;
+            serve(listener);
+            let before = corering::metrics();
+            let clients = thread::spawn(move || -> io::Result<()> {
+                let mut clients = Vec::new();
+                for _ in 0..CONNECTIONS {
+                    clients.push(std::net::TcpStream::connect(address)?);
+                }
+                // All ask at once, so that each round meets more messages than buffers.
+                for _ in 0..MESSAGES {
+                    for client in &mut clients {
+                        client.write_all(b"a message")?;
+                    }
+                    for client in &mut clients {
+                        client.read_exact(&mut [0; 9])?;
+                    }
+                }
+                Ok(())
+            });
+            until(|| clients.is_finished()).await;
+            clients.join().expect("it does not panic")?;
+            let after = corering::metrics();
+            let refusals = after.buffer_group_empty - before.buffer_group_empty;
+            let cancels = after.cancels - before.cancels;
+            let messages = (CONNECTIONS * MESSAGES) as u64;
+            println!("{messages} messages, {refusals} refusals, {cancels} cancels");
+            assert!(refusals <= messages, "{refusals} refusals for {messages} messages");
+            assert!(cancels <= messages, "{cancels} cancels for {messages} messages");
+            io::Result::Ok(())
+        });
+    }
 }

@@ -1,18 +1,18 @@
 //! The buffer group: memory from which the kernel picks a buffer at the moment data is there.
 //!
 //! An idle connection holds no buffer. The group is bounded; a connection that finds it empty
-//! waits in line, first come, first served, and watches its socket meanwhile: data that comes
-//! before a buffer does is received into other memory. See `io_uring_register_buf_ring(3)`, kernel
+//! waits in line (`line.rs`) and watches its socket meanwhile: data that comes before a buffer does
+//! is received into other memory. See `io_uring_register_buf_ring(3)`, kernel
 //! 5.19.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::task::Waker;
 
 use io_uring::types::BufRingEntry;
+
+use super::line::Line;
 
 /// The buffers of a shard, and the ring through which the kernel gets them.
 pub(crate) struct BufferGroup {
@@ -24,15 +24,7 @@ pub(crate) struct BufferGroup {
     tail: Cell<u16>,
     /// Buffers that the kernel does not have: in completions that wait, or with users.
     out: Cell<u16>,
-    line: RefCell<Line>,
-}
-
-/// The connections that found the group empty, in the order of their coming.
-#[derive(Default)]
-struct Line {
-    /// Ordered by ticket, since tickets only grow.
-    waiting: VecDeque<(u64, Waker)>,
-    last_ticket: u64,
+    pub(super) line: RefCell<Line>,
 }
 
 /// Page alignment, as the kernel asks for the ring of buffers.
@@ -58,7 +50,7 @@ impl BufferGroup {
             buffer_size,
             tail: Cell::new(0),
             out: Cell::new(count),
-            line: RefCell::default(),
+            line: RefCell::new(Line::new()),
         };
         for id in 0..count {
             group.hand_over(id);
@@ -92,9 +84,9 @@ impl BufferGroup {
         self.buffer_size as usize
     }
 
-    /// Whether the kernel has no buffer left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.out.get() >= self.count
+    /// Buffers that the kernel has.
+    pub(super) fn free(&self) -> usize {
+        usize::from(self.count.saturating_sub(self.out.get()))
     }
 
     /// Buffers in completions that wait, or with users.
@@ -114,17 +106,12 @@ impl BufferGroup {
         self.out.set(self.out.get() + 1);
     }
 
-    /// Takes a buffer back, and calls the first in line. If it does not come (its future may be
-    /// gone), the others hear of the buffer when their sockets have data.
+    /// Takes a buffer back, and calls the first in line.
     #[inline]
     pub(crate) fn give_back(&self, id: u16) {
         self.hand_over(id);
-        if self.line.borrow().waiting.is_empty() {
-            return;
-        }
-        let first = self.line.borrow_mut().waiting.pop_front();
-        if let Some((_, waker)) = first {
-            waker.wake();
+        if !self.line.borrow().is_empty() {
+            self.call();
         }
     }
 
@@ -148,38 +135,6 @@ impl BufferGroup {
             unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
         shared.store(tail, Ordering::Release);
         self.out.set(self.out.get() - 1);
-    }
-
-    /// Joins the line, or stays in it with another waker. Returns the ticket; whoever had been
-    /// called gets a new one.
-    pub(crate) fn wait(&self, ticket: Option<u64>, waker: Waker) -> u64 {
-        let mut line = self.line.borrow_mut();
-        if let Some(ticket) = ticket
-            && let Some(place) = line.place(ticket)
-        {
-            let old = std::mem::replace(&mut line.waiting[place].1, waker);
-            drop(line);
-            drop(old);
-            return ticket;
-        }
-        line.last_ticket += 1;
-        let ticket = line.last_ticket;
-        line.waiting.push_back((ticket, waker));
-        ticket
-    }
-
-    /// Leaves the line, if the holder of `ticket` is still in it.
-    pub(crate) fn leave(&self, ticket: u64) {
-        let mut line = self.line.borrow_mut();
-        let left = line.place(ticket).and_then(|place| line.waiting.remove(place));
-        drop(line);
-        drop(left);
-    }
-}
-
-impl Line {
-    fn place(&self, ticket: u64) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket, |(held, _)| *held).ok()
     }
 }
 

@@ -10,6 +10,7 @@ mod aligned;
 mod error;
 mod group;
 mod lent;
+mod line;
 mod recv_buf;
 mod slice;
 
@@ -20,6 +21,7 @@ pub use slice::Slice;
 
 pub(crate) use group::BufferGroup;
 pub(crate) use lent::LentBuffers;
+pub(crate) use line::Place;
 
 use std::ops::RangeBounds;
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::*;
+use crate::util::test_waker::Poller;
 
 #[test]
 fn slice_appends_after_the_initialised_bytes() {
@@ -104,4 +105,53 @@ fn group_outlives_its_owner_while_a_buffer_is_held() {
     group.taken();
     let buffer = RecvBuf::from_group(group, 1, 3);
     assert_eq!(&*buffer, &[0, 0, 0]);
+}
+
+/// A group whose buffers are all out, and the wakers of three that wait for one, in order.
+fn three_wait() -> (Rc<BufferGroup>, [(Poller, Place); 3]) {
+    let group = Rc::new(BufferGroup::new(4, 16).expect("64 bytes are there"));
+    (0..4).for_each(|_| group.taken());
+    let waiting = std::array::from_fn(|_| {
+        let poller = Poller::new();
+        let place = Place::join(&group, poller.waker());
+        (poller, place)
+    });
+    (group, waiting)
+}
+
+fn called<const N: usize>(waiting: &[(Poller, Place); N]) -> [bool; N] {
+    std::array::from_fn(|number| waiting[number].1.is_called())
+}
+
+#[test]
+fn as_many_are_called_as_there_are_buffers_in_order() {
+    let (group, waiting) = three_wait();
+    assert_eq!(called(&waiting), [false; 3]);
+    group.give_back(0);
+    assert_eq!(called(&waiting), [true, false, false]);
+    assert_eq!(waiting.each_ref().map(|(poller, _)| poller.wakes()), [1, 0, 0]);
+    group.give_back(1);
+    assert_eq!(called(&waiting), [true, true, false]);
+    // Another stream was faster: the buffer is gone.
+    group.taken();
+    waiting[0].1.rejoin(waiting[0].0.waker());
+    assert_eq!(called(&waiting), [false, true, false]);
+    group.give_back(0);
+    assert_eq!(called(&waiting), [true, true, false]);
+}
+
+#[test]
+fn who_was_called_and_is_gone_leaves_its_buffer_to_the_next() {
+    let (group, [first, second, third]) = three_wait();
+    group.give_back(0);
+    drop(second);
+    assert!(first.1.is_called() && !third.1.is_called());
+    drop(first);
+    assert!(third.1.is_called());
+    let newcomer = Poller::new();
+    let place = Place::join(&group, newcomer.waker());
+    assert!(!place.poll_called(newcomer.waker()));
+    drop(third);
+    assert!(place.poll_called(newcomer.waker()));
+    assert_eq!(newcomer.wakes(), 1);
 }

@@ -3,12 +3,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::policy::{Policy, Way};
-use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, RecvBuf, Slice};
+use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, Place, RecvBuf, Slice};
 use crate::driver::{
     self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, is_timed_out, submit,
     timed_out, was_cancelled,
@@ -46,7 +47,9 @@ enum Line {
     /// The multishot is armed, or may be.
     Free,
     /// In line for a buffer, and watching for data: what comes first decides.
-    Waiting { ticket: u64, wait: ReadableWait },
+    Waiting { place: Place, wait: ReadableWait },
+    /// Called for a buffer: the multishot is armed, or about to be.
+    Called(Place),
     /// The multishot is being cancelled: what it has brought comes first, then the other way.
     Changing,
 }
@@ -121,16 +124,16 @@ impl Receiver {
         let State::Completion { multi, group, policy, line } = &mut self.state else {
             return Poll::Ready(Ok(None));
         };
-        if let Line::Waiting { ticket, wait } = line {
-            if group.is_empty() && driver::current()?.owns(group) {
+        if let Line::Waiting { place, wait } = line {
+            if driver::current()?.owns(group) && !place.poll_called(cx.waker()) {
                 // Others hold all buffers, perhaps for long, and there may be data already.
-                *ticket = group.wait(Some(*ticket), cx.waker().clone());
                 let received = std::task::ready!(wait.poll_recv(&self.fd, cx))?;
                 count(&driver::current()?.counters.heap_receives);
                 return Poll::Ready(Ok(Some(received)));
             }
-            group.leave(*ticket);
-            *line = Line::Free;
+            if let Line::Waiting { place, .. } = mem::replace(line, Line::Free) {
+                *line = Line::Called(place);
+            }
             self.fd.forget_readiness();
         }
         if !multi.is_armed() && !driver::current()?.owns(group) {
@@ -148,6 +151,9 @@ impl Receiver {
         };
         match received {
             Ok(received) => {
+                if matches!(line, Line::Called(_)) {
+                    *line = Line::Free;
+                }
                 let filled = received.len() == group.buffer_size();
                 if matches!(line, Line::Free)
                     && policy.after(Way::Completion, received.len(), filled).is_some()
@@ -158,16 +164,28 @@ impl Receiver {
                 Poll::Ready(Ok(Some(received)))
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                // The multishot has ended with this. If no buffer has come back since, stand in line.
+                // The multishot has ended with this.
                 count(&driver::current()?.counters.buffer_group_empty);
-                if matches!(line, Line::Free) && group.is_empty() {
-                    let mut wait = ReadableWait::default();
-                    wait.begin(&self.fd, cx.waker())?;
-                    let ticket = group.wait(None, cx.waker().clone());
-                    *line = Line::Waiting { ticket, wait };
-                    return Poll::Pending;
+                let place = match mem::replace(line, Line::Free) {
+                    Line::Changing => {
+                        *line = Line::Changing;
+                        return Poll::Ready(Ok(None));
+                    }
+                    Line::Called(place) => {
+                        place.rejoin(cx.waker());
+                        place
+                    }
+                    Line::Free | Line::Waiting { .. } => Place::join(group, cx.waker()),
+                };
+                if place.is_called() {
+                    // A buffer has come back since.
+                    *line = Line::Called(place);
+                    return Poll::Ready(Ok(None));
                 }
-                Poll::Ready(Ok(None))
+                let mut wait = ReadableWait::default();
+                wait.begin(&self.fd, cx.waker())?;
+                *line = Line::Waiting { place, wait };
+                Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -225,13 +243,6 @@ impl Receiver {
         }));
     }
 
-    /// Waits for a buffer of the group no longer.
-    fn leave_line(&mut self) {
-        if let State::Completion { group, line: Line::Waiting { ticket, .. }, .. } = &self.state {
-            group.leave(*ticket);
-        }
-    }
-
     /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
     /// to another shard, without losing a byte.
     pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
@@ -244,8 +255,8 @@ impl Receiver {
         {
             bytes.extend_from_slice(&received);
         }
-        self.leave_line();
-        if let State::Completion { multi, .. } = &mut self.state {
+        if let State::Completion { multi, line, .. } = &mut self.state {
+            *line = Line::Free;
             multi.cancel();
             while multi.is_armed() {
                 let item = poll_fn(|cx| multi.poll_next(cx)).await?;
@@ -281,12 +292,6 @@ impl State {
         let multi =
             Multi::new(op::recv_multi::RecvMulti::new(fd.clone(), group.clone(), queued_max));
         State::Completion { multi, group, policy, line: Line::Free }
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.leave_line();
     }
 }
 

@@ -30,6 +30,10 @@ impl Poller {
         std::pin::Pin::new(future).poll(&mut Context::from_waker(&self.waker))
     }
 
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     /// How often the waker was woken since the last call.
     pub(crate) fn wakes(&self) -> usize {
         self.wakes.0.swap(0, Ordering::Relaxed)

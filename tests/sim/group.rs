@@ -138,3 +138,48 @@ fn stream_that_nobody_reads_leaves_the_others_their_share() {
         });
     }
 }
+
+#[test]
+fn one_free_buffer_costs_each_message_few_refusals_and_cancels() {
+    const CONNECTIONS: usize = 16;
+    const MESSAGES: usize = 30;
+    for seed in 0..20 {
+        let run = run(seed, few_buffers(), async {
+            let (greedy_sender, mut greedy) = pair().await;
+            let flooding = flood(greedy_sender);
+            let mut held = Vec::new();
+            while held.len() < 3 {
+                held.push(greedy.recv().await.unwrap());
+            }
+            // What waits with the stream goes back with it; what the program holds stays.
+            drop(greedy);
+            flooding.await.unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut tasks = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let (mut client, mut server) = pair_with(&listener).await;
+                tasks.push(corering::spawn(async move {
+                    for _ in 0..MESSAGES {
+                        client.write_all("x").await.unwrap();
+                        assert_eq!(&*receive_all(&mut client, 1).await, b"x");
+                    }
+                }));
+                tasks.push(corering::spawn(async move {
+                    for _ in 0..MESSAGES {
+                        let bytes = server.recv().await.unwrap();
+                        server.write_all(bytes).await.unwrap();
+                    }
+                }));
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+            drop(held);
+        });
+        // Each goes there and back.
+        let messages = 2 * (CONNECTIONS * MESSAGES) as u64;
+        let (refusals, cancels) = (run.metrics.buffer_group_empty, run.metrics.cancels);
+        assert!(refusals <= messages / 2, "{refusals} refusals for {messages} messages");
+        assert!(cancels <= messages / 2, "{cancels} cancels for {messages} messages");
+    }
+}
