@@ -58,6 +58,10 @@ impl pool::Job for Job {
             Job::Closure(closure) => closure(),
         }
     }
+
+    fn is_users(&self) -> bool {
+        matches!(self, Job::Closure(_))
+    }
 }
 
 impl Drop for Call {

@@ -13,6 +13,9 @@ use crate::task::JoinError;
 /// Runs a closure that blocks, or computes for long, on a thread of the pool, and resolves to what
 /// it returns.
 ///
+/// Its signal mask and its processors are those of the thread that built the runtime: this is the
+/// place to start processes and threads in, which inherit both.
+///
 /// The closure runs also if the handle is dropped. On a simulated kernel it runs at once, on the
 /// calling thread.
 ///

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(super) driver: Driver,
     pub(super) shards: usize,
     pub(super) oversubscribe: bool,
+    pub(super) pin: bool,
+    raise_descriptor_limit: bool,
     pub(super) ring_entries: u32,
     pub(super) reap_batch: u32,
     pub(super) blocking_threads: usize,
@@ -53,6 +55,8 @@ impl Builder {
             driver: Driver::Auto,
             shards: 1,
             oversubscribe: false,
+            pin: true,
+            raise_descriptor_limit: true,
             ring_entries: 256,
             reap_batch: 1,
             blocking_threads: 512,
@@ -78,6 +82,28 @@ impl Builder {
     /// Default: false.
     pub fn oversubscribe(mut self, allowed: bool) -> Self {
         self.config.oversubscribe = allowed;
+        self
+    }
+
+    /// Whether [`run`](Self::run) pins each shard to a processor. Default: true.
+    ///
+    /// Threads and processes that are started on a pinned shard inherit its one processor: the
+    /// system has no way to have it otherwise, except for a process that is made by `fork(2)`, which
+    /// gets the program's processors back. [`std::process::Command`] does without fork where it
+    /// can. Start them inside [`spawn_blocking`](crate::spawn_blocking), where they get the
+    /// processors and the signal mask of the thread that built the runtime, or do not pin.
+    pub fn pin(mut self, pinned: bool) -> Self {
+        self.config.pin = pinned;
+        self
+    }
+
+    /// Whether the process's soft limit of descriptors is raised to its hard limit. Default: true.
+    ///
+    /// The limit is the process's, so it stays raised when the runtime has ended, and the processes
+    /// that it starts inherit it. Say false where one of them uses `select(2)`, which cannot name
+    /// descriptors from 1,024 on, or closes every descriptor that it may have.
+    pub fn raise_descriptor_limit(mut self, raised: bool) -> Self {
+        self.config.raise_descriptor_limit = raised;
         self
     }
 
@@ -151,7 +177,8 @@ impl Builder {
 
     /// Builds a runtime of one shard, which belongs to the calling thread.
     ///
-    /// Raises the process's soft limit of descriptors to its hard limit, if it is lower.
+    /// Raises the process's soft limit of descriptors to its hard limit, if it is lower, unless
+    /// [`raise_descriptor_limit(false)`](Self::raise_descriptor_limit) was said.
     ///
     /// # Errors
     ///
@@ -196,7 +223,9 @@ impl Builder {
         }
         // A limit that cannot be raised stays as it is; running out of descriptors is handled
         // where it happens.
-        let _ = limits::raise_descriptor_limit();
+        if config.raise_descriptor_limit {
+            let _ = limits::raise_descriptor_limit();
+        }
         Ok(config)
     }
 }

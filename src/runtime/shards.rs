@@ -104,8 +104,9 @@ impl Builder {
     /// have ended. A shard whose main future has ended serves the others until theirs have, too.
     ///
     /// Each shard is a thread, the first one the calling thread, pinned to a processor of its own,
-    /// unless there are more shards than processors (see [`oversubscribe`](Self::oversubscribe)), or
-    /// pinning is refused, as by a seccomp filter, which a line of the log then says.
+    /// unless there are more shards than processors (see [`oversubscribe`](Self::oversubscribe)),
+    /// [`pin(false)`](Self::pin) was said, or pinning is refused, as by a seccomp filter, which a
+    /// line of the log then says.
     /// All run on the same driver.
     ///
     /// # Errors
@@ -170,7 +171,8 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
     if config.shards == 0 {
         return invalid("a program needs at least one shard".to_owned());
     }
-    let allowed = match affinity::allowed_cpus().and_then(affinity::check_pinning) {
+    let checked = |allowed| if config.pin { affinity::check_pinning(allowed) } else { Ok(allowed) };
+    let allowed = match affinity::allowed_cpus().and_then(checked) {
         Ok(allowed) => allowed,
         Err(error) => {
             log::warn(format_args!(
@@ -189,7 +191,8 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
         ));
     }
     if config.shards <= allowed.len() {
-        return Ok(allowed[..config.shards].to_vec());
+        let pinned = if config.pin { config.shards } else { 0 };
+        return Ok(allowed[..pinned].to_vec());
     }
     if config.oversubscribe {
         if config.shards > OVERSUBSCRIBED_MAX {

@@ -1,5 +1,6 @@
 //! CPUs: which this thread may run on, pinning it to one, and how much of them the cgroup grants.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::{fs, io, mem};
 
@@ -39,7 +40,15 @@ pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
 /// # Errors
 /// `EINVAL` where the CPU does not exist or the cpuset does not allow it.
 pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
-    allow(&[cpu])
+    let before = allowed_cpus()?;
+    allow(&[cpu])?;
+    let mut mask = [0; MASK_WORDS_FIRST];
+    // A child's mask is a courtesy: CPUs beyond the first 1,024 are left out of it.
+    for cpu in before.into_iter().filter(|cpu| cpu / WORD_BITS < MASK_WORDS_FIRST) {
+        mask[cpu / WORD_BITS] |= 1 << (cpu % WORD_BITS);
+    }
+    BEFORE.set(mask);
+    Ok(())
 }
 
 /// Finds out whether this thread may be pinned, by giving it the CPUs that it has.
@@ -64,9 +73,26 @@ impl Cpus {
 
     /// Lets this thread run on all of them.
     pub(crate) fn give_to_this_thread(&self) {
+        BEFORE.set([0; MASK_WORDS_FIRST]);
         if !self.cpus.is_empty() {
             let _ = allow(&self.cpus);
         }
+    }
+}
+
+thread_local! {
+    /// The CPUs that this thread had before it was pinned, all zero while it is not. Without a
+    /// destructor and in place, so that a child that was just forked can read it.
+    static BEFORE: Cell<[Word; MASK_WORDS_FIRST]> = const { Cell::new([0; MASK_WORDS_FIRST]) };
+}
+
+/// Gives a child that was forked on a pinned thread the CPUs that the thread had before. Makes one
+/// system call and nothing else, as it must between fork and exec.
+pub(crate) fn unpin_forked_child() {
+    let before = BEFORE.get();
+    if before != [0; MASK_WORDS_FIRST] {
+        // SAFETY: the pointer and the length in bytes describe the mask, which outlives the call.
+        unsafe { libc::sched_setaffinity(0, mem::size_of_val(&before), before.as_ptr().cast()) };
     }
 }
 

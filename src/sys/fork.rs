@@ -1,10 +1,14 @@
 //! Noticing a fork without a system call per operation: the child's handler of `pthread_atfork` counts.
 //!
+//! It also gives a child of a pinned shard the CPUs that the program has.
+//!
 //! A ring must not be used on both sides of a fork, since both write the same shared memory. `clone`
 //! and `vfork` called past the C library go unnoticed; those who do so must `exec`.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::affinity;
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -13,7 +17,7 @@ pub(crate) fn notice_forks() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // SAFETY: the handler is a function for the life of the program, and does nothing but an atomic
-        // addition, which is allowed between fork and exec. Failure (ENOMEM) leaves forks unnoticed.
+        // addition and a system call, which are allowed between fork and exec. Failure (ENOMEM) leaves forks unnoticed.
         unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
     });
 }
@@ -28,6 +32,7 @@ pub(crate) fn fork_generation() -> u32 {
 
 unsafe extern "C" fn count_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    affinity::unpin_forked_child();
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! program handles, nor run its handlers.
 
 use std::mem::MaybeUninit;
+use std::ptr;
 
 /// Blocks signals on this thread until the value is dropped. A thread that is created meanwhile
 /// starts with them blocked, and so never sees one, not even before its first instruction.
@@ -36,10 +37,32 @@ impl SignalsBlocked {
     }
 }
 
+/// The signals that a thread blocks, to be given to another thread for a while.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    pub(crate) fn of_this_thread() -> Self {
+        let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+        // A null set asks for the present mask only.
+        let error =
+            // SAFETY: the first set is none, and the second is valid for a write.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), mask.as_mut_ptr()) };
+        assert_eq!(error, 0, "pthread_sigmask fails only for an unknown way of changing the mask");
+        // SAFETY: pthread_sigmask succeeded and has written the mask.
+        SignalMask(unsafe { mask.assume_init() })
+    }
+
+    pub(crate) fn give_to_this_thread(&self) {
+        // SAFETY: the set is initialised, and a null pointer asks for no former mask.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}
+
 impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         // SAFETY: the set came from pthread_sigmask, and a null pointer asks for no former mask.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
     }
 }
 
@@ -56,13 +79,7 @@ const RAISED_BY_THE_THREAD_ITSELF: [libc::c_int; 7] = [
 /// Whether this thread blocks a signal.
 #[cfg(test)]
 pub(crate) fn is_blocked(signal: libc::c_int) -> bool {
-    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
-    let error =
-        // SAFETY: a null set asks for the present mask only, and the second is valid for a write.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr()) };
-    assert_eq!(error, 0);
-    // SAFETY: pthread_sigmask succeeded and has written the mask.
-    let mask = unsafe { mask.assume_init() };
+    let SignalMask(mask) = SignalMask::of_this_thread();
     // SAFETY: the set is initialised.
     (unsafe { libc::sigismember(&mask, signal) }) == 1
 }

@@ -15,17 +15,27 @@ use std::time::{Duration, Instant};
 
 use crate::sys::affinity::Cpus;
 use crate::sys::clock;
-use crate::sys::signal_mask::SignalsBlocked;
+use crate::sys::signal_mask::{SignalMask, SignalsBlocked};
 
 /// What a pool runs. A driver queues a plain struct and so allocates nothing for it.
 pub(crate) trait Job: Send + 'static {
     /// Does the work, on a thread of the pool.
     fn run(self);
+
+    /// Whether it is code of the user's, which may start processes and threads: they inherit the
+    /// signal mask, and the pool's would keep SIGTERM from them.
+    fn is_users(&self) -> bool {
+        false
+    }
 }
 
 impl Job for Box<dyn FnOnce() + Send> {
     fn run(self) {
         self();
+    }
+
+    fn is_users(&self) -> bool {
+        true
     }
 }
 
@@ -56,6 +66,8 @@ pub(crate) struct Pool<J: Job> {
     /// Those of the thread that made the pool. A shard that starts a thread of the pool is pinned,
     /// and the thread would inherit that.
     cpus: Arc<Cpus>,
+    /// That of the thread that made the pool, for code of the user's.
+    mask: SignalMask,
 }
 
 /// Why a job was not queued, with the job.
@@ -69,7 +81,12 @@ impl<J: Job> Pool<J> {
     pub(crate) fn new(config: Config) -> Self {
         let state = State { queue: VecDeque::new(), threads: 0, running: 0, closed: false };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() };
-        Pool { shared: Arc::new(shared), config, cpus: Arc::new(Cpus::of_this_thread()) }
+        Pool {
+            shared: Arc::new(shared),
+            config,
+            cpus: Arc::new(Cpus::of_this_thread()),
+            mask: SignalMask::of_this_thread(),
+        }
     }
 
     /// Queues a job. Fails if the pool was shut down, or if it has no thread and none can be created.
@@ -142,10 +159,10 @@ impl<J: Job> Pool<J> {
         let (shared, keep_alive) = (Arc::clone(&self.shared), self.config.keep_alive);
         // The thread inherits the mask: a signal that the program waits for never ends here.
         let _blocked = SignalsBlocked::on_this_thread();
-        let cpus = self.cpus.clone();
+        let (cpus, mask) = (self.cpus.clone(), self.mask);
         let work = move || {
             cpus.give_to_this_thread();
-            shared.work(keep_alive);
+            shared.work(keep_alive, mask);
         };
         builder.spawn(work).map(drop)
     }
@@ -190,13 +207,20 @@ struct State<J> {
 
 impl<J: Job> Shared<J> {
     /// The life of one thread.
-    fn work(&self, keep_alive: Duration) {
+    fn work(&self, keep_alive: Duration, users_mask: SignalMask) {
         let mut state = self.lock();
         loop {
             while let Some(job) = state.queue.pop_front() {
                 state.running += 1;
                 drop(state);
-                contain(|| job.run());
+                if job.is_users() {
+                    let pools_mask = SignalMask::of_this_thread();
+                    users_mask.give_to_this_thread();
+                    contain(|| job.run());
+                    pools_mask.give_to_this_thread();
+                } else {
+                    contain(|| job.run());
+                }
                 state = self.lock();
                 state.running -= 1;
             }

@@ -132,18 +132,43 @@ fn panic_in_a_job_keeps_the_thread_and_the_pool() {
     assert_eq!(pool.shutdown(in_an_hour()), 0);
 }
 
-#[test]
-fn threads_are_named_and_block_the_programs_signals() {
-    let pool = pool(1, Duration::from_secs(10));
-    let (sender, result) = mpsc::channel();
-    spawn(&pool, move || {
+/// Tells the name of its thread and which signals it blocks.
+struct Tells(Sender<(Option<String>, [bool; 4])>);
+
+impl Tells {
+    fn tell(&self) {
         let blocked = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGSEGV];
         let name = thread::current().name().map(str::to_owned);
-        sender.send((name, blocked.map(signal_mask::is_blocked))).expect("the test receives");
-    });
+        self.0.send((name, blocked.map(signal_mask::is_blocked))).expect("the test receives");
+    }
+}
+
+impl Job for Tells {
+    fn run(self) {
+        self.tell();
+    }
+}
+
+#[test]
+fn threads_are_named_and_block_the_programs_signals() {
+    let pool = Pool::new(Config { threads_max: 1, ..Config::default() });
+    let (sender, result) = mpsc::channel();
+    assert!(pool.spawn(Tells(sender)).is_ok());
     let expected = (Some("corering-pool".to_owned()), [true, true, true, false]);
     assert_eq!(result.recv(), Ok(expected));
     assert!(!signal_mask::is_blocked(libc::SIGTERM), "the spawning thread keeps its own mask");
+}
+
+#[test]
+fn closures_of_the_user_have_the_mask_of_the_program() {
+    let pool = pool(1, Duration::from_secs(10));
+    let (sender, result) = mpsc::channel();
+    for _ in 0..2 {
+        let tells = Tells(sender.clone());
+        spawn(&pool, move || tells.tell());
+        let expected = (Some("corering-pool".to_owned()), [false; 4]);
+        assert_eq!(result.recv(), Ok(expected));
+    }
 }
 
 #[test]
