@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use child::{Child, text};
+use corering::net::TcpListener;
 use corering::{Driver, Runtime};
 use everything::{Lacks, use_everything};
 
@@ -120,19 +121,49 @@ fn run_refused(then: Then) {
 
 /// Nothing that is refused later can be waited with: better an end than a loop that never waits.
 #[test]
-fn epoll_that_is_refused_later_is_told_and_not_asked_again() {
+fn wait_that_is_refused_later_is_a_panic_and_ends_nothing_else() {
     if !child::is_child() {
-        return Child::of("epoll_that_is_refused_later_is_told_and_not_asked_again").passes();
+        return Child::of("wait_that_is_refused_later_is_a_panic_and_ends_nothing_else").passes();
+    }
+    let runtimes: Vec<Runtime> = corering::test_support::drivers()
+        .into_iter()
+        .map(|driver| {
+            let builder = Runtime::builder().driver(driver);
+            let short = Duration::from_millis(20);
+            builder.shutdown_timeout(short).build().expect("nothing is refused yet")
+        })
+        .collect();
+    for runtime in &runtimes {
+        // Something is in flight that the end of the runtime has to wait for.
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+            drop(corering::spawn(async move { listener.accept().await.map(drop) }));
+            corering::yield_now().await;
+        });
+    }
+    let calls = [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_io_uring_enter];
+    child::refuse_here(&calls, libc::EPERM).expect("a filter can be installed");
+    for runtime in runtimes {
+        let wait = || runtime.block_on(corering::time::sleep(Duration::from_millis(1)));
+        let panic = catch_unwind(AssertUnwindSafe(wait)).expect_err("there is no way to wait");
+        let told = panic.downcast_ref::<String>().expect("it is told in words");
+        assert!(told.contains("cannot be used any more"), "{told}");
+        assert!(told.contains("not permitted"), "{told}");
+        // A second panic, in a drop while the first unwinds, would abort.
+        drop(runtime);
+    }
+}
+
+#[test]
+fn signal_that_cannot_wake_the_shard_is_an_error() {
+    if !child::is_child() {
+        return Child::of("signal_that_cannot_wake_the_shard_is_an_error").passes();
     }
     let runtime = Runtime::builder().driver(Driver::Epoll).build().expect("epoll is everywhere");
-    let calls = [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
-    child::refuse_here(&calls, libc::EPERM).expect("a filter can be installed");
-    let wait = || runtime.block_on(corering::time::sleep(Duration::from_millis(1)));
-    let panic = catch_unwind(AssertUnwindSafe(wait)).expect_err("there is nothing to wait with");
-    let told = panic.downcast_ref::<String>().expect("it is told in words");
-    assert!(told.contains("epoll") && told.contains("not permitted"), "{told}");
-    // The end of the runtime does not panic again.
-    drop(runtime);
+    child::refuse_here(&[libc::SYS_epoll_ctl], libc::ENOSPC).expect("a filter can be installed");
+    let told = runtime.block_on(corering::signal::terminate());
+    let error = told.expect_err("no more can be watched");
+    assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
 }
 
 /// A person has to know which call to allow, and where.

@@ -217,7 +217,7 @@ impl Drop for Entered {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> io::Result<Rc<Self>> {
         let counters = Counters::default();
-        fork::notice_forks();
+        fork::notice_forks()?;
         let (system, support) = match parts.backend {
             Backend::Uring { ring, support } => {
                 let mut uring = Uring::new(ring, support);
@@ -398,19 +398,21 @@ impl Driver {
     }
 
     /// Lets signals wake this shard.
-    pub(crate) fn watch_signals(&self) {
-        let Some(doorbell) = signal::doorbell() else { return };
-        if self.watches_signals.replace(true) {
-            return;
+    ///
+    /// # Errors
+    /// On epoll for want of memory or watches. Nothing would wake the shard then.
+    pub(crate) fn watch_signals(&self) -> io::Result<()> {
+        let Some(doorbell) = signal::doorbell() else { return Ok(()) };
+        if self.watches_signals.get() {
+            return Ok(());
         }
         match &mut self.state.borrow_mut().system {
             Some(System::Uring(uring)) => uring.watch(doorbell, SIGNALS, &self.counters),
-            // It can fail only for want of memory or watches; the next to wait tries again.
-            Some(System::Epoll(epoll)) => {
-                self.watches_signals.set(epoll.add(doorbell.as_raw_fd(), SIGNALS).is_ok());
-            }
-            None => {}
+            Some(System::Epoll(epoll)) => epoll.add(doorbell.as_raw_fd(), SIGNALS)?,
+            None => return Ok(()),
         }
+        self.watches_signals.set(true);
+        Ok(())
     }
 
     /// Arms a timer. The waker is woken once the deadline has passed.
@@ -473,6 +475,9 @@ impl Driver {
         }
         let deadline = clock::now().checked_add(patience);
         self.ended.set(true);
+        if let Some(System::Uring(uring)) = &mut self.state.borrow_mut().system {
+            uring.ends();
+        }
         self.wake_for_the_end();
         loop {
             let state = self.state.borrow();

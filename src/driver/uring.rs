@@ -29,6 +29,8 @@ pub(super) struct Uring {
     for_device: u32,
     /// Refusals of `enter` in a row, without a completion between them.
     refusals: u32,
+    /// The runtime ends: nobody is left to be told that the ring is of no use.
+    ending: bool,
 }
 
 /// Without anything to submit, the kernel is still visited after so many rounds.
@@ -53,6 +55,7 @@ impl Uring {
             idle_rounds: 0,
             for_device: 0,
             refusals: 0,
+            ending: false,
         }
     }
 
@@ -63,6 +66,11 @@ impl Uring {
 
     pub(super) fn is_simulated(&self) -> bool {
         self.ring.is_simulated()
+    }
+
+    /// From here on a ring that cannot be used is no panic: the runtime may end by one already.
+    pub(super) fn ends(&mut self) {
+        self.ending = true;
     }
 
     pub(super) fn ring(&mut self) -> &mut Ring {
@@ -184,6 +192,7 @@ impl Uring {
                     clock::pause(Duration::from_millis(1));
                 }
             }
+            _ if self.ending => clock::pause(Duration::from_millis(1)),
             // Nothing that a program can do right leads here: the ring's descriptor was closed
             // behind our back, or the simulated world is in a deadlock.
             _ => panic!("the ring of this shard cannot be used any more: {error}"),

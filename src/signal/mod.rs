@@ -144,7 +144,7 @@ impl Future for Signal {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.listener {
             Ok(listener) => {
-                driver::current()?.watch_signals();
+                driver::current()?.watch_signals()?;
                 listener.poll(context).map(Ok)
             }
             Err(error) => Poll::Ready(Err(error

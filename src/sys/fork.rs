@@ -5,7 +5,8 @@
 //! A ring must not be used on both sides of a fork, since both write the same shared memory. `clone`
 //! and `vfork` called past the C library go unnoticed; those who do so must `exec`.
 
-use std::sync::Once;
+use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::affinity;
@@ -13,13 +14,17 @@ use super::affinity;
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Notices forks from now on. Every runtime calls it before it asks for its generation.
-pub(crate) fn notice_forks() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
+///
+/// # Errors
+/// The C library has no memory for another handler. A child would then write into its parent's ring.
+pub(crate) fn notice_forks() -> io::Result<()> {
+    static REGISTERED: OnceLock<i32> = OnceLock::new();
+    let errno = *REGISTERED.get_or_init(|| {
         // SAFETY: the handler is a function for the life of the program, and does nothing but an atomic
-        // addition and a system call, which are allowed between fork and exec. Failure (ENOMEM) leaves forks unnoticed.
-        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+        // addition and a system call, which are allowed between fork and exec.
+        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) }
     });
+    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
 /// How many forks lie between the process that first noticed them and this one. A runtime keeps the
@@ -41,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_child_sees_another_generation_and_the_parent_does_not() {
-        notice_forks();
+        notice_forks().expect("there is memory");
         let before = fork_generation();
         // SAFETY: the child does nothing that is not async-signal-safe: it loads an atomic and exits.
         let pid = unsafe { libc::fork() };
