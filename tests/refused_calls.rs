@@ -166,6 +166,20 @@ fn signal_that_cannot_wake_the_shard_is_an_error() {
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
 }
 
+/// The C library starts threads by clone3 and knows no other way once that is refused with EPERM.
+#[test]
+fn file_without_a_thread_is_no_error_of_the_file() {
+    if !child::is_child() {
+        return Child::of("file_without_a_thread_is_no_error_of_the_file").passes();
+    }
+    let runtime = Runtime::builder().driver(Driver::Epoll).build().expect("epoll is everywhere");
+    let calls = [libc::SYS_clone3, libc::SYS_clone];
+    child::refuse_here(&calls, libc::EPERM).expect("a filter can be installed");
+    let error = runtime.block_on(corering::fs::read("/dev/null")).expect_err("no thread");
+    assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::Other, None));
+    assert!(error.to_string().contains("clone3"), "{error}");
+}
+
 /// A person has to know which call to allow, and where.
 #[track_caller]
 fn assert_names_a_call(error: &io::Error) {

@@ -164,7 +164,13 @@ impl<J: Job> Pool<J> {
             cpus.give_to_this_thread();
             shared.work(keep_alive, mask);
         };
-        builder.spawn(work).map(drop)
+        // Neither the number nor the kind: whoever waits for a file would take them for the file's.
+        builder.spawn(work).map(drop).map_err(|error| {
+            io::Error::other(format!(
+                "the blocking pool has no thread and can start none: {error} (ulimit -u, pids.max of \
+                 the cgroup, or clone3 refused by a seccomp profile)"
+            ))
+        })
     }
 }
 

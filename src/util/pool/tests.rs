@@ -268,7 +268,8 @@ fn without_any_thread_the_job_comes_back_with_the_error() {
     let (sender, result) = mpsc::channel();
     let job: Closure = Box::new(move || sender.send("run").expect("the test receives"));
     let refused = pool.spawn(job).expect_err("no thread can be created");
-    assert!(refused.error.raw_os_error().is_some());
+    assert_eq!(refused.error.raw_os_error(), None, "it is no error of what the job was to do");
+    assert!(refused.error.to_string().contains("thread"), "{}", refused.error);
     assert_eq!((pool.threads(), pool.queued()), (0, 0));
     (refused.job)();
     assert_eq!(result.recv(), Ok("run"));
