@@ -48,7 +48,7 @@ async fn all_are_answered(address: SocketAddr, clients: usize, rounds: usize) ->
                     let message = pattern(1 + (number * 37 + round * 501) % 5000);
                     let len = message.len();
                     let message = client.write_all(message).await?;
-                    assert!(client.read_exact(vec![0; len]).await? == message);
+                    assert!(client.read_exact(Vec::with_capacity(len), len).await? == message);
                 }
                 io::Result::Ok(())
             })

@@ -42,7 +42,7 @@ async fn eventfd_is_read_and_written_by_every_call() -> io::Result<()> {
     bell.write_at(number(3), 0).await?;
     assert_eq!(file.read_at(Vec::with_capacity(8), 0).await?.1, number(3));
     bell.write_all_at(number(4), 100).await?;
-    assert_eq!(file.read_exact_at(Vec::with_capacity(8), 100).await?, number(4));
+    assert_eq!(file.read_exact_at(Vec::with_capacity(8), 8, 100).await?, number(4));
     bell.write_vectored_at(vec![number(5)], 0).await?;
     assert_eq!(file.read_vectored_at(vec![Vec::with_capacity(8)], 0).await?.1, [number(5)]);
     let ring = async {

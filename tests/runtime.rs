@@ -111,7 +111,7 @@ async fn task_that_never_waits_keeps_io_alive() -> io::Result<()> {
     let server = spawn(echo(server));
     for number in 0..100_u8 {
         client.write_all(vec![number; 100]).await?;
-        assert_eq!(client.read_exact(vec![0; 100]).await?, [number; 100]);
+        assert_eq!(client.read_exact(vec![0; 100], 100).await?, [number; 100]);
     }
     assert!(!busy.is_finished());
     // Timers pass, too.
@@ -130,7 +130,7 @@ async fn main_future_that_never_waits_keeps_io_alive() -> io::Result<()> {
     let talk = spawn(async move {
         for _ in 0..100 {
             client.write_all("question").await?;
-            client.read_exact(vec![0; 8]).await?;
+            client.read_exact(vec![0; 8], 8).await?;
         }
         io::Result::Ok(())
     });
@@ -496,7 +496,7 @@ fn batch_of_completions_is_gathered_but_never_waited_for() {
         // Alone in the ring, a message would wait for 63 others.
         for _ in 0..100 {
             client.write_all("alone").await?;
-            client.read_exact(vec![0; 5]).await?;
+            client.read_exact(vec![0; 5], 5).await?;
         }
         drop(client);
         server.await.expect("it does not panic")?;

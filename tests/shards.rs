@@ -397,7 +397,7 @@ fn listeners_of_all_shards_share_a_port() {
                 for _ in 0..20 {
                     let mut client = TcpStream::connect(address).await?;
                     client.write_all("hello").await?;
-                    assert_eq!(client.read_exact(vec![0; 5]).await?, b"hello");
+                    assert_eq!(client.read_exact(vec![0; 5], 5).await?, b"hello");
                     served.fetch_add(1, Ordering::SeqCst);
                 }
                 net::until(|| served.load(Ordering::SeqCst) == 60).await;

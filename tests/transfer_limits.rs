@@ -124,7 +124,7 @@ async fn unix_stream_takes_more_buffers_than_one_call_does() -> io::Result<()> {
     assert!(poll_once(&mut one.recv()).await.is_pending());
     corering::yield_now().await;
     one.send_all(vec!["xy"; MANY]).await?;
-    let received = other.read_exact(Vec::with_capacity(2 * MANY)).await?;
+    let received = other.read_exact(Vec::with_capacity(2 * MANY), 2 * MANY).await?;
     assert_eq!(received, b"xy".repeat(MANY));
     Ok(())
 }

@@ -109,7 +109,7 @@ async fn connect_that_waits_for_room_carries_bytes_when_there_is_some() -> io::R
     server.write_all("hello").await?;
     assert_eq!(&*client.recv().await?, b"hello");
     let sent = client.write_all("again").await?;
-    assert_eq!(server.read_exact(Vec::with_capacity(5)).await?, sent.as_bytes());
+    assert_eq!(server.read_exact(Vec::with_capacity(5), 5).await?, sent.as_bytes());
     Ok(())
 }
 

@@ -71,6 +71,18 @@ impl<B> BufError<B> {
 const ELSEWHERE: &str = "the buffer of this error belongs to the thread that got the error, and this \
     is another; take it out there, or use the field `error` alone";
 
+/// Of a buffer without room. Filled with nothing it would look like the end of what is read.
+pub(crate) fn no_room() -> io::Error {
+    let text = "the buffer has no room; give it some, for instance by Vec::with_capacity";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Of a buffer with too little room for what it is to be filled with.
+pub(crate) fn little_room(room: usize, wanted: usize) -> io::Error {
+    let text = format!("the buffer has room for {room} bytes, and {wanted} are to be read into it");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
 impl<B> From<BufError<B>> for io::Error {
     fn from(error: BufError<B>) -> Self {
         error.error

@@ -19,6 +19,7 @@ pub use error::{BufError, BufResult};
 pub use recv_buf::RecvBuf;
 pub use slice::Slice;
 
+pub(crate) use error::{little_room, no_room};
 pub(crate) use group::BufferGroup;
 pub(crate) use lent::LentBuffers;
 pub(crate) use line::Place;
@@ -213,6 +214,14 @@ pub(crate) fn fill<B: IoBufMut>(buf: &mut B, bytes: &[u8]) -> usize {
     // SAFETY: the first `count` bytes were just written.
     unsafe { buf.set_len(count) };
     count
+}
+
+/// Makes a buffer that is longer end after its first `len` bytes.
+pub(crate) fn truncate<B: IoBufMut>(buf: &mut B, len: usize) {
+    if len < buf.bytes_len() {
+        // SAFETY: these are fewer bytes than are initialised, and so within the capacity.
+        unsafe { buf.set_len(len) };
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::future::{Begun, Map};
 use super::transfer::{Extent, Transfer};
 use super::whole::{ReadExact, ReadToEnd, WriteAll};
 use super::{Metadata, OpenOptions};
-use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, no_room};
 use crate::driver::{self, IoFuture, SharedFd, submit};
 use crate::op::{self, position::Position};
 use crate::sys::file::{is_direct, is_stream, refuses_offsets};
@@ -142,10 +142,10 @@ impl File {
         OpenOptions::new()
     }
 
-    /// Reads once, from `offset` on, into the buffer from its beginning up to its capacity, and
-    /// makes it as long as what came. A count of 0 is the end of the file (or a buffer without
-    /// room); fewer bytes than there is room for are no sign of the end. One call reads at most
-    /// 2,147,479,552 bytes.
+    /// Reads once, from `offset` on, into the buffer from its beginning up to its capacity (not its
+    /// length, which may be less), and makes it as long as what came. A count of 0 is the end of the
+    /// file, and nothing else; fewer bytes than there is room for are no sign of the end. One call
+    /// reads at most 2,147,479,552 bytes.
     ///
     /// # Cancel safety
     ///
@@ -155,7 +155,8 @@ impl File {
     /// # Errors
     ///
     /// Those of `pread(2)`, with the buffer: `IsADirectory`, and `InvalidInput` for an offset that
-    /// no file has. A file opened with `O_DIRECT` whose alignment is not met says which one it
+    /// no file has; and `InvalidInput` for a buffer without room, where POSIX would have a 0 that
+    /// looks like the end. A file opened with `O_DIRECT` whose alignment is not met says which one it
     /// needs. With a [time limit](IoFuture::timeout) `TimedOut`; a disk that has begun is waited
     /// for all the same.
     #[doc(alias = "IORING_OP_READ")]
@@ -165,6 +166,9 @@ impl File {
         buf: B,
         offset: u64,
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+        if buf.capacity() == 0 {
+            return Transfer::refused(&self.fd, BufError::new(no_room(), buf));
+        }
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.capacity());
         let read = op::read_at::ReadAt::new(self.fd.clone(), buf, position);
@@ -207,7 +211,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`read_at`](Self::read_at), with all buffers.
+    /// As [`read_at`](Self::read_at), with all buffers: `InvalidInput` if none has room.
     ///
     /// # Examples
     ///
@@ -228,6 +232,9 @@ impl File {
         bufs: Vec<B>,
         offset: u64,
     ) -> impl IoFuture<Output = BufResult<usize, Vec<B>>> + use<B> {
+        if bufs.iter().all(|buf| buf.capacity() == 0) {
+            return Transfer::refused(&self.fd, BufError::new(no_room(), bufs));
+        }
         let position = self.position(offset);
         let extent = bufs
             .iter()
@@ -259,9 +266,8 @@ impl File {
         Transfer::new(&self.fd, op::writev::Writev::new(self.fd.clone(), bufs, position), extent)
     }
 
-    /// Reads from `offset` on until the buffer is full, and gives it back. For a part of a buffer
-    /// use [`slice`](IoBuf::slice): a vector is full at its capacity, which may be above what was
-    /// asked for.
+    /// Reads `n` bytes, from `offset` on, into the buffer from its beginning on, and makes it as
+    /// long. None are there at once.
     ///
     /// # Cancel safety
     ///
@@ -270,17 +276,15 @@ impl File {
     /// # Errors
     ///
     /// As [`read_at`](Self::read_at), and `UnexpectedEof` if the file ends before; the buffer's
-    /// length says how much came.
+    /// length says how much came. `InvalidInput` if the buffer has room for fewer.
     ///
     /// # Examples
     ///
     /// ```
-    /// use corering::buf::IoBuf;
-    ///
     /// corering::block_on(async {
     ///     let file = corering::fs::File::open("/proc/version").await?;
-    ///     let word = file.read_exact_at(Vec::with_capacity(64).slice(..5), 0).await?;
-    ///     assert_eq!(&*word, b"Linux");
+    ///     let word = file.read_exact_at(Vec::with_capacity(64), 5, 0).await?;
+    ///     assert_eq!(word, b"Linux");
     ///     Ok::<(), std::io::Error>(())
     /// })?;
     /// # Ok::<(), std::io::Error>(())
@@ -288,9 +292,10 @@ impl File {
     pub fn read_exact_at<B: IoBufMut>(
         &self,
         buf: B,
+        n: usize,
         offset: u64,
     ) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<B> {
-        ReadExact::of(self, buf, offset)
+        ReadExact::of(self, buf, n, offset)
     }
 
     /// Writes the whole buffer, at `offset`, and gives it back.

@@ -96,14 +96,43 @@ async fn a_full_disk_gives_the_buffer_back() {
 async fn a_file_that_ends_before_the_buffer_is_full_says_how_much_came() -> io::Result<()> {
     let folder = Folder::new();
     let file = File::open(folder.file("file", b"0123456789")).await?;
-    let exact = file.read_exact_at(vec![0; 4].into_boxed_slice(), 6).await?;
+    let exact = file.read_exact_at(vec![0; 4].into_boxed_slice(), 4, 6).await?;
     assert_eq!(*exact, *b"6789");
-    let failed = file.read_exact_at(Vec::with_capacity(5), 7).await.expect_err("it ends");
+    let failed = file.read_exact_at(Vec::with_capacity(9), 5, 7).await.expect_err("it ends");
     let (error, buf) = failed.into_parts();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert!(error.to_string().contains("after 3 of 5 bytes"), "{error}");
     assert_eq!(buf, b"789");
-    assert_eq!(file.read_exact_at(Vec::new(), 0).await?, b"");
+    assert_eq!(file.read_exact_at(Vec::new(), 0, 0).await?, b"");
+    Ok(())
+}
+
+#[corering::test]
+async fn read_without_room_is_an_error_and_not_the_end() -> io::Result<()> {
+    let folder = Folder::new();
+    let file = File::open(folder.file("file", b"0123456789")).await?;
+    let failed = file.read_at(Vec::new(), 0).await.expect_err("there is no room");
+    assert_eq!(failed.kind(), ErrorKind::InvalidInput);
+    for bufs in [vec![], vec![Vec::new(); 2]] {
+        let failed = file.read_vectored_at(bufs, 0).await.expect_err("there is no room");
+        assert_eq!(failed.kind(), ErrorKind::InvalidInput);
+    }
+    let bufs = vec![Vec::new(), Vec::with_capacity(3)];
+    assert_eq!(file.read_vectored_at(bufs, 2).await?.1[1], b"234");
+    Ok(())
+}
+
+#[corering::test]
+async fn exact_read_takes_so_many_bytes_whatever_the_capacity() -> io::Result<()> {
+    let folder = Folder::new();
+    let file = File::open(folder.file("file", b"0123456789")).await?;
+    for mut buf in [Vec::with_capacity(8), vec![1; 8], vec![1; 2]] {
+        buf.reserve_exact(8);
+        assert_eq!(file.read_exact_at(buf, 5, 2).await?, b"23456");
+    }
+    let small = vec![7; 4].into_boxed_slice();
+    let failed = file.read_exact_at(small, 5, 0).await.expect_err("5 are more than 4");
+    assert_eq!((failed.kind(), &**failed.buf()), (ErrorKind::InvalidInput, &[7; 4][..]));
     Ok(())
 }
 
@@ -167,7 +196,7 @@ async fn a_hole_reads_as_zeroes_and_takes_no_room() -> io::Result<()> {
     let metadata = file.metadata().await?;
     assert_eq!(metadata.len(), 10_000_003);
     assert!(metadata.blocks() * 512 < 1_000_000, "{metadata:?}");
-    let hole = file.read_exact_at(vec![1; 4096].into_boxed_slice(), 5_000_000).await?;
+    let hole = file.read_exact_at(vec![1; 4096], 4096, 5_000_000).await?;
     assert!(hole.iter().all(|&byte| byte == 0));
     Ok(())
 }
@@ -191,7 +220,7 @@ async fn a_file_beyond_four_gibibytes_is_like_any_other() -> io::Result<()> {
     let file = opened(folder.file("large", b"")).await;
     file.write_all_at("far away", FAR).await?;
     assert_eq!(file.metadata().await?.len(), FAR + 8);
-    let read = file.read_exact_at(Vec::with_capacity(8).slice(..8), FAR).await?;
+    let read = file.read_exact_at(Vec::with_capacity(8), 8, FAR).await?;
     assert_eq!(&*read, b"far away");
     file.set_len(FAR + 3).await?;
     let (count, buf) = file.read_at(Vec::with_capacity(8), FAR).await?;
@@ -272,7 +301,7 @@ async fn a_pipe_is_read_and_written_in_order_whatever_the_offset() -> io::Result
         writer.close().await?;
         Ok::<_, io::Error>(sent)
     });
-    let (head, part) = (reader.read_exact_at(vec![0; 9].into_boxed_slice(), 5).await?, 9);
+    let (head, part) = (reader.read_exact_at(vec![0; 9], 9, 5).await?, 9);
     let rest = reader.read_to_end().await?;
     let sent = writing.await.expect("the task ends")?;
     assert_eq!((&*head, &rest[..]), sent.split_at(part));

@@ -25,6 +25,8 @@ enum Stage<O: Operation, B> {
     Moving(Submit<O>),
     /// The error is `None` once it was told.
     Asking(Submit<Statx>, Option<BufError<B>>),
+    /// Not begun, for this reason; `None` once it was told.
+    Refused(Option<BufError<B>>),
 }
 
 /// Where a read or write begins in the file and in memory, and how long it is. Of several buffers
@@ -57,6 +59,12 @@ where
     pub(super) fn new(fd: &SharedFd, operation: O, extent: Extent) -> Self {
         Transfer { stage: Stage::Moving(submit(operation)), fd: fd.clone(), extent }
     }
+
+    /// One that cannot begin.
+    pub(super) fn refused(fd: &SharedFd, failed: BufError<B>) -> Self {
+        let stage = Stage::Refused(Some(failed));
+        Transfer { stage, fd: fd.clone(), extent: Extent::default() }
+    }
 }
 
 impl<O, B: Unpin> Future for Transfer<O, B>
@@ -76,8 +84,13 @@ where
                 output => return Poll::Ready(output),
             }
         }
-        let Stage::Asking(question, failed) = &mut this.stage else {
-            unreachable!("what does not ask has returned above")
+        let (question, failed) = match &mut this.stage {
+            Stage::Asking(question, failed) => (question, failed),
+            Stage::Refused(failed) => {
+                let failed = failed.take().expect("an I/O future is not polled after its end");
+                return Poll::Ready(Err(failed));
+            }
+            Stage::Moving(_) => unreachable!("what moves has returned above"),
         };
         let answer = ready!(Pin::new(question).poll(cx));
         let mut failed = failed.take().expect("an I/O future is not polled after its end");
@@ -103,6 +116,7 @@ where
         match &mut self.stage {
             Stage::Moving(submitted) => submitted.expire(),
             Stage::Asking(question, _) => question.expire(),
+            Stage::Refused(_) => {}
         }
     }
 }

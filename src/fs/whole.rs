@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::File;
 use super::transfer::{Extent, Misaligned, Transfer};
-use crate::buf::{BufError, IoBuf, IoBufMut};
+use crate::buf::{BufError, IoBuf, IoBufMut, little_room};
 use crate::driver::{IoFuture, SharedFd};
 use crate::op::{position::Position, read_at::ReadAt, write_at::WriteAt};
 
@@ -41,12 +41,11 @@ impl Progress {
         }
     }
 
-    /// Reads on, into the room after what is done.
-    fn read<B: IoBufMut>(&self, buf: B) -> Transfer<ReadAt<B>, B> {
+    /// Reads on, into the room after what is done and before `end`.
+    fn read<B: IoBufMut>(&self, buf: B, end: usize) -> Transfer<ReadAt<B>, B> {
         let position = after(self.position, self.done);
-        let room = buf.capacity() - self.done;
-        let extent = Extent::at(position).with(&buf, self.done, room);
-        let read = ReadAt::after(self.fd.clone(), buf, self.done, position);
+        let extent = Extent::at(position).with(&buf, self.done, end - self.done);
+        let read = ReadAt::within(self.fd.clone(), buf, self.done..end, position);
         let read = read.through_cache(self.through_cache);
         let mut transfer = Transfer::new(&self.fd, read, extent);
         if self.expired {
@@ -70,7 +69,7 @@ impl Progress {
     }
 }
 
-/// Fills a buffer.
+/// Reads so many bytes.
 pub(super) struct ReadExact<B: IoBufMut> {
     progress: Progress,
     transfer: Transfer<ReadAt<B>, B>,
@@ -78,10 +77,14 @@ pub(super) struct ReadExact<B: IoBufMut> {
 }
 
 impl<B: IoBufMut> ReadExact<B> {
-    pub(super) fn of(file: &File, buf: B, offset: u64) -> Self {
+    pub(super) fn of(file: &File, buf: B, goal: usize, offset: u64) -> Self {
         let progress = Progress::of(file, offset);
-        let goal = buf.capacity();
-        ReadExact { transfer: progress.read(buf), progress, goal }
+        let room = buf.capacity();
+        let transfer = match room < goal {
+            true => Transfer::refused(&progress.fd, BufError::new(little_room(room, goal), buf)),
+            false => progress.read(buf, goal),
+        };
+        ReadExact { transfer, progress, goal }
     }
 }
 
@@ -106,7 +109,7 @@ impl<B: IoBufMut> Future for ReadExact<B> {
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
                 return Poll::Ready(Err(BufError::new(error, buf)));
             }
-            this.transfer = this.progress.read(buf);
+            this.transfer = this.progress.read(buf, this.goal);
         }
     }
 }
@@ -185,7 +188,9 @@ const FIRST_READ: usize = 32 * 1024;
 impl ReadToEnd {
     pub(super) fn of(file: &File) -> Self {
         let progress = Progress::of(file, 0);
-        ReadToEnd { transfer: progress.read(Vec::with_capacity(FIRST_READ)), progress }
+        let buf = Vec::with_capacity(FIRST_READ);
+        let end = buf.capacity();
+        ReadToEnd { transfer: progress.read(buf, end), progress }
     }
 }
 
@@ -208,7 +213,8 @@ impl Future for ReadToEnd {
                 // Twice as much each time, so that no byte is copied more than about once.
                 buf.try_reserve(buf.capacity()).map_err(|_| io::ErrorKind::OutOfMemory)?;
             }
-            this.transfer = this.progress.read(buf);
+            let end = buf.capacity();
+            this.transfer = this.progress.read(buf, end);
         }
     }
 }

@@ -25,5 +25,5 @@ pub use address::{Address, ToAddress};
 pub use receive::{Read, ReadExact, Recv};
 pub use tcp::{TcpDetached, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf};
 pub use transmit::{SendAll, Write, WriteAbandoned, WriteAll};
-pub use udp::UdpSocket;
+pub use udp::{Datagram, UdpSocket};
 pub use unix::{UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

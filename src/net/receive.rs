@@ -365,6 +365,10 @@ impl<B: IoBufMut> Future for Read<'_, B> {
         if this.receive.is_some() {
             return this.poll_own(cx);
         }
+        if this.buf.as_ref().is_some_and(|buf| buf.capacity() == 0) {
+            let buf = this.buf.take().expect("it was there a line above");
+            return Poll::Ready(Err(BufError::new(buf::no_room(), buf)));
+        }
         let stored = if this.receiver.rest.is_some() || !this.receiver.is_idle() {
             this.receiver.poll_recv(cx).map(|received| received.map(Some))
         } else {
@@ -430,55 +434,74 @@ impl<B: IoBufMut> Drop for Read<'_, B> {
 #[must_use = "nothing is received until this is awaited"]
 pub struct ReadExact<'a, B: IoBufMut> {
     /// The read under way.
-    read: Option<Read<'a, Slice<B>>>,
+    read: Read<'a, Slice<B>>,
     done: usize,
     wanted: usize,
 }
 
 impl<'a, B: IoBufMut> ReadExact<'a, B> {
-    pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
-        let wanted = buf.capacity();
-        ReadExact { read: Some(Read::new(receiver, buf.slice(0..wanted))), done: 0, wanted }
+    pub(super) fn new(receiver: &'a mut Receiver, buf: B, wanted: usize) -> Self {
+        ReadExact { read: Read::new(receiver, buf.slice(0..wanted)), done: 0, wanted }
+    }
+
+    /// What can be said before anything is received: there is nothing to wait for, or no room for it.
+    fn end_before_it_begins(&mut self) -> Option<Result<B, BufError<B>>> {
+        let room = self.read.buf.as_ref()?.whole().capacity();
+        if self.wanted > 0 && room >= self.wanted {
+            return None;
+        }
+        let mut buf = self.read.buf.take()?.into_inner();
+        if self.wanted > 0 {
+            return Some(Err(BufError::new(buf::little_room(room, self.wanted), buf)));
+        }
+        buf::truncate(&mut buf, 0);
+        Some(Ok(buf))
+    }
+
+    /// The buffer, with what has come into it and no more.
+    fn cut(&self, buf: Slice<B>) -> B {
+        let mut buf = buf.into_inner();
+        buf::truncate(&mut buf, self.done);
+        buf
     }
 }
 
 impl<B: IoBufMut> Future for ReadExact<'_, B> {
-    /// The buffer, full; the error carries it with what had come.
+    /// The buffer, as long as it was to be; the error carries it with what had come.
     type Output = Result<B, BufError<B>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Some(ended) = this.end_before_it_begins() {
+            return Poll::Ready(ended);
+        }
         loop {
-            let read = this.read.as_mut().expect("a future is not polled after its end");
-            if this.wanted == 0
-                && let Some(buf) = read.buf.take()
-            {
-                // There is nothing to wait for.
-                return Poll::Ready(Ok(buf.into_inner()));
-            }
-            let result = std::task::ready!(Pin::new(&mut *read).poll(cx));
-            let (count, buf) = match result {
-                Ok((count, buf)) => (count, buf.into_inner()),
-                Err(failed) => return Poll::Ready(Err(failed.map_buf(Slice::into_inner))),
+            let (count, buf) = match std::task::ready!(Pin::new(&mut this.read).poll(cx)) {
+                Ok(read) => read,
+                Err(failed) if this.done == 0 => {
+                    return Poll::Ready(Err(failed.map_buf(Slice::into_inner)));
+                }
+                Err(failed) => return Poll::Ready(Err(failed.map_buf(|buf| this.cut(buf)))),
             };
             this.done += count;
             if this.done == this.wanted {
-                return Poll::Ready(Ok(buf));
+                return Poll::Ready(Ok(this.cut(buf)));
             }
             if count == 0 {
                 let text = format!("the stream ended after {} of {} bytes", this.done, this.wanted);
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
-                return Poll::Ready(Err(BufError::new(error, buf)));
+                return Poll::Ready(Err(BufError::new(error, this.cut(buf))));
             }
-            read.buf = Some(buf.slice(this.done..this.wanted));
+            this.read.buf = Some(buf.into_inner().slice(this.done..this.wanted));
         }
     }
 }
 
 impl<B: IoBufMut> IoFuture for ReadExact<'_, B> {
     fn expire(&mut self) {
-        if let Some(read) = &mut self.read {
-            read.expire();
-        }
+        self.read.expire();
     }
 }
+
+#[cfg(test)]
+mod tests;

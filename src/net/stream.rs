@@ -65,8 +65,9 @@ macro_rules! stream {
                 Recv::new(&mut self.receiver)
             }
 
-            /// Receives into `buf`, from its beginning up to its capacity; the buffer's length is
-            /// then the number of bytes. 0 at the end of the stream. `buf.slice(len..)` appends.
+            /// Receives into `buf`, from its beginning up to its capacity (not its length, which may
+            /// be less); the buffer's length is then the number of bytes. 0 at the end of the
+            /// stream, and only there. `buf.slice(len..)` appends, `buf.slice(..n)` sets a limit.
             ///
             /// # Cancel safety
             ///
@@ -75,13 +76,15 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// Those of `recv(2)`; the error carries the buffer.
+            /// `InvalidInput` for a buffer without room, and those of `recv(2)`; the error carries
+            /// the buffer.
             #[doc(alias = "IORING_OP_RECV")]
             pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
                 Read::new(&mut self.receiver, buf)
             }
 
-            /// Receives until `buf` is full to its capacity.
+            /// Receives `n` bytes into `buf`, from its beginning on, and makes it as long. None are
+            /// there at once.
             ///
             /// # Cancel safety
             ///
@@ -89,10 +92,10 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// `UnexpectedEof` if the stream ends before, and those of `recv(2)`; the error carries
-            /// the buffer.
-            pub fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B> {
-                ReadExact::new(&mut self.receiver, buf)
+            /// `UnexpectedEof` if the stream ends before, `InvalidInput` if the buffer has less
+            /// room, and those of `recv(2)`; the error carries the buffer.
+            pub fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+                ReadExact::new(&mut self.receiver, buf, n)
             }
 
             /// Sends bytes of `buf`, as many as the kernel takes at once, and returns how many.
@@ -305,7 +308,7 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// Those of `recv(2)`; the error carries the buffer.
+            /// As the stream's `read`; the error carries the buffer.
             pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
                 Read::new(&mut self.receiver, buf)
             }
@@ -318,9 +321,9 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// `UnexpectedEof`, and those of `recv(2)`; the error carries the buffer.
-            pub fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B> {
-                ReadExact::new(&mut self.receiver, buf)
+            /// As the stream's `read_exact`; the error carries the buffer.
+            pub fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+                ReadExact::new(&mut self.receiver, buf, n)
             }
         }
 

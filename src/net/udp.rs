@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, Type};
 
 use super::address::ToAddress;
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
-use crate::{op, sys};
+use crate::op::{self, recvmsg::Received};
+use crate::sys;
 
 /// A UDP socket.
 ///
@@ -28,15 +29,27 @@ use crate::{op, sys};
 ///     let server = UdpSocket::bind("127.0.0.1:0").await?;
 ///     let client = UdpSocket::bind("127.0.0.1:0").await?;
 ///     client.send_to("hello", server.local_addr()?).await?;
-///     let ((count, from), buf) = server.recv_from(Vec::with_capacity(1500)).await?;
-///     assert_eq!((count, &buf[..]), (5, &b"hello"[..]));
-///     assert_eq!(from, client.local_addr()?);
+///     let (datagram, buf) = server.recv_from(Vec::with_capacity(1500)).await?;
+///     assert_eq!((datagram.len, datagram.truncated, &buf[..]), (5, false, &b"hello"[..]));
+///     assert_eq!(datagram.from, client.local_addr()?);
 ///     Ok::<(), std::io::Error>(())
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UdpSocket {
     fd: SharedFd,
+}
+
+/// What [`UdpSocket::recv_from`] has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Datagram {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// Who has sent it.
+    pub from: SocketAddr,
+    /// The datagram was longer than the buffer had room for (`MSG_TRUNC`). The rest of it is lost.
+    pub truncated: bool,
 }
 
 impl UdpSocket {
@@ -128,7 +141,9 @@ impl UdpSocket {
     }
 
     /// Receives a datagram into the buffer, from its beginning up to its capacity, and makes it as
-    /// long as what came. What does not fit is lost.
+    /// long as what came. What does not fit is lost; [`recv_from`](Self::recv_from) says whether
+    /// that was so. 0 is a datagram without bytes, or, as POSIX has it, one for which the buffer
+    /// had no room.
     ///
     /// # Cancel safety
     ///
@@ -145,10 +160,11 @@ impl UdpSocket {
         buf: B,
     ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
         let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
-        Receive { receive, output: |count, _, buf| Ok((count, buf)) }
+        Receive { receive, output: |received, buf| Ok((received.count, buf)) }
     }
 
-    /// Receives a datagram as [`recv`](Self::recv) does, and says from whom it is.
+    /// Receives a datagram as [`recv`](Self::recv) does, and says from whom it is and whether it
+    /// was cut.
     ///
     /// # Cancel safety
     ///
@@ -161,12 +177,12 @@ impl UdpSocket {
     pub fn recv_from<B: IoBufMut>(
         &self,
         buf: B,
-    ) -> impl IoFuture<Output = BufResult<(usize, SocketAddr), B>> + use<B> {
+    ) -> impl IoFuture<Output = BufResult<Datagram, B>> + use<B> {
         let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
         Receive {
             receive,
-            output: |count, address, buf| match address.as_socket() {
-                Some(address) => Ok(((count, address), buf)),
+            output: |Received { count: len, address, truncated }, buf| match address.as_socket() {
+                Some(from) => Ok((Datagram { len, from, truncated }, buf)),
                 None => Err(BufError::new(no_ip_address(), buf)),
             },
         }
@@ -206,15 +222,15 @@ fn no_ip_address() -> io::Error {
 /// Receiving one datagram, with or without its sender.
 struct Receive<B: IoBufMut, T> {
     receive: Submit<op::recvmsg::RecvMsg<B>>,
-    output: fn(usize, SockAddr, B) -> BufResult<T, B>,
+    output: fn(Received, B) -> BufResult<T, B>,
 }
 
 impl<B: IoBufMut, T> Future for Receive<B, T> {
     type Output = BufResult<T, B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let ((count, address), buf) = ready!(Pin::new(&mut self.receive).poll(cx))?;
-        Poll::Ready((self.output)(count, address, buf))
+        let (received, buf) = ready!(Pin::new(&mut self.receive).poll(cx))?;
+        Poll::Ready((self.output)(received, buf))
     }
 }
 
@@ -273,11 +289,10 @@ mod tests {
             assert_eq!(sender.send_to(text, to).await?, (text.len(), text));
         }
         for (sender, text) in senders.iter().zip(["one", "another"]) {
-            let ((count, from), buf) = receiver.recv_from(Vec::with_capacity(100)).await?;
-            assert_eq!(
-                (count, &buf[..], from),
-                (text.len(), text.as_bytes(), sender.local_addr()?)
-            );
+            let (datagram, buf) = receiver.recv_from(Vec::with_capacity(100)).await?;
+            let from = sender.local_addr()?;
+            assert_eq!(datagram, Datagram { len: text.len(), from, truncated: false });
+            assert_eq!(buf, text.as_bytes());
         }
         Ok(())
     }
@@ -323,6 +338,19 @@ mod tests {
         one.send("longer than that").await?;
         assert_eq!(other.recv(vec![9; 4]).await?, (0, vec![]));
         assert_eq!(&*other.recv(vec![0; 6].into_boxed_slice()).await?.1, b"longer");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn datagram_that_was_cut_says_so() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        for (room, truncated) in [(16, false), (15, true), (0, true)] {
+            one.send("sixteen or fewer").await?;
+            let buf = vec![0; room].into_boxed_slice();
+            let (datagram, buf) = other.recv_from(buf).await?;
+            assert_eq!((datagram.len, datagram.truncated), (room, truncated));
+            assert_eq!(*buf, b"sixteen or fewer"[..room]);
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! without a ring when it is readable.
 
 use std::io;
+use std::ops::Range;
 
 use io_uring::{opcode, squeue};
 
@@ -19,6 +20,8 @@ pub(crate) struct ReadAt<B> {
     buf: B,
     /// Bytes of the buffer that earlier reads have filled.
     begin: usize,
+    /// Where in the buffer the read ends.
+    end: usize,
     position: Position,
     through_cache: bool,
 }
@@ -29,13 +32,14 @@ const COPY_MAX: usize = 256 * 1024;
 
 impl<B: IoBufMut> ReadAt<B> {
     pub(crate) fn new(fd: SharedFd, buf: B, position: Position) -> Self {
-        ReadAt::after(fd, buf, 0, position)
+        let end = buf.capacity();
+        ReadAt::within(fd, buf, 0..end, position)
     }
 
-    /// Into what is left of the buffer after its first `begin` bytes, which are initialised.
-    pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
-        debug_assert!(begin <= buf.capacity());
-        ReadAt { fd, buf, begin, position, through_cache: false }
+    /// Into a part of the buffer. The bytes before it are initialised, and there is room for it.
+    pub(crate) fn within(fd: SharedFd, buf: B, part: Range<usize>, position: Position) -> Self {
+        debug_assert!(part.start <= part.end && part.end <= buf.capacity());
+        ReadAt { fd, buf, begin: part.start, end: part.end, position, through_cache: false }
     }
 
     /// Whether the page cache may have what is read, as it has not for `O_DIRECT`.
@@ -50,7 +54,7 @@ impl<B: IoBufMut> ReadAt<B> {
     }
 
     fn room(&self) -> usize {
-        (self.buf.capacity() - self.begin).min(TRANSFER_MAX)
+        (self.end - self.begin).min(TRANSFER_MAX)
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
         let mut buf = Vec::with_capacity(5);
         buf.extend_from_slice(b"ab");
         let (count, buf) =
-            submit(ReadAt::after(file, buf, 2, Position::At(7))).await.expect("it can be read");
+            submit(ReadAt::within(file, buf, 2..5, Position::At(7))).await.expect("it can be read");
         assert_eq!((count, &buf[..]), (3, &b"ab789"[..]));
     }
 

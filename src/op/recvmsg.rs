@@ -22,6 +22,16 @@ pub(crate) struct RecvMsg<B> {
     message: Operand<Message>,
 }
 
+/// What has come.
+pub(crate) struct Received {
+    /// Bytes in the buffer.
+    pub(crate) count: usize,
+    /// From whom.
+    pub(crate) address: SockAddr,
+    /// There was more than the buffer had room for; the rest is lost.
+    pub(crate) truncated: bool,
+}
+
 /// What the kernel reads and writes beside the bytes.
 struct Message {
     header: libc::msghdr,
@@ -57,8 +67,7 @@ impl<B: IoBufMut> RecvMsg<B> {
 // SAFETY: header, address and list are in an operand block, and lead to the buffer's memory, which
 // `IoBufMut` keeps in place.
 unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
-    /// The count and the sender. Of a datagram that is larger than the buffer the rest is lost.
-    type Output = BufResult<(usize, SockAddr), B>;
+    type Output = BufResult<Received, B>;
 
     fn encode(&mut self) -> squeue::Entry {
         let header = self.header();
@@ -85,7 +94,8 @@ unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
         let len = self.message.header.msg_namelen.min(address.size_of());
         // SAFETY: the kernel has written an address of this length, none if it is 0.
         let address = unsafe { SockAddr::new(address, len) };
-        Ok(((count, address), self.buf))
+        let truncated = self.message.header.msg_flags & libc::MSG_TRUNC != 0;
+        Ok((Received { count, address, truncated }, self.buf))
     }
 }
 
@@ -111,10 +121,11 @@ mod tests {
             sender.send_to(b"longer than the buffer", to).expect("there is room");
         };
         let (received, ()) = futures_util::join!(receive, send);
-        let ((count, address), buf) = received.expect("it was sent");
-        assert_eq!((count, &buf[..]), (5, &b"first"[..]));
-        assert_eq!(address.as_socket(), Some(from));
+        let (received, buf) = received.expect("it was sent");
+        assert_eq!((received.count, received.truncated, &buf[..]), (5, false, &b"first"[..]));
+        assert_eq!(received.address.as_socket(), Some(from));
         let cut = submit(RecvMsg::new(receiver, Vec::with_capacity(6))).await;
-        assert_eq!(cut.expect("it was sent").1, b"longer");
+        let (cut, buf) = cut.expect("it was sent");
+        assert_eq!((cut.truncated, &buf[..]), (true, &b"longer"[..]));
     }
 }

@@ -202,7 +202,7 @@ async fn exchange(stream: TcpStream, mut numbers: Numbers) {
 trait Receives {
     fn recv(&mut self) -> Recv<'_>;
     fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B>;
-    fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B>;
+    fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B>;
 }
 
 /// A stream, or its sending half.
@@ -222,8 +222,8 @@ macro_rules! receives {
                 $stream::read(self, buf)
             }
 
-            fn read_exact<B: IoBufMut>(&mut self, buf: B) -> ReadExact<'_, B> {
-                $stream::read_exact(self, buf)
+            fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+                $stream::read_exact(self, buf, n)
             }
         })*
     };
@@ -288,7 +288,7 @@ async fn receive(
             _ => match expected {
                 Some(expected) => {
                     let len = numbers.within(1..expected.min(size) + 1);
-                    stream.read_exact(vec![0; len].into_boxed_slice()).await?.into_vec()
+                    stream.read_exact(Vec::with_capacity(size), len).await?
                 }
                 None => continue,
             },

@@ -38,7 +38,7 @@ fn runtime_that_ends_with_operations_in_flight_waits_for_them_and_leaks_nothing(
                     match n % 3 {
                         0 => drop(left.recv().await),
                         1 => drop(left.read(vec![0; 100]).await),
-                        _ => drop(left.read_exact(vec![0; 100]).await),
+                        _ => drop(left.read_exact(vec![0; 100], 100).await),
                     }
                 });
                 corering::spawn(async move {

@@ -10,7 +10,7 @@ use futures_util::future::join;
 use io_uring::opcode;
 
 use crate::pairs::{pair, pattern, receive_all};
-use crate::simulated::{defaults, pause, run, run_in};
+use crate::simulated::{defaults, drop_after, pause, run, run_in};
 
 const POLICIES: [ReceivePolicy; 2] = [ReceivePolicy::Completion, ReceivePolicy::Notification];
 
@@ -26,7 +26,7 @@ fn reset_is_an_error_of_the_receive_in_every_way() {
             let error = match seed / 2 % 3 {
                 0 => reader.recv().await.unwrap_err(),
                 1 => reader.read(Vec::with_capacity(100)).await.unwrap_err().error,
-                _ => reader.read_exact(vec![0; 100]).await.unwrap_err().error,
+                _ => reader.read_exact(vec![0; 100], 100).await.unwrap_err().error,
             };
             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         });
@@ -72,8 +72,23 @@ fn reading_nothing_does_not_wait() {
     for policy in POLICIES {
         run(1, defaults().receive_policy(policy), async {
             let (_sender, mut reader) = pair().await;
-            let empty = vec![0; 0].into_boxed_slice();
-            assert!(reader.read_exact(empty).await.unwrap().is_empty());
+            assert!(reader.read_exact(Vec::new(), 0).await.unwrap().is_empty());
+        });
+    }
+}
+
+#[test]
+fn read_into_no_room_fails_and_does_not_end_the_stream() {
+    for seed in 0..100 {
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        run(seed, builder, async move {
+            let (mut sender, mut reader) = pair().await;
+            let limit = Duration::from_micros(seed);
+            let read = drop_after(limit, reader.read(Vec::new())).await;
+            let failed = read.expect("there is nothing to wait for").unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::InvalidInput);
+            sender.write_all(pattern(100)).await.unwrap();
+            assert!(receive_all(&mut reader, 100).await == pattern(100));
         });
     }
 }

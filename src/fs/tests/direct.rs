@@ -20,7 +20,7 @@ async fn direct(folder: &Folder, len: usize) -> Option<(File, DirectAlignment)> 
 async fn aligned_buffers_are_read_and_written_past_the_cache() -> io::Result<()> {
     let folder = Folder::new();
     let Some((file, _)) = direct(&folder, 20_000).await else { return Ok(()) };
-    let buf = file.read_exact_at(AlignedBuf::new(8192, 4096), 4096).await?;
+    let buf = file.read_exact_at(AlignedBuf::new(8192, 4096), 8192, 4096).await?;
     assert_eq!(&*buf, &pattern(20_000)[4096..12_288]);
     let (count, buf) = file.write_at(buf, 0).await?;
     assert_eq!(count, 8192);
@@ -93,7 +93,8 @@ async fn a_wrong_alignment_is_an_error_that_names_the_right_one() {
 async fn the_end_of_a_file_within_a_block_is_an_end_and_no_wrong_alignment() {
     let folder = Folder::new();
     let Some((file, _)) = direct(&folder, 5000).await else { return };
-    let failed = file.read_exact_at(AlignedBuf::new(8192, 4096), 0).await.expect_err("it ends");
+    let failed =
+        file.read_exact_at(AlignedBuf::new(8192, 4096), 8192, 0).await.expect_err("it ends");
     assert_eq!(failed.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(failed.buf()[..], *pattern(5000));
 }

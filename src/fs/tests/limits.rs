@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 
 use super::{Folder, pattern};
-use crate::buf::IoBuf;
 use crate::fs::{File, read, write};
 use crate::{IoFuture, Runtime, metrics, test_support, yield_now};
 
@@ -46,7 +45,7 @@ async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
 async fn a_limit_reached_half_way_gives_back_what_came() {
     let (file, mut writer) = pipe();
     writer.write_all(b"half").expect("the pipe has room");
-    let reading = file.read_exact_at(Vec::with_capacity(100).slice(..8), 0).timeout(SOON);
+    let reading = file.read_exact_at(Vec::with_capacity(100), 8, 0).timeout(SOON);
     let failed = reading.await.expect_err("the other half is missing");
     assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"half"[..]));
 }
@@ -115,7 +114,7 @@ fn ten_thousand_reads_fit_through_a_ring_of_four_places() {
         let runtime = runtime.expect("the driver was named, so it runs");
         runtime.block_on(async {
             let file = File::open(&path).await.expect("it is there");
-            let reads = (0..10_000).map(|n| file.read_exact_at(vec![0; 1].into_boxed_slice(), n));
+            let reads = (0..10_000).map(|n| file.read_exact_at(vec![0; 1], 1, n));
             let read = try_join_all(reads).await.expect("the file is that long");
             assert_eq!(read.concat(), pattern(10_000));
         });

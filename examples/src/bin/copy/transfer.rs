@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 
-use corering::buf::IoBuf;
 use corering::fs::File;
 use futures_util::future::try_join_all;
 
@@ -82,5 +81,5 @@ pub(crate) async fn compare(
 async fn read(file: &File, mut buffer: Vec<u8>, chunk: &Range<u64>) -> io::Result<Vec<u8>> {
     buffer.clear();
     let length = (chunk.end - chunk.start) as usize;
-    Ok(file.read_exact_at(buffer.slice(..length), chunk.start).await?.into_inner())
+    Ok(file.read_exact_at(buffer, length, chunk.start).await?)
 }

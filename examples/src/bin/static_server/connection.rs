@@ -220,11 +220,11 @@ impl Connection {
     /// Appends bytes of the file to the output. False: they could not be read.
     async fn append_file(&mut self, file: &File, range: Range<u64>) -> bool {
         let start = self.output.len();
-        let end = start + (range.end - range.start) as usize;
+        let count = (range.end - range.start) as usize;
         let mut output = std::mem::take(&mut self.output);
-        output.reserve_exact(end - start);
+        output.reserve_exact(count);
         let (is_read, output) =
-            match file.read_exact_at(output.slice(start..end), range.start).await {
+            match file.read_exact_at(output.slice(start..), count, range.start).await {
                 Ok(part) => (true, part.into_inner()),
                 Err(error) => (false, error.into_parts().1.into_inner()),
             };
