@@ -187,7 +187,7 @@ impl Uring {
             // has consumed is known only by its completions, so every operation stays.
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => {
                 count(&counters.enter_refused);
-                self.refusals += 1;
+                self.refusals = self.refusals.saturating_add(1);
                 if self.refusals > REFUSALS_BEFORE_PAUSE {
                     clock::pause(Duration::from_millis(1));
                 }

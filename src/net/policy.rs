@@ -60,7 +60,8 @@ impl Policy {
                 None
             }
             Way::Notification => {
-                self.small += 1;
+                // The change may be refused, and the run then goes on.
+                self.small = self.small.saturating_add(1);
                 (self.small >= SMALL_IN_A_ROW).then_some(Way::Completion)
             }
         }
@@ -95,6 +96,13 @@ mod tests {
             assert_eq!(policy.after(Way::Notification, 64, false), None);
         }
         assert_eq!(policy.after(Way::Notification, 64, false), Some(Way::Completion));
+    }
+
+    #[test]
+    fn run_of_small_messages_goes_on_where_nothing_changes() {
+        let mut policy = Policy::new(ReceivePolicy::Adaptive);
+        let ways = (0..1000).filter_map(|_| policy.after(Way::Notification, 64, false));
+        assert_eq!(ways.count(), 1000 - usize::from(SMALL_IN_A_ROW) + 1);
     }
 
     #[test]
