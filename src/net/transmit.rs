@@ -122,6 +122,11 @@ impl Transmitter {
         T: 'static,
         O: Operation<Output = BufResult<usize, T>>,
     {
+        if send.is_waiting() {
+            // Nothing is in flight, and nothing more is to be sent when the socket has room.
+            self.abandoned = Some(before);
+            return;
+        }
         send.expire();
         self.dropped = Some(Box::pin(async move {
             match poll_fn(|cx| send.poll_end(cx)).await {

@@ -59,6 +59,60 @@ async fn write_whose_time_is_over_before_it_began_sends_nothing() -> io::Result<
     Ok(())
 }
 
+/// What the peer has for now.
+fn drain(peer: &mut UnixStream) -> io::Result<usize> {
+    peer.set_nonblocking(true)?;
+    let mut drained = 0;
+    loop {
+        match peer.read(&mut [0; 1 << 16]) {
+            Ok(0) => return Ok(drained),
+            Ok(count) => drained += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(drained),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Drops a write that the socket cannot take whole, and lets the loop turn until its end.
+async fn drop_write(transmitter: &mut Transmitter, peer: &mut UnixStream) -> io::Result<usize> {
+    {
+        let mut write = WriteAll::new(transmitter, vec![7; 5_500_000]);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut write).poll(&mut cx).is_pending());
+        corering::yield_now().await;
+    }
+    while corering::metrics().operations_in_flight > 0 {
+        corering::yield_now().await;
+    }
+    let sent = drain(peer)?;
+    // An event tells of the room.
+    corering::yield_now().await;
+    Ok(sent)
+}
+
+#[corering::test]
+async fn dropped_write_sends_nothing_more_before_the_next() -> io::Result<()> {
+    let (ours, mut peer) = UnixStream::pair()?;
+    let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
+    let sent = drop_write(&mut transmitter, &mut peer).await?;
+    let failed = WriteAll::new(&mut transmitter, "after").await.expect_err("it is told");
+    assert_eq!(WriteAbandoned::of(&failed.error), Some(WriteAbandoned { written: sent }));
+    assert_eq!(drain(&mut peer)?, 0);
+    WriteAll::new(&mut transmitter, "after").await?;
+    assert_eq!(drain(&mut peer)?, 5);
+    Ok(())
+}
+
+#[corering::test]
+async fn dropped_write_sends_nothing_more_before_the_close() -> io::Result<()> {
+    let (ours, mut peer) = UnixStream::pair()?;
+    let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
+    drop_write(&mut transmitter, &mut peer).await?;
+    drop(transmitter.finish().await);
+    assert_eq!(drain(&mut peer)?, 0);
+    Ok(())
+}
+
 #[corering::test(driver = "uring")]
 async fn write_dropped_between_two_sends_is_told_by_the_next() -> io::Result<()> {
     let (ours, mut peer) = UnixStream::pair()?;
