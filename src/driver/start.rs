@@ -342,6 +342,22 @@ impl Driver {
         }
     }
 
+    /// Looks whether an operation has ended whose future was forgotten; if so, its slot is retired.
+    pub(super) fn poll_forgotten(&self, key: Key, waker: &Waker) -> Poll<Option<io::Result<u32>>> {
+        if let LetGo::Free(ended) = self.let_go(key) {
+            return Poll::Ready(ended.map(|cqe| cqe.outcome()));
+        }
+        let waker = waker.clone();
+        let mut state = self.state.borrow_mut();
+        if state.system.is_none() {
+            return Poll::Ready(None);
+        }
+        let old = state.slots.set_waker(key, waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
     /// Takes over an operation whose future was dropped in flight, and asks the kernel to end it.
     pub(super) fn abandon(&self, key: Key, operation: Box<dyn Abandoned>) {
         count(&self.counters.abandoned);

@@ -30,12 +30,29 @@ pub(crate) struct Submit<T: Operation> {
     expired: bool,
 }
 
-struct Flight {
+/// An operation in flight.
+#[derive(Clone)]
+pub(crate) struct Flight {
     driver: Rc<Driver>,
     key: Key,
 }
 
+impl Flight {
+    /// Asks for the end of an operation whose future was forgotten, so that nobody else polls or
+    /// drops it, and waits for it. `None` if nothing had begun, or the runtime has ended meanwhile.
+    /// What the future owned stays leaked.
+    pub(crate) fn poll_forgotten(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<u32>>> {
+        self.driver.cancel(self.key);
+        self.driver.poll_forgotten(self.key, cx.waker())
+    }
+}
+
 impl<T: Operation> Submit<T> {
+    /// Where it is in flight, for whoever comes after a future that was forgotten.
+    pub(crate) fn flight(&self) -> Option<Flight> {
+        self.flight.clone()
+    }
+
     /// Whether the operation was submitted and its result not yet taken.
     pub(crate) fn in_flight(&self) -> bool {
         self.flight.is_some()

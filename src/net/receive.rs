@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use super::policy::{Policy, Way};
 use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, Place, RecvBuf, Slice};
 use crate::driver::{
-    self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, is_timed_out, submit,
-    timed_out, was_cancelled,
+    self, Driver, Flight, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, is_timed_out,
+    submit, timed_out, was_cancelled,
 };
 use crate::op;
 
@@ -21,8 +21,11 @@ pub(super) struct Receiver {
     fd: SharedFd,
     /// A buffer of which a `read` has taken only a part. It comes before everything else.
     rest: Option<RecvBuf>,
-    /// A `read` that was dropped in flight; what it brings comes next.
+    /// A `read` that was dropped in flight, or forgotten; what it brings comes next.
     dropped: Option<Dropped>,
+    /// The receive of a `read` that waits for the kernel. Its future clears this; who receives next
+    /// finds it if that future was forgotten.
+    begun: Option<Flight>,
     state: State,
 }
 
@@ -56,7 +59,7 @@ enum Line {
 
 impl Receiver {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Receiver { fd, rest: None, dropped: None, state: State::New }
+        Receiver { fd, rest: None, dropped: None, begun: None, state: State::New }
     }
 
     /// A receiver whose first bytes have been received already.
@@ -71,8 +74,30 @@ impl Receiver {
         &self.fd
     }
 
+    /// A receive comes into being. It has the receiver for itself, so a `read` that is not over yet
+    /// was forgotten. What that brings is in memory that nobody can reach.
+    #[inline]
+    fn claim(&mut self) {
+        if self.begun.is_some() {
+            self.keep_forgotten();
+        }
+    }
+
+    #[cold]
+    fn keep_forgotten(&mut self) {
+        let Some(flight) = self.begun.take() else { return };
+        self.dropped = Some(Box::pin(async move {
+            match poll_fn(|cx| flight.poll_forgotten(cx)).await {
+                Some(Ok(lost)) if lost > 0 => Err(io::Error::other(format!(
+                    "a read was forgotten in flight, and {lost} bytes of the stream with it"
+                ))),
+                _ => Ok(None),
+            }
+        }));
+    }
+
     /// The next bytes, in order.
-    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         if self.rest.is_some() {
             return Poll::Ready(Ok(self.rest.take().expect("it is there")));
         }
@@ -246,6 +271,7 @@ impl Receiver {
     /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
     /// to another shard, without losing a byte.
     pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
+        self.claim();
         let mut bytes = Vec::new();
         if let Some(rest) = self.rest.take() {
             bytes.extend_from_slice(&rest);
@@ -303,7 +329,9 @@ pub struct Recv<'a> {
 }
 
 impl<'a> Recv<'a> {
+    #[inline]
     pub(super) fn new(receiver: &'a mut Receiver) -> Self {
+        receiver.claim();
         Recv { receiver, expired: false }
     }
 }
@@ -338,13 +366,20 @@ pub struct Read<'a, B: IoBufMut> {
 
 impl<'a, B: IoBufMut> Read<'a, B> {
     pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
+        receiver.claim();
         Read { receiver, buf: Some(buf), receive: None, expired: false }
     }
 
     /// Takes the result of the receive of its own.
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         let receive = self.receive.as_mut().expect("the caller has begun it");
-        let result = std::task::ready!(Pin::new(receive).poll(cx));
+        let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
+            if self.receiver.begun.is_none() {
+                self.receiver.begun = receive.flight();
+            }
+            return Poll::Pending;
+        };
+        self.receiver.begun = None;
         self.receive = None;
         if let (Ok((count, _)), State::Notification { policy, .. }) =
             (&result, &mut self.receiver.state)
@@ -425,6 +460,7 @@ impl<B: IoBufMut> Drop for Read<'_, B> {
         if let Some(receive) = self.receive.take()
             && receive.in_flight()
         {
+            self.receiver.begun = None;
             self.receiver.keep(receive);
         }
     }

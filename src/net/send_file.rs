@@ -13,11 +13,11 @@
 //! A head leaves with the beginning of the file: by the same call if that is copied, else with
 //! `MSG_MORE`, which lets the kernel hold it for so long.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
-use std::pin::Pin;
+use std::pin::pin;
 use std::task::Poll;
 
 use futures_util::future::join;
@@ -53,7 +53,7 @@ pub(super) async fn send_file<B: IoBuf>(
     offset: u64,
     len: u64,
 ) -> BufResult<u64, B> {
-    if let Err(error) = poll_fn(|cx| transmitter.poll_clear(cx)).await {
+    if let Err(error) = transmitter.clear().await {
         return Err(BufError::new(error, head));
     }
     let driver = match driver::current() {
@@ -62,8 +62,9 @@ pub(super) async fn send_file<B: IoBuf>(
     };
     let cached = driver.is_uring() && len >= AT_ONCE_MIN && file.is_cached();
     let part = Part { file: file.shared(), offset, len, cached };
+    transmitter.begin_parts();
     let mut sending =
-        Sending { transmitter, head: 0, sent: 0, held: false, is_in_cache: false, ended: false };
+        Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false };
     let ((), head) = begin(&mut sending, &driver, head, &part).await?;
     let result = match driver.is_uring() {
         true => from_cache_and_disk(&mut sending, &driver, &part).await,
@@ -122,14 +123,21 @@ impl Part<'_> {
 /// A file on its way. Dropped before its end, or failing, it leaves word of how much was sent.
 struct Sending<'a> {
     transmitter: &'a mut Transmitter,
-    /// Bytes of the head that were sent, and of the file.
-    head: usize,
+    /// Bytes of the file that were sent.
     sent: u64,
     /// The kernel may hold the head back for the file.
     held: bool,
     /// The page cache had the first piece a moment ago.
     is_in_cache: bool,
     ended: bool,
+}
+
+impl Sending<'_> {
+    /// So many bytes of the file were sent, by a call of their own.
+    fn add(&mut self, sent: u64) {
+        self.sent += sent;
+        self.transmitter.add_part(sent as usize);
+    }
 }
 
 impl Drop for Sending<'_> {
@@ -142,10 +150,16 @@ impl Drop for Sending<'_> {
                 socket.set_tcp_cork(false)
             });
         }
-        if !self.ended {
-            self.transmitter.add_abandoned(self.head + self.sent as usize);
-        }
+        self.transmitter.end_parts(self.ended);
     }
+}
+
+/// Sends all of a buffer as a part of what is sent.
+async fn send_part<B: IoBuf>(transmitter: &mut Transmitter, buf: B) -> Result<B, BufError<B>> {
+    let bytes = buf.bytes_len();
+    let buf = WriteAll::part(transmitter, buf).await?;
+    transmitter.add_part(bytes);
+    Ok(buf)
 }
 
 /// Sends the head, together with what the page cache has of the file's beginning; if that is
@@ -175,14 +189,13 @@ async fn begin<B: IoBuf>(
     sending.transmitter.expect_more(sending.held);
     sending.transmitter.send_at_once(as_it_is);
     let (head, waited) = {
-        let mut write = WriteAll::new(sending.transmitter, head);
-        match poll_fn(|cx| Poll::Ready(Pin::new(&mut write).poll(cx))).await {
+        let mut write = pin!(send_part(sending.transmitter, head));
+        match poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await {
             Poll::Ready(written) => (written?, false),
             Poll::Pending => (write.await?, true),
         }
     };
     sending.transmitter.expect_more(false);
-    sending.head = head_bytes;
     sending.is_in_cache = as_it_is && !waited;
     Ok(((), head))
 }
@@ -198,12 +211,11 @@ async fn begin_with_read<B: IoBuf>(
     both.extend_from_slice(buf::as_slice(&head));
     let sent = async {
         let (count, read) = part.read(both, 0).await?;
-        WriteAll::new(sending.transmitter, read).await?;
+        send_part(sending.transmitter, read).await?;
         io::Result::Ok(count)
     };
     match sent.await {
         Ok(count) => {
-            sending.head = head_bytes;
             sending.sent = count as u64;
             Ok(((), head))
         }
@@ -230,21 +242,20 @@ async fn begin_with<B: IoBuf>(
         Some(Ok(taken)) => taken,
         Some(Err(error)) => return Err(BufError::new(error, head)),
     };
-    sending.head = taken.min(head_bytes);
-    sending.sent = (taken - sending.head) as u64;
+    sending.transmitter.add_part(taken);
+    sending.sent = taken.saturating_sub(head_bytes) as u64;
     sending.transmitter.send_at_once(true);
-    let head = match sending.head < head_bytes {
+    let head = match taken < head_bytes {
         true => {
-            let rest = WriteAll::new(sending.transmitter, head.slice(sending.head..)).await;
+            let rest = send_part(sending.transmitter, head.slice(taken..)).await;
             rest.map_err(|failed| failed.map_buf(Slice::into_inner))?.into_inner()
         }
         false => head,
     };
-    sending.head = head_bytes;
     let piece_bytes = piece.len() as u64;
     if sending.sent < piece_bytes {
         let rest = piece.slice(sending.sent as usize..);
-        if let Err(failed) = WriteAll::new(sending.transmitter, rest).await {
+        if let Err(failed) = send_part(sending.transmitter, rest).await {
             return Err(BufError::new(failed.error, head));
         }
         sending.sent = piece_bytes;
@@ -278,13 +289,13 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
             match driver.send_file_now(socket, part.file, from, wanted) {
                 Some(sent) => match sent? {
                     0 => break,
-                    sent => sending.sent += sent as u64,
+                    sent => sending.add(sent as u64),
                 },
                 None => submit(op::poll_add::PollAdd::writable(socket.clone())).await?,
             }
         } else if let Some(piece) = driver.read_now(part.file, from, part.piece(sending.sent)) {
             let count = piece.len() as u64;
-            WriteAll::new(sending.transmitter, piece).await?;
+            send_part(sending.transmitter, piece).await?;
             sending.sent += count;
         } else {
             break;
@@ -310,7 +321,7 @@ async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
         let Sending { transmitter, sent, .. } = sending;
         let read_bytes = *sent + count as u64;
         let write = async {
-            let piece = WriteAll::new(transmitter, piece).await?;
+            let piece = send_part(transmitter, piece).await?;
             // Noted here, since the read ahead may take longer, and all be dropped meanwhile.
             *sent = read_bytes;
             io::Result::Ok(piece)
@@ -343,7 +354,7 @@ async fn by_sendfile(
         let send = op::send_file::SendFile::new(socket.clone(), part.file.clone(), from, wanted);
         match submit(send).await? {
             0 => break,
-            count => sending.sent += u64::from(count),
+            count => sending.add(u64::from(count)),
         }
         // A socket that takes everything at once must not keep the shard for itself.
         yield_now().await;

@@ -72,7 +72,8 @@ macro_rules! stream {
             /// # Cancel safety
             ///
             /// No byte is lost: what a dropped read receives is received by the next call. The
-            /// buffer is.
+            /// buffer is. What a read receives that was forgotten (`mem::forget`) is lost with it,
+            /// and the next call fails once and says how much that was.
             ///
             /// # Errors
             ///
@@ -102,9 +103,9 @@ macro_rules! stream {
             ///
             /// # Cancel safety
             ///
-            /// A write that is dropped in flight may have sent a part. The next write waits for its
-            /// end, so bytes never mix, and then fails once with [`WriteAbandoned`], which says how
-            /// much was sent.
+            /// A write that is dropped in flight, or forgotten, may have sent a part. The next write
+            /// waits for its end, so bytes never mix, and then fails once with [`WriteAbandoned`],
+            /// which says how much was sent.
             ///
             /// # Errors
             ///

@@ -7,15 +7,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, submit};
+use crate::driver::{self, Driver, Flight, IoFuture, Operation, SharedFd, Submit, submit};
 use crate::op;
 use crate::task::Scheduler;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
     fd: SharedFd,
-    /// A write that was dropped in flight. The next one waits for its end.
+    /// A write that was dropped in flight, or forgotten. The next one waits for its end.
     dropped: Option<Pin<Box<dyn Future<Output = usize>>>>,
+    /// The write that waits for the kernel, or for its turn. Its future clears this; the next write
+    /// finds it if that future was forgotten.
+    begun: Option<Begun>,
+    /// Bytes that a write of several parts has sent, while there is one. Cleared as `begun` is.
+    parts: Option<usize>,
     /// A write ended in the middle, with so many bytes sent, and the caller does not know.
     abandoned: Option<usize>,
     /// Each send is tried at once, whatever the others of its round do.
@@ -24,7 +29,14 @@ pub(super) struct Transmitter {
     more: bool,
 }
 
-/// A write was dropped, or timed out, before it had ended. Only the caller can know what the peer
+/// A write that may not be over yet.
+struct Begun {
+    /// Bytes that its earlier sends have sent.
+    sent: usize,
+    flight: Option<Flight>,
+}
+
+/// A write was dropped, forgotten, or timed out, before it had ended. Only the caller can know what the peer
 /// should see next, so the next write fails once with this, as an [`io::Error`]'s inner error.
 ///
 /// The stream itself is in order: a later write is sent after what had been sent.
@@ -46,7 +58,7 @@ impl fmt::Display for WriteAbandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "an earlier write was dropped after {} bytes; what the peer should see next is for the \
+            "an earlier write was given up after {} bytes; what the peer should see next is for the \
              caller to decide",
             self.written
         )
@@ -57,7 +69,15 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Transmitter { fd, dropped: None, abandoned: None, at_once: false, more: false }
+        Transmitter {
+            fd,
+            dropped: None,
+            begun: None,
+            parts: None,
+            abandoned: None,
+            at_once: false,
+            more: false,
+        }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {
@@ -72,6 +92,49 @@ impl Transmitter {
     /// Says whether more follows the writes of one buffer at once, so that it may leave with them.
     pub(super) fn expect_more(&mut self, more: bool) {
         self.more = more;
+    }
+
+    /// A write comes into being. It has the transmitter for itself, so one that is not over yet was
+    /// forgotten: it ends as one that was dropped does.
+    #[inline]
+    fn claim(&mut self) {
+        if self.begun.is_some() || self.parts.is_some() {
+            self.keep_forgotten();
+        }
+    }
+
+    #[cold]
+    fn keep_forgotten(&mut self) {
+        (self.at_once, self.more) = (false, false);
+        let begun = self.begun.take().unwrap_or(Begun { sent: 0, flight: None });
+        let before = self.parts.take().unwrap_or(0) + begun.sent;
+        self.dropped = Some(Box::pin(async move {
+            let Some(flight) = begun.flight else { return before };
+            let ended = poll_fn(|cx| flight.poll_forgotten(cx)).await;
+            before + ended.and_then(Result::ok).unwrap_or(0) as usize
+        }));
+    }
+
+    /// A write of several parts begins: the writes of its parts are no writes of their own.
+    pub(super) fn begin_parts(&mut self) {
+        self.claim();
+        self.parts = Some(0);
+    }
+
+    /// So many bytes of it were sent.
+    pub(super) fn add_part(&mut self, sent: usize) {
+        *self.parts.get_or_insert(0) += sent;
+    }
+
+    /// It is over. If it has not `ended` well, the next write tells how much of it was sent.
+    pub(super) fn end_parts(&mut self, ended: bool) {
+        let sent = self.parts.take().unwrap_or(0);
+        match self.dropped.take() {
+            dropped if ended => self.dropped = dropped,
+            Some(dropped) => self.dropped = Some(Box::pin(async move { sent + dropped.await })),
+            None if sent > 0 => self.abandoned = Some(sent + self.abandoned.unwrap_or(0)),
+            None => {}
+        }
     }
 
     /// Whether the last write has ended, and its caller knows how.
@@ -91,7 +154,12 @@ impl Transmitter {
     }
 
     /// Waits until an abandoned write has ended. The error tells of it, once.
-    pub(super) fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) async fn clear(&mut self) -> io::Result<()> {
+        self.claim();
+        poll_fn(|cx| self.poll_clear(cx)).await
+    }
+
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(dropped) = &mut self.dropped {
             self.abandoned = Some(std::task::ready!(dropped.as_mut().poll(cx)));
             self.dropped = None;
@@ -103,17 +171,8 @@ impl Transmitter {
     }
 
     /// A write ended in the middle, by a way that gave no count to the caller.
-    pub(super) fn set_abandoned(&mut self, written: usize) {
+    fn set_abandoned(&mut self, written: usize) {
         self.abandoned = Some(written);
-    }
-
-    /// A write of several parts ended early, when `sent` bytes of parts that had ended were sent.
-    pub(super) fn add_abandoned(&mut self, sent: usize) {
-        match self.dropped.take() {
-            Some(dropped) => self.dropped = Some(Box::pin(async move { sent + dropped.await })),
-            None if sent > 0 => self.abandoned = Some(sent + self.abandoned.unwrap_or(0)),
-            None => {}
-        }
     }
 
     /// A write was dropped in flight, when `before` bytes had been sent.
@@ -138,6 +197,7 @@ impl Transmitter {
 
     /// Waits until nothing is in flight.
     pub(super) async fn finish(mut self) -> SharedFd {
+        self.claim();
         if let Some(dropped) = self.dropped.take() {
             dropped.await;
         }
@@ -224,7 +284,15 @@ enum AtOnce {
 }
 
 impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
+    #[inline]
     fn new(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
+        transmitter.claim();
+        Sending::part(transmitter, buf, all)
+    }
+
+    /// A part of a greater write.
+    #[inline]
+    fn part(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
         Sending { transmitter, state: State::Ready(Some(buf)), sent: 0, all, expired: false }
     }
 
@@ -239,7 +307,12 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                     AtOnce::Ended(Err(error)) => {
                         return Poll::Ready(Err(BufError::new(error, self.end())));
                     }
-                    AtOnce::NotNow => return Poll::Pending,
+                    AtOnce::NotNow => {
+                        if self.sent > 0 {
+                            self.transmitter.begun = Some(Begun { sent: self.sent, flight: None });
+                        }
+                        return Poll::Pending;
+                    }
                     AtOnce::No => {}
                 }
                 if let Some(ended) = std::task::ready!(self.begin(cx)) {
@@ -247,7 +320,14 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                 }
             }
             let State::Sending(send) = &mut self.state else { unreachable!("it has begun") };
-            let result = std::task::ready!(Pin::new(send).poll(cx));
+            let Poll::Ready(result) = Pin::new(&mut *send).poll(cx) else {
+                if self.transmitter.begun.is_none() {
+                    let flight = send.flight();
+                    self.transmitter.begun = Some(Begun { sent: self.sent, flight });
+                }
+                return Poll::Pending;
+            };
+            self.transmitter.begun = None;
             self.state = State::Ready(None);
             match result {
                 Ok((count, buf)) => {
@@ -278,6 +358,10 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     #[inline(always)]
     fn send_at_once(&mut self, cx: &mut Context<'_>) -> AtOnce {
         let State::Ready(Some(buf)) = &self.state else { return AtOnce::No };
+        if self.sent > 0 {
+            // It may have waited for its turn.
+            self.transmitter.begun = None;
+        }
         if self.expired || !self.transmitter.is_clear() {
             return AtOnce::No;
         }
@@ -353,7 +437,10 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
         match &self.state {
             State::Ready(None) => {}
             // It had to let others have their turn between two sends.
-            State::Ready(Some(_)) if self.sent > 0 => self.transmitter.set_abandoned(self.sent),
+            State::Ready(Some(_)) if self.sent > 0 => {
+                self.transmitter.begun = None;
+                self.transmitter.set_abandoned(self.sent);
+            }
             State::Ready(Some(_)) => {}
             State::Sending(_) => self.leave_in_flight(),
         }
@@ -362,6 +449,7 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
 
 impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
     fn leave_in_flight(&mut self) {
+        self.transmitter.begun = None;
         if let State::Sending(send) = std::mem::replace(&mut self.state, State::Ready(None))
             && send.in_flight()
         {
@@ -401,6 +489,11 @@ pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B, One>);
 impl<'a, B: IoBuf> WriteAll<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
         WriteAll(Sending::new(transmitter, buf, true))
+    }
+
+    /// A part of a greater write.
+    pub(super) fn part(transmitter: &'a mut Transmitter, buf: B) -> Self {
+        WriteAll(Sending::part(transmitter, buf, true))
     }
 }
 
