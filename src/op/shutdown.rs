@@ -43,8 +43,13 @@ unsafe impl Operation for Shutdown {
         SysCall::new(libc::SYS_shutdown, [self.fd.argument(), self.how as usize])
     }
 
+    /// A connection that its peer has reset is not connected any more: what was to be ended has
+    /// ended, and a server should not have to tell of every client that leaves like this.
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
-        outcome.map(drop)
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 
     fn tries_first(&self) -> bool {
@@ -79,12 +84,26 @@ mod tests {
     }
 
     #[corering::test]
-    async fn socket_without_a_peer_is_an_error() -> io::Result<()> {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-        let fd = SharedFd::from(std::os::fd::OwnedFd::from(socket));
+    async fn connection_that_was_reset_has_nothing_to_end() -> io::Result<()> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let ours = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let (theirs, _) = listener.accept()?;
+        socket2::SockRef::from(&theirs).set_linger(Some(std::time::Duration::ZERO))?;
+        drop(theirs);
+        // The reset has come when it is told of.
+        let error = std::io::Read::read(&mut &ours, &mut [0]).expect_err("it was reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let fd = SharedFd::from(std::os::fd::OwnedFd::from(ours));
+        submit(Shutdown::new(fd, std::net::Shutdown::Both)).await
+    }
+
+    #[corering::test]
+    async fn descriptor_that_is_no_socket_is_an_error() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let fd = SharedFd::from(std::os::fd::OwnedFd::from(reader));
         let shutdown = submit(Shutdown::new(fd, std::net::Shutdown::Both));
-        let error = shutdown.await.expect_err("it was never connected");
-        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        let error = shutdown.await.expect_err("it is a pipe");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
         Ok(())
     }
 
