@@ -19,10 +19,13 @@ macro_rules! stream {
             receiver: Receiver,
         }
 
-        /// The sending half of a stream, from `into_split`. Dropping it does not end the stream's
-        /// sending side as long as the other half lives; `shutdown` does.
+        /// The sending half of a stream, from `into_split`. Dropping it ends the stream's sending
+        /// side: the peer sees the end of the stream behind what was sent, also while the other
+        /// half lives. [`forget`](Self::forget) leaves it open.
         pub struct $write_half {
             transmitter: Transmitter,
+            /// Dropping this half ends the sending side.
+            ends: bool,
         }
 
         /// A stream on its way to another shard: the descriptor, and what had been received and not
@@ -209,7 +212,8 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// Those of `shutdown(2)`, for instance `NotConnected`.
+            /// Those of `shutdown(2)`. A connection that the peer has reset, or that never was one,
+            /// has nothing to end, and that is no error.
             #[doc(alias = "IORING_OP_SHUTDOWN")]
             pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
                 submit(op::shutdown::Shutdown::new(self.fd().clone(), how))
@@ -263,9 +267,11 @@ macro_rules! stream {
             }
 
             /// Parts the stream into a receiving and a sending half, which two tasks can use.
+            /// Dropping the sending half ends the sending side; dropping the receiving half ends
+            /// nothing.
             pub fn into_split(self) -> ($read_half, $write_half) {
                 let $stream { receiver, transmitter } = self;
-                ($read_half { receiver }, $write_half { transmitter })
+                ($read_half { receiver }, $write_half { transmitter, ends: true })
             }
 
             /// The address of this end.
@@ -376,9 +382,25 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// Those of `shutdown(2)`.
+            /// As the stream's `shutdown`.
             pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
                 submit(op::shutdown::Shutdown::new(self.transmitter.fd().clone(), how))
+            }
+
+            /// Drops this half without ending the stream's sending side: that lasts as long as the
+            /// other half.
+            pub fn forget(mut self) {
+                self.ends = false;
+            }
+        }
+
+        impl Drop for $write_half {
+            fn drop(&mut self) {
+                let fd = self.transmitter.fd();
+                // Where nobody else has the descriptor, it is closed at once, which says the same.
+                if self.ends && fd.users() > 1 {
+                    sys::socket::end_sending(fd.as_fd());
+                }
             }
         }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::call::SysCall;
 #[cfg(feature = "sim")]
 use super::sim::World;
 
@@ -111,6 +112,13 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Ends the sending side of a connection. Never waits; what cannot be ended has ended.
+pub(crate) fn end_sending(fd: BorrowedFd<'_>) {
+    let arguments = [fd.as_raw_fd() as usize, libc::SHUT_WR as usize];
+    // SAFETY: the call takes no pointer.
+    unsafe { SysCall::new(libc::SYS_shutdown, arguments).run() };
 }
 
 /// Closes a descriptor, simulated or real. Works on any thread and during its end.

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use corering::ReceivePolicy;
 use corering::buf::{IoBuf, IoBufMut};
-use corering::net::{TcpListener, TcpStream};
+use corering::net::{TcpListener, TcpStream, WriteAbandoned};
 use corering::sim::Simulation;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::pairs::{pair, pair_with, pattern, receive_all};
-use crate::simulated::{Seed, assert_world_is_empty, defaults, pause, settled};
+use crate::simulated::{Seed, assert_world_is_empty, defaults, pause, run, settled};
 
 const POLICIES: [ReceivePolicy; 2] = [ReceivePolicy::Completion, ReceivePolicy::Notification];
 
@@ -357,4 +357,58 @@ fn set_of_waits_hears_that_their_runtime_has_ended() {
         });
         assert_world_is_empty(&sim);
     }
+}
+
+#[test]
+fn dropped_write_half_ends_the_stream_behind_what_was_sent() {
+    for seed in 0..100 {
+        let builder = defaults().receive_policy(POLICIES[seed as usize % 2]);
+        run(seed, builder, async {
+            let (left, mut right) = pair().await;
+            let (mut reader, mut writer) = left.into_split();
+            writer.write_all(pattern(100)).await.unwrap();
+            drop(writer);
+            assert!(receive_all(&mut right, 100).await == pattern(100));
+            assert!(right.recv().await.unwrap().is_empty());
+            right.write_all("answer").await.unwrap();
+            let mut answer = Vec::new();
+            while answer.len() < 6 {
+                answer.extend_from_slice(&reader.recv().await.unwrap());
+            }
+            assert_eq!(answer, b"answer");
+        });
+    }
+}
+
+#[test]
+fn forgotten_write_mixes_with_no_later_one() {
+    const TOTAL: usize = 20_000;
+    let mut told = 0;
+    for seed in 0..100 {
+        let sim = Simulation::new(seed);
+        let run = sim.run_with(defaults(), async move {
+            let (mut writer, mut reader) = pair().await;
+            let collecting = corering::spawn(async move {
+                pause(Duration::from_millis(3)).await;
+                let mut received = Vec::new();
+                while !received.ends_with(b"after") {
+                    received.extend_from_slice(&reader.recv().await.unwrap());
+                }
+                received
+            });
+            let mut write = Box::pin(writer.write_all(pattern(TOTAL)));
+            let pending = poll_once(write.as_mut()).is_pending();
+            assert!(pending, "no socket holds so much");
+            pause(Duration::from_micros(seed * 10)).await;
+            std::mem::forget(write);
+            let failed = writer.write_all("after").await.expect_err("it is told");
+            let told = WriteAbandoned::of(&failed.error).expect("of the write before").written;
+            writer.write_all("after").await.unwrap();
+            let received = collecting.await.unwrap();
+            assert!(received == [&pattern(TOTAL)[..told], b"after"].concat(), "seed {seed}");
+            told
+        });
+        told += usize::from(run.unwrap().output > 0);
+    }
+    assert!(told > 0, "nothing was sent of any");
 }
