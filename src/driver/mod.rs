@@ -36,7 +36,7 @@ pub(crate) use notify::ReadableWait;
 pub(crate) use operand::Operand;
 pub(crate) use operation::{Multishot, Operation, Readiness};
 pub(crate) use shared_fd::{CutBy, SharedFd};
-pub(crate) use submit::{Flight, Submit, submit, was_cancelled};
+pub(crate) use submit::{Submit, Trail, submit, was_cancelled};
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;

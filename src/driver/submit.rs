@@ -1,10 +1,10 @@
 //! The one I/O future: an operation, before, during and after its flight.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::{io, ptr};
 
 use super::deadline::IoFuture;
 use super::operation::Operation;
@@ -30,27 +30,37 @@ pub(crate) struct Submit<T: Operation> {
     expired: bool,
 }
 
-/// An operation in flight.
-#[derive(Clone)]
-pub(crate) struct Flight {
+struct Flight {
     driver: Rc<Driver>,
     key: Key,
 }
 
-impl Flight {
+/// Where an operation is in flight, for whoever comes after its future.
+#[derive(Clone, Copy)]
+pub(crate) struct Trail {
+    /// To be compared only. A future that was forgotten keeps its driver, so no later one is there.
+    driver: *const Driver,
+    key: Key,
+}
+
+impl Trail {
     /// Asks for the end of an operation whose future was forgotten, so that nobody else polls or
-    /// drops it, and waits for it. `None` if nothing had begun, or the runtime has ended meanwhile.
-    /// What the future owned stays leaked.
-    pub(crate) fn poll_forgotten(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<u32>>> {
-        self.driver.cancel(self.key);
-        self.driver.poll_forgotten(self.key, cx.waker())
+    /// drops it, and waits for it. `None` if nothing had begun, or its runtime is not this one any
+    /// more. What the future owned stays leaked.
+    pub(crate) fn poll_forgotten(self, cx: &mut Context<'_>) -> Poll<Option<io::Result<u32>>> {
+        let driver = current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver));
+        let Some(driver) = driver else { return Poll::Ready(None) };
+        driver.cancel(self.key);
+        driver.poll_forgotten(self.key, cx.waker())
     }
 }
 
 impl<T: Operation> Submit<T> {
-    /// Where it is in flight, for whoever comes after a future that was forgotten.
-    pub(crate) fn flight(&self) -> Option<Flight> {
-        self.flight.clone()
+    /// Where it is in flight.
+    #[inline]
+    pub(crate) fn trail(&self) -> Option<Trail> {
+        let Flight { driver, key } = self.flight.as_ref()?;
+        Some(Trail { driver: Rc::as_ptr(driver), key: *key })
     }
 
     /// Whether the operation was submitted and its result not yet taken.

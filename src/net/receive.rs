@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::policy::{Policy, Way};
 use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, Place, RecvBuf, Slice};
 use crate::driver::{
-    self, Driver, Flight, IoFuture, Multi, ReadableWait, SharedFd, Submit, count, is_timed_out,
+    self, Driver, IoFuture, Multi, ReadableWait, SharedFd, Submit, Trail, count, is_timed_out,
     submit, timed_out, was_cancelled,
 };
 use crate::op;
@@ -25,7 +25,7 @@ pub(super) struct Receiver {
     dropped: Option<Dropped>,
     /// The receive of a `read` that waits for the kernel. Its future clears this; who receives next
     /// finds it if that future was forgotten.
-    begun: Option<Flight>,
+    begun: Option<Trail>,
     state: State,
 }
 
@@ -85,9 +85,9 @@ impl Receiver {
 
     #[cold]
     fn keep_forgotten(&mut self) {
-        let Some(flight) = self.begun.take() else { return };
+        let Some(trail) = self.begun.take() else { return };
         self.dropped = Some(Box::pin(async move {
-            match poll_fn(|cx| flight.poll_forgotten(cx)).await {
+            match poll_fn(|cx| trail.poll_forgotten(cx)).await {
                 Some(Ok(lost)) if lost > 0 => Err(io::Error::other(format!(
                     "a read was forgotten in flight, and {lost} bytes of the stream with it"
                 ))),
@@ -374,9 +374,7 @@ impl<'a, B: IoBufMut> Read<'a, B> {
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         let receive = self.receive.as_mut().expect("the caller has begun it");
         let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
-            if self.receiver.begun.is_none() {
-                self.receiver.begun = receive.flight();
-            }
+            self.receiver.begun = receive.trail();
             return Poll::Pending;
         };
         self.receiver.begun = None;

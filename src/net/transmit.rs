@@ -2,42 +2,52 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{io, mem};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, Driver, Flight, IoFuture, Operation, SharedFd, Submit, submit};
+use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, Trail, submit};
 use crate::op;
 use crate::task::Scheduler;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
     fd: SharedFd,
-    /// A write that was dropped in flight, or forgotten. The next one waits for its end.
-    dropped: Option<Pin<Box<dyn Future<Output = usize>>>>,
+    /// What became of the last write.
+    last: Last,
     /// The write that waits for the kernel, or for its turn. Its future clears this; the next write
     /// finds it if that future was forgotten.
     begun: Option<Begun>,
     /// Bytes that a write of several parts has sent, while there is one. Cleared as `begun` is.
     parts: Option<usize>,
-    /// A write ended in the middle, with so many bytes sent, and the caller does not know.
-    abandoned: Option<usize>,
     /// Each send is tried at once, whatever the others of its round do.
     at_once: bool,
     /// More follows at once after the next write of one buffer.
     more: bool,
 }
 
+/// The last write, as far as the caller does not know of it.
+enum Last {
+    Told,
+    /// It was dropped in flight, or forgotten. The next one waits for its end, and hears how many
+    /// bytes were sent.
+    Dropped(Pin<Box<dyn Future<Output = usize>>>),
+    /// It ended in the middle, with so many bytes sent.
+    Abandoned(usize),
+}
+
 /// A write that may not be over yet.
 struct Begun {
     /// Bytes that its earlier sends have sent.
     sent: usize,
-    flight: Option<Flight>,
+    /// Where the present one is in flight.
+    trail: Option<Trail>,
 }
 
-/// A write was dropped, forgotten, or timed out, before it had ended. Only the caller can know what the peer
-/// should see next, so the next write fails once with this, as an [`io::Error`]'s inner error.
+/// A write was dropped, forgotten, or timed out, before it had ended. Only the caller can know what
+/// the peer should see next, so the next write fails once with this, as an [`io::Error`]'s inner
+/// error.
 ///
 /// The stream itself is in order: a later write is sent after what had been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +79,7 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Transmitter {
-            fd,
-            dropped: None,
-            begun: None,
-            parts: None,
-            abandoned: None,
-            at_once: false,
-            more: false,
-        }
+        Transmitter { fd, last: Last::Told, begun: None, parts: None, at_once: false, more: false }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {
@@ -106,11 +108,11 @@ impl Transmitter {
     #[cold]
     fn keep_forgotten(&mut self) {
         (self.at_once, self.more) = (false, false);
-        let begun = self.begun.take().unwrap_or(Begun { sent: 0, flight: None });
+        let begun = self.begun.take().unwrap_or(Begun { sent: 0, trail: None });
         let before = self.parts.take().unwrap_or(0) + begun.sent;
-        self.dropped = Some(Box::pin(async move {
-            let Some(flight) = begun.flight else { return before };
-            let ended = poll_fn(|cx| flight.poll_forgotten(cx)).await;
+        self.last = Last::Dropped(Box::pin(async move {
+            let Some(trail) = begun.trail else { return before };
+            let ended = poll_fn(|cx| trail.poll_forgotten(cx)).await;
             before + ended.and_then(Result::ok).unwrap_or(0) as usize
         }));
     }
@@ -129,18 +131,18 @@ impl Transmitter {
     /// It is over. If it has not `ended` well, the next write tells how much of it was sent.
     pub(super) fn end_parts(&mut self, ended: bool) {
         let sent = self.parts.take().unwrap_or(0);
-        match self.dropped.take() {
-            dropped if ended => self.dropped = dropped,
-            Some(dropped) => self.dropped = Some(Box::pin(async move { sent + dropped.await })),
-            None if sent > 0 => self.abandoned = Some(sent + self.abandoned.unwrap_or(0)),
-            None => {}
-        }
+        self.last = match mem::replace(&mut self.last, Last::Told) {
+            last if ended || sent == 0 => last,
+            Last::Told => Last::Abandoned(sent),
+            Last::Dropped(last) => Last::Dropped(Box::pin(async move { sent + last.await })),
+            Last::Abandoned(more) => Last::Abandoned(sent + more),
+        };
     }
 
     /// Whether the last write has ended, and its caller knows how.
     #[inline]
     fn is_clear(&self) -> bool {
-        self.dropped.is_none() && self.abandoned.is_none()
+        matches!(self.last, Last::Told)
     }
 
     /// Whether a send is to be tried at once. On a ring one that is alone in its round is tried,
@@ -160,19 +162,18 @@ impl Transmitter {
     }
 
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(dropped) = &mut self.dropped {
-            self.abandoned = Some(std::task::ready!(dropped.as_mut().poll(cx)));
-            self.dropped = None;
-        }
-        match self.abandoned.take() {
-            Some(written) => Poll::Ready(Err(io::Error::other(WriteAbandoned { written }))),
-            None => Poll::Ready(Ok(())),
-        }
+        let written = match &mut self.last {
+            Last::Told => return Poll::Ready(Ok(())),
+            Last::Dropped(dropped) => std::task::ready!(dropped.as_mut().poll(cx)),
+            Last::Abandoned(written) => *written,
+        };
+        self.last = Last::Told;
+        Poll::Ready(Err(io::Error::other(WriteAbandoned { written })))
     }
 
     /// A write ended in the middle, by a way that gave no count to the caller.
     fn set_abandoned(&mut self, written: usize) {
-        self.abandoned = Some(written);
+        self.last = Last::Abandoned(written);
     }
 
     /// A write was dropped in flight, when `before` bytes had been sent.
@@ -183,11 +184,11 @@ impl Transmitter {
     {
         if send.is_waiting() {
             // Nothing is in flight, and nothing more is to be sent when the socket has room.
-            self.abandoned = Some(before);
+            self.last = Last::Abandoned(before);
             return;
         }
         send.expire();
-        self.dropped = Some(Box::pin(async move {
+        self.last = Last::Dropped(Box::pin(async move {
             match poll_fn(|cx| send.poll_end(cx)).await {
                 Some(Ok((count, _))) => before + count,
                 Some(Err(_)) | None => before,
@@ -198,7 +199,7 @@ impl Transmitter {
     /// Waits until nothing is in flight.
     pub(super) async fn finish(mut self) -> SharedFd {
         self.claim();
-        if let Some(dropped) = self.dropped.take() {
+        if let Last::Dropped(dropped) = mem::replace(&mut self.last, Last::Told) {
             dropped.await;
         }
         self.fd.clone()
@@ -308,9 +309,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                         return Poll::Ready(Err(BufError::new(error, self.end())));
                     }
                     AtOnce::NotNow => {
-                        if self.sent > 0 {
-                            self.transmitter.begun = Some(Begun { sent: self.sent, flight: None });
-                        }
+                        let begun = Begun { sent: self.sent, trail: None };
+                        self.transmitter.begun = Some(begun).filter(|begun| begun.sent > 0);
                         return Poll::Pending;
                     }
                     AtOnce::No => {}
@@ -321,10 +321,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             }
             let State::Sending(send) = &mut self.state else { unreachable!("it has begun") };
             let Poll::Ready(result) = Pin::new(&mut *send).poll(cx) else {
-                if self.transmitter.begun.is_none() {
-                    let flight = send.flight();
-                    self.transmitter.begun = Some(Begun { sent: self.sent, flight });
-                }
+                let trail = send.trail();
+                self.transmitter.begun = Some(Begun { sent: self.sent, trail });
                 return Poll::Pending;
             };
             self.transmitter.begun = None;
@@ -358,10 +356,6 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     #[inline(always)]
     fn send_at_once(&mut self, cx: &mut Context<'_>) -> AtOnce {
         let State::Ready(Some(buf)) = &self.state else { return AtOnce::No };
-        if self.sent > 0 {
-            // It may have waited for its turn.
-            self.transmitter.begun = None;
-        }
         if self.expired || !self.transmitter.is_clear() {
             return AtOnce::No;
         }
@@ -393,6 +387,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     /// The buffer; the future has nothing any more.
     #[inline]
     fn end(&mut self) -> T {
+        // It may have waited for its turn.
+        self.transmitter.begun = None;
         match &mut self.state {
             State::Ready(buf) => buf.take().expect("a future is not polled after its end"),
             State::Sending(_) => unreachable!("an operation in flight has the buffer"),
@@ -450,7 +446,7 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
 impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
     fn leave_in_flight(&mut self) {
         self.transmitter.begun = None;
-        if let State::Sending(send) = std::mem::replace(&mut self.state, State::Ready(None))
+        if let State::Sending(send) = mem::replace(&mut self.state, State::Ready(None))
             && send.in_flight()
         {
             self.transmitter.keep(send, self.sent);
