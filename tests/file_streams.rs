@@ -1,7 +1,7 @@
 //! Files that have no places: read and written through `File`, whatever offset is named.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn timerfd_is_read_when_it_has_expired() -> io::Result<()> {
 }
 
 #[corering::test]
-async fn inotify_is_read_when_a_file_has_appeared() -> io::Result<()> {
+async fn inotify_is_read_when_file_has_appeared() -> io::Result<()> {
     let folder = std::env::temp_dir().join(format!("corering-watched-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     // SAFETY: the call takes no pointer.
@@ -93,4 +93,36 @@ async fn inotify_is_read_when_a_file_has_appeared() -> io::Result<()> {
     let read = read_when(&file, 4096, || fs::write(folder.join("appears"), "")).await?;
     assert!(read.windows(7).any(|part| part == b"appears"), "{read:?}");
     fs::remove_dir_all(&folder)
+}
+
+#[corering::test]
+async fn terminal_gives_one_line_after_the_other() -> io::Result<()> {
+    let (mut master, mut slave) = (-1, -1);
+    // SAFETY: both numbers are written during the call; nothing else is asked for or set.
+    let result = unsafe {
+        libc::openpty(
+            &raw mut master,
+            &raw mut slave,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut keyboard = fs::File::from(opened(master)?);
+    let file = File::from(opened(slave)?);
+    let first = read_when(&file, 100, || keyboard.write_all(b"one\ntwo\n")).await?;
+    assert_eq!(first, b"one\n");
+    assert_eq!(file.read_at(Vec::with_capacity(100), 0).await?.1, b"two\n");
+    keyboard.write_all(b"three\n")?;
+    let read = file.read_vectored_at(vec![Vec::with_capacity(100)], 7).await?.1;
+    assert_eq!(read, [b"three\n"]);
+    // What is written there is echoed, and so were the lines; the terminal adds carriage returns.
+    file.write_all_at("written", 3).await?;
+    let mut shown = [0; 24];
+    keyboard.read_exact(&mut shown)?;
+    assert_eq!(&shown, b"one\r\ntwo\r\nthree\r\nwritten");
+    Ok(())
 }

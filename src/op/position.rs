@@ -11,7 +11,8 @@ pub(crate) enum Position {
     Stream,
 }
 
-/// The kernel reads or writes so many bytes at most in one call (`MAX_RW_COUNT`).
+/// The kernel moves so many bytes at most in one call (`MAX_RW_COUNT`). A plain call with more is cut;
+/// of a ring's entry the length is read with a sign, and a socket refuses what is then below zero.
 pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
 
 impl Position {
