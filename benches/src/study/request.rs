@@ -25,8 +25,8 @@ use crate::paired::Handicap;
 #[derive(Args, Clone, Debug)]
 #[command(group(ArgGroup::new("mode").required(true)))]
 pub struct Arguments {
-    /// Each workload once, in about a minute and a half. What was spoiled meanwhile is measured again,
-    /// in half a minute more at most.
+    /// Each workload once, in about a minute and a half. What was spoiled meanwhile is measured again, in
+    /// two minutes altogether.
     #[arg(long, group = "mode")]
     quick: bool,
     /// The whole matrix, in hours. Can be stopped at any moment, and resumed.
@@ -50,8 +50,8 @@ pub struct Arguments {
     /// Only the cells whose id begins so, such as `echo/64x` or `runtime`.
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     cells: Vec<String>,
-    /// How long a quick study may take, and a third of it more for what was spoiled; its parts grow and
-    /// shrink with it.
+    /// How long a quick study may take, and a quarter of it more for what was spoiled; its parts grow
+    /// and shrink with it.
     #[arg(long, value_name = "SECONDS", default_value_t = 90, conflicts_with = "full",
           value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
