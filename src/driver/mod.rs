@@ -124,8 +124,6 @@ pub(crate) struct Driver {
     fork_generation: u32,
     /// The doorbell of signals is watched.
     watches_signals: Cell<bool>,
-    /// Calls that streams may still make by themselves in this round.
-    direct_calls: Cell<u32>,
     /// Operations for devices that are in flight, those that have ended and await their task, too.
     for_device: Cell<u32>,
     /// No operation starts any more.
@@ -162,10 +160,6 @@ enum GroupState {
     /// The kernel has no buffer rings, or no memory for one.
     Refused,
 }
-
-/// So many receives and sends are made at once in one round. Beyond it a task waits for the next
-/// round: one whose socket is always ready would never let the others, or the kernel, have a turn.
-const DIRECT_CALLS_PER_ROUND: u32 = 512;
 
 /// The number under which the kernel knows the buffer group.
 const GROUP: u16 = 0;
@@ -249,7 +243,6 @@ impl Driver {
             support,
             fork_generation: fork::fork_generation(),
             watches_signals: Cell::new(false),
-            direct_calls: Cell::new(DIRECT_CALLS_PER_ROUND),
             for_device: Cell::new(0),
             ended: Cell::new(false),
             scratch: Cell::default(),

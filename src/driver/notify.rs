@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::metrics::count;
 use super::operation::Direction;
@@ -14,6 +14,7 @@ use super::{CutBy, Driver, SharedFd, current};
 use crate::buf::RecvBuf;
 use crate::sys::call::SysCall;
 use crate::sys::file::{has_pages, read_cached};
+use crate::util::budget::Toll;
 use crate::util::linked_slab::Key;
 
 /// How a stream waits for its descriptor to become readable: it is the one that receives, and its
@@ -24,6 +25,7 @@ pub(crate) struct ReadableWait {
     place: Option<(Rc<Driver>, Key)>,
     /// The waker was left there. If it stands there no more, it was woken.
     waits: bool,
+    toll: Toll,
 }
 
 /// What a stream that wants to receive is to do next.
@@ -52,10 +54,9 @@ impl ReadableWait {
         match driver.next_step(*key, self.waits, waker) {
             Step::Wait => return Poll::Pending,
             Step::BeginToWait => return self.wait(fd, waker),
-            Step::Receive => {}
-        }
-        if !driver.may_call(waker) {
-            return Poll::Pending;
+            // What waited has begun before.
+            Step::Receive if self.waits => {}
+            Step::Receive => ready!(self.toll.pay(waker)),
         }
         match driver.receive_now(fd, *key) {
             Ok(None) => self.wait(fd, waker),
@@ -267,18 +268,6 @@ impl Driver {
         let arguments = [socket.argument(), file.argument(), (&raw mut offset) as usize, len];
         // SAFETY: the offset outlives the call.
         unsafe { self.send_by(SysCall::new(libc::SYS_sendfile, arguments), socket) }
-    }
-
-    /// Whether a task may make another call in this round; if not, it is woken for the next.
-    #[inline]
-    pub(crate) fn may_call(&self, waker: &Waker) -> bool {
-        let left = self.direct_calls.get();
-        if left == 0 {
-            waker.wake_by_ref();
-            return false;
-        }
-        self.direct_calls.set(left - 1);
-        true
     }
 
     /// Sends what a socket takes at once. `None` if it takes nothing. If `more`

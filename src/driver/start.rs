@@ -203,14 +203,10 @@ impl Driver {
         Ok(key)
     }
 
-    /// What memory can answer of an operation for the pool. A task that has had its share of calls
-    /// in this round gets nothing, and waits for the pool while others have their turn.
+    /// What memory can answer of an operation for the pool.
     fn cached_count<T: Operation>(&self, operation: &mut T) -> Option<u32> {
-        let left = self.direct_calls.get().checked_sub(1)?;
         count(&self.counters.attempts);
-        let cached = operation.cached_count()?;
-        self.direct_calls.set(left);
-        Some(cached)
+        operation.cached_count()
     }
 
     fn start_on_pool<T: Operation>(self: &Rc<Self>, operation: &mut T, waker: &Waker) -> Started {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{io, ptr};
 
 use super::deadline::IoFuture;
@@ -13,12 +13,13 @@ use super::standing::cancelled;
 use super::start::{LetGo, Started};
 use super::{Driver, current};
 use crate::sys::ring::Cqe;
+use crate::util::budget::Toll;
 use crate::util::linked_slab::Key;
 use crate::util::unwind::shield;
 
 /// Makes a future of an operation. Nothing happens before it is first polled.
 pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
-    Submit { operation: Some(operation), flight: None, expired: false }
+    Submit { operation: Some(operation), flight: None, expired: false, toll: Toll::Due }
 }
 
 /// An operation as a future. Dropped in flight, it leaves the operation to its slot.
@@ -28,6 +29,7 @@ pub(crate) struct Submit<T: Operation> {
     operation: Option<T>,
     flight: Option<Flight>,
     expired: bool,
+    toll: Toll,
 }
 
 struct Flight {
@@ -119,16 +121,19 @@ impl<T: Operation> Future for Submit<T> {
                 },
             },
             None if this.expired => Err(cancelled()),
-            None => match current() {
-                Err(error) => Err(error),
-                Ok(driver) => match driver.start(operation, cx.waker()) {
-                    Started::Now(outcome) => outcome,
-                    Started::Later(key) => {
-                        this.flight = Some(Flight { driver, key });
-                        return Poll::Pending;
-                    }
-                },
-            },
+            None => {
+                ready!(this.toll.pay(cx.waker()));
+                match current() {
+                    Err(error) => Err(error),
+                    Ok(driver) => match driver.start(operation, cx.waker()) {
+                        Started::Now(outcome) => outcome,
+                        Started::Later(key) => {
+                            this.flight = Some(Flight { driver, key });
+                            return Poll::Pending;
+                        }
+                    },
+                }
+            }
         };
         let flight = this.land();
         if outcome.as_ref().is_err_and(was_cancelled) {

@@ -5,8 +5,8 @@ use std::{io, mem};
 
 use super::metrics::count;
 use super::slots::{Completed, Effects};
-use super::uring::{CANCEL, DOORBELL, SIGNALS};
-use super::{DIRECT_CALLS_PER_ROUND, Driver, GroupState, Scratch, State, System};
+use super::uring::{DOORBELL, LEAST_OF_NO_SLOT, SIGNALS};
+use super::{Driver, GroupState, Scratch, State, System};
 use crate::buf::RecvBuf;
 use crate::sys::ring::{Cqe, Wait};
 use crate::sys::{clock, signal};
@@ -39,7 +39,6 @@ impl Driver {
             panic!("{error}");
         }
         count(&self.counters.rounds);
-        self.direct_calls.set(DIRECT_CALLS_PER_ROUND);
         self.visit(if idle { self.wait_for_timer() } else { Wait::No });
     }
 
@@ -130,25 +129,8 @@ impl Driver {
         {
             group.taken();
         }
-        match cqe.user_data {
-            // Whether a cancel found its target is told by the target's own completion.
-            CANCEL => return,
-            DOORBELL | SIGNALS => {
-                let doorbell = match cqe.user_data {
-                    DOORBELL => Some(self.mailbox.doorbell()),
-                    _ => signal::doorbell(),
-                };
-                // The poll of the doorbell has ended, for instance since completions overflowed.
-                if !cqe.more()
-                    && !self.ended.get()
-                    && let (Some(doorbell), Some(System::Uring(uring))) =
-                        (doorbell, &mut state.system)
-                {
-                    uring.watch(doorbell, cqe.user_data, &self.counters);
-                }
-                return;
-            }
-            _ => {}
+        if cqe.user_data >= LEAST_OF_NO_SLOT {
+            return self.complete_own(state, cqe);
         }
         match state.slots.complete(cqe, effects) {
             Completed::Known => {}
@@ -170,6 +152,24 @@ impl Driver {
             Completed::Readiness { registration } => {
                 self.on_poll(state, registration, cqe, effects);
             }
+        }
+    }
+
+    /// A completion of the driver's own. Whether a cancel found its target is told by the target's
+    /// own completion.
+    #[cold]
+    fn complete_own(&self, state: &mut State, cqe: Cqe) {
+        let doorbell = match cqe.user_data {
+            DOORBELL => Some(self.mailbox.doorbell()),
+            SIGNALS => signal::doorbell(),
+            _ => None,
+        };
+        // The poll of the doorbell has ended, for instance since completions overflowed.
+        if !cqe.more()
+            && !self.ended.get()
+            && let (Some(doorbell), Some(System::Uring(uring))) = (doorbell, &mut state.system)
+        {
+            uring.watch(doorbell, cqe.user_data, &self.counters);
         }
     }
 

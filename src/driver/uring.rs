@@ -16,6 +16,7 @@ use crate::sys::support::Support;
 pub(super) const DOORBELL: u64 = u64::MAX;
 pub(super) const CANCEL: u64 = u64::MAX - 1;
 pub(super) const SIGNALS: u64 = u64::MAX - 2;
+pub(super) const LEAST_OF_NO_SLOT: u64 = SIGNALS;
 
 pub(super) struct Uring {
     ring: Ring,

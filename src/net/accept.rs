@@ -16,6 +16,7 @@ use crate::driver::{
 };
 use crate::op;
 use crate::sys::log;
+use crate::util::budget::Toll;
 
 /// What a listener keeps.
 pub(super) struct Acceptor {
@@ -33,7 +34,8 @@ pub(super) struct Acceptor {
 
 /// The accept in flight. It belongs to the listener, so dropping a future loses no connection.
 enum Armed {
-    Multi(Multi<op::accept_multi::AcceptMulti>),
+    /// Here its connections wait, so this is what pays for taking one.
+    Multi(Multi<op::accept_multi::AcceptMulti>, Toll),
     Single(Submit<op::accept::Accept>),
     /// Not an accept: the listener has `O_NONBLOCK`, so that an accept would not wait.
     Readable(Submit<op::poll_add::PollAdd>),
@@ -75,7 +77,7 @@ impl Acceptor {
             let mut armed = armed.unwrap_or_else(|| Armed::new(&self.fd, &driver));
             let accepted = armed.poll(cx);
             // A multishot is kept, armed or ended; a single accept is done with its connection.
-            if accepted.is_pending() || matches!(armed, Armed::Multi(_)) {
+            if accepted.is_pending() || matches!(armed, Armed::Multi(..)) {
                 self.armed.replace(Some(armed));
             }
             match accepted {
@@ -153,7 +155,8 @@ impl Armed {
         // A multishot takes a whole backlog before it can be told to pause. Only single accepts
         // keep the promise that no more than one connection, and its descriptor, waits.
         if multishot && queued_max > 1 {
-            Armed::Multi(Multi::new(op::accept_multi::AcceptMulti::new(fd.clone(), queued_max)))
+            let accepts = op::accept_multi::AcceptMulti::new(fd.clone(), queued_max);
+            Armed::Multi(Multi::new(accepts), Toll::Due)
         } else {
             Armed::Single(submit(op::accept::Accept::new(fd.clone())))
         }
@@ -162,11 +165,13 @@ impl Armed {
     /// `None`: it has ended, arm it again.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<SharedFd>>> {
         match self {
-            Armed::Multi(multi) => multi.poll_next(cx).map(|item| match item {
-                Ok(Some(accepted)) => Some(accepted),
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
-            }),
+            Armed::Multi(multi, toll) => {
+                toll.poll(cx, |cx| multi.poll_next(cx)).map(|item| match item {
+                    Ok(Some(accepted)) => Some(accepted),
+                    Ok(None) => None,
+                    Err(error) => Some(Err(error)),
+                })
+            }
             Armed::Single(single) => single.poll_end(cx),
             Armed::Readable(wait) => wait.poll_end(cx).map(|end| end?.err().map(Err)),
         }

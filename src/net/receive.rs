@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::policy::{Policy, Way};
 use crate::buf::{self, BufError, BufResult, BufferGroup, IoBufMut, Place, RecvBuf, Slice};
@@ -15,6 +15,7 @@ use crate::driver::{
     submit, timed_out, was_cancelled,
 };
 use crate::op;
+use crate::util::budget::{self, Toll};
 
 /// What a stream keeps for receiving.
 pub(super) struct Receiver {
@@ -102,7 +103,7 @@ impl Receiver {
             return Poll::Ready(Ok(self.rest.take().expect("it is there")));
         }
         if self.dropped.is_some()
-            && let Some(received) = std::task::ready!(self.poll_dropped(cx))?
+            && let Some(received) = ready!(self.poll_dropped(cx))?
         {
             return Poll::Ready(Ok(received));
         }
@@ -112,7 +113,7 @@ impl Receiver {
     /// What a dropped `read` has brought.
     fn poll_dropped(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
         let Some(dropped) = &mut self.dropped else { return Poll::Ready(Ok(None)) };
-        let received = std::task::ready!(dropped.as_mut().poll(cx));
+        let received = ready!(dropped.as_mut().poll(cx));
         self.dropped = None;
         Poll::Ready(received)
     }
@@ -134,7 +135,7 @@ impl Receiver {
                     return received;
                 }
                 State::Completion { .. } => {
-                    if let Some(received) = std::task::ready!(self.poll_completion(cx))? {
+                    if let Some(received) = ready!(self.poll_completion(cx))? {
                         return Poll::Ready(Ok(received));
                     }
                 }
@@ -152,7 +153,7 @@ impl Receiver {
         if let Line::Waiting { place, wait } = line {
             if driver::current()?.owns(group) && !place.poll_called(cx.waker()) {
                 // Others hold all buffers, perhaps for long, and there may be data already.
-                let received = std::task::ready!(wait.poll_recv(&self.fd, cx))?;
+                let received = ready!(wait.poll_recv(&self.fd, cx))?;
                 count(&driver::current()?.counters.heap_receives);
                 return Poll::Ready(Ok(Some(received)));
             }
@@ -166,7 +167,7 @@ impl Receiver {
             self.state = State::New;
             return Poll::Ready(Ok(None));
         }
-        let item = std::task::ready!(multi.poll_next(cx))?;
+        let item = ready!(multi.poll_next(cx))?;
         let Some(received) = item else {
             // It has ended, and all that it brought is taken.
             if matches!(line, Line::Changing) {
@@ -185,6 +186,11 @@ impl Receiver {
                 {
                     multi.cancel();
                     *line = Line::Changing;
+                }
+                if !received.is_empty() && !budget::take(cx.waker()) {
+                    // It comes first the next time, and then nobody asks.
+                    self.rest = Some(received);
+                    return Poll::Pending;
                 }
                 Poll::Ready(Ok(Some(received)))
             }
@@ -362,12 +368,13 @@ pub struct Read<'a, B: IoBufMut> {
     buf: Option<B>,
     receive: Option<Submit<op::recv::Recv<B>>>,
     expired: bool,
+    toll: Toll,
 }
 
 impl<'a, B: IoBufMut> Read<'a, B> {
     pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
         receiver.claim();
-        Read { receiver, buf: Some(buf), receive: None, expired: false }
+        Read { receiver, buf: Some(buf), receive: None, expired: false, toll: Toll::Due }
     }
 
     /// Takes the result of the receive of its own.
@@ -401,6 +408,9 @@ impl<B: IoBufMut> Future for Read<'_, B> {
         if this.buf.as_ref().is_some_and(|buf| buf.capacity() == 0) {
             let buf = this.buf.take().expect("it was there a line above");
             return Poll::Ready(Err(BufError::new(buf::no_room(), buf)));
+        }
+        if this.receiver.rest.is_some() {
+            ready!(this.toll.pay(cx.waker()));
         }
         let stored = if this.receiver.rest.is_some() || !this.receiver.is_idle() {
             this.receiver.poll_recv(cx).map(|received| received.map(Some))
@@ -510,7 +520,7 @@ impl<B: IoBufMut> Future for ReadExact<'_, B> {
             return Poll::Ready(ended);
         }
         loop {
-            let (count, buf) = match std::task::ready!(Pin::new(&mut this.read).poll(cx)) {
+            let (count, buf) = match ready!(Pin::new(&mut this.read).poll(cx)) {
                 Ok(read) => read,
                 Err(failed) if this.done == 0 => {
                     return Poll::Ready(Err(failed.map_buf(Slice::into_inner)));

@@ -29,6 +29,7 @@ use crate::fs::File;
 use crate::op;
 use crate::sys;
 use crate::task::yield_now;
+use crate::util::budget;
 
 /// Bytes of one piece: what is read ahead while the piece before it is sent.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -176,7 +177,7 @@ async fn begin<B: IoBuf>(
     }
     let mut as_it_is = false;
     if part.cached {
-        its_turn(driver).await;
+        budget::pay().await;
         as_it_is = part.is_in_cache(driver, 0);
         if !as_it_is && let Some(piece) = driver.read_now(part.file, part.offset, part.piece(0)) {
             return begin_with(sending, driver, head, piece).await;
@@ -221,11 +222,6 @@ async fn begin_with_read<B: IoBuf>(
         }
         Err(error) => Err(BufError::new(error, head)),
     }
-}
-
-/// Waits until the task may make another call in this round.
-async fn its_turn(driver: &Driver) {
-    poll_fn(|cx| if driver.may_call(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Sends the head and the first piece of the file by one call, and then what that left.
@@ -283,7 +279,7 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
     while sending.sent < part.len {
         let from = part.at(sending.sent);
         if mem::take(&mut sending.is_in_cache) || part.is_in_cache(driver, sending.sent) {
-            its_turn(driver).await;
+            budget::pay().await;
             let socket = sending.transmitter.fd();
             let wanted = part.large_piece(sending.sent);
             match driver.send_file_now(socket, part.file, from, wanted) {

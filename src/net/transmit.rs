@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
 use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, Trail, submit};
 use crate::op;
 use crate::task::Scheduler;
+use crate::util::budget::Toll;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
@@ -164,7 +165,7 @@ impl Transmitter {
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = match &mut self.last {
             Last::Told => return Poll::Ready(Ok(())),
-            Last::Dropped(dropped) => std::task::ready!(dropped.as_mut().poll(cx)),
+            Last::Dropped(dropped) => ready!(dropped.as_mut().poll(cx)),
             Last::Abandoned(written) => *written,
         };
         self.last = Last::Told;
@@ -267,6 +268,7 @@ struct Sending<'a, T: Unpin + 'static, P: Parcel<T>> {
     sent: usize,
     all: bool,
     expired: bool,
+    toll: Toll,
 }
 
 enum State<T, O: Operation> {
@@ -279,7 +281,7 @@ enum State<T, O: Operation> {
 enum AtOnce {
     /// Nothing: it is for the kernel to wait.
     No,
-    /// The task has had its share of this round.
+    /// The task has begun enough for this poll.
     NotNow,
     Ended(io::Result<()>),
 }
@@ -294,7 +296,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     /// A part of a greater write.
     #[inline]
     fn part(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
-        Sending { transmitter, state: State::Ready(Some(buf)), sent: 0, all, expired: false }
+        let state = State::Ready(Some(buf));
+        Sending { transmitter, state, sent: 0, all, expired: false, toll: Toll::Due }
     }
 
     /// The buffer, once `sent` says how many of its bytes were sent.
@@ -315,7 +318,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                     }
                     AtOnce::No => {}
                 }
-                if let Some(ended) = std::task::ready!(self.begin(cx)) {
+                if let Some(ended) = ready!(self.begin(cx)) {
                     return Poll::Ready(ended);
                 }
             }
@@ -360,18 +363,22 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             return AtOnce::No;
         }
         let Some(rest) = P::at_once(buf, self.sent) else { return AtOnce::No };
+        let toll = &mut self.toll;
+        if self.all && rest.is_empty() {
+            return match toll.pay(cx.waker()) {
+                Poll::Ready(()) => AtOnce::Ended(Ok(())),
+                Poll::Pending => AtOnce::NotNow,
+            };
+        }
         let attempt = |driver: &Driver| {
             if !self.transmitter.sends_at_once(driver) {
                 return Ok(None);
             }
-            if !driver.may_call(cx.waker()) {
+            if toll.pay(cx.waker()).is_pending() {
                 return Err(AtOnce::NotNow);
             }
             Ok(driver.send_now(&self.transmitter.fd, rest, self.transmitter.more))
         };
-        if self.all && rest.is_empty() {
-            return AtOnce::Ended(Ok(()));
-        }
         match driver::with_current(attempt) {
             Some(Ok(Some(Ok(count)))) => {
                 let is_rest = count == rest.len();
@@ -401,7 +408,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     fn begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, BufError<T>>>> {
         let cleared = match self.transmitter.is_clear() {
             true => Ok(()),
-            false => std::task::ready!(self.transmitter.poll_clear(cx)),
+            false => ready!(self.transmitter.poll_clear(cx)),
         };
         let buf = self.end();
         if let Err(error) = cleared {

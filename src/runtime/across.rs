@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::util::budget::Toll;
+
 /// Why a shard did not answer.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -60,12 +62,13 @@ pub(super) struct Reply<T> {
 /// The side that waits: `None` if no reply will come.
 pub(super) struct Replied<T> {
     one: Arc<Mutex<One<T>>>,
+    toll: Toll,
 }
 
 /// A place for one value that crosses threads.
 pub(super) fn reply<T>() -> (Reply<T>, Replied<T>) {
     let one = Arc::new(Mutex::new(One { value: None, waker: None, ended: false }));
-    (Reply { one: one.clone() }, Replied { one })
+    (Reply { one: one.clone() }, Replied { one, toll: Toll::Due })
 }
 
 impl<T> Reply<T> {
@@ -91,17 +94,22 @@ impl<T> Drop for Reply<T> {
 impl<T> Future for Replied<T> {
     type Output = Option<T>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let waker = cx.waker().clone();
-        let mut one = lock(&self.one);
-        if one.ended {
-            return Poll::Ready(one.value.take());
-        }
-        let old = one.waker.replace(waker);
-        drop(one);
-        drop(old);
-        Poll::Pending
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let Replied { one, toll } = &mut *self;
+        toll.poll(cx, |cx| poll_reply(one, cx))
     }
+}
+
+fn poll_reply<T>(one: &Mutex<One<T>>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    let waker = cx.waker().clone();
+    let mut one = lock(one);
+    if one.ended {
+        return Poll::Ready(one.value.take());
+    }
+    let old = one.waker.replace(waker);
+    drop(one);
+    drop(old);
+    Poll::Pending
 }
 
 struct Channel<T> {
@@ -128,7 +136,7 @@ struct Channel<T> {
 pub fn shard_channel<T: Send>() -> (ShardSender<T>, ShardReceiver<T>) {
     let channel = Channel { queue: VecDeque::new(), waker: None, senders: 1, receiver: true };
     let channel = Arc::new(Mutex::new(channel));
-    (ShardSender { channel: channel.clone() }, ShardReceiver { channel })
+    (ShardSender { channel: channel.clone() }, ShardReceiver { channel, toll: Toll::Due })
 }
 
 /// The end of a [`shard_channel`] that sends.
@@ -139,6 +147,7 @@ pub struct ShardSender<T> {
 /// The end of a [`shard_channel`] that receives.
 pub struct ShardReceiver<T> {
     channel: Arc<Mutex<Channel<T>>>,
+    toll: Toll,
 }
 
 impl<T: Send> ShardSender<T> {
@@ -195,28 +204,29 @@ impl<T: Send> ShardReceiver<T> {
     ///
     /// None.
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
-        std::future::poll_fn(|cx| self.poll_recv(cx))
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let waker = cx.waker().clone();
-        let mut channel = lock(&self.channel);
-        if let Some(value) = channel.queue.pop_front() {
-            return Poll::Ready(Some(value));
-        }
-        if channel.senders == 0 {
-            return Poll::Ready(None);
-        }
-        let old = channel.waker.replace(waker);
-        drop(channel);
-        drop(old);
-        Poll::Pending
+        let ShardReceiver { channel, toll } = self;
+        std::future::poll_fn(|cx| toll.poll(cx, |cx| poll_recv(channel, cx)))
     }
 
     /// A value that is there already.
     pub fn try_recv(&mut self) -> Option<T> {
         lock(&self.channel).queue.pop_front()
     }
+}
+
+fn poll_recv<T>(channel: &Mutex<Channel<T>>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    let waker = cx.waker().clone();
+    let mut channel = lock(channel);
+    if let Some(value) = channel.queue.pop_front() {
+        return Poll::Ready(Some(value));
+    }
+    if channel.senders == 0 {
+        return Poll::Ready(None);
+    }
+    let old = channel.waker.replace(waker);
+    drop(channel);
+    drop(old);
+    Poll::Pending
 }
 
 impl<T> Drop for ShardReceiver<T> {

@@ -32,6 +32,7 @@ use std::time::Duration;
 use crate::driver::{self, Backend, Job, Metrics, Parts};
 use crate::sys::{clock, log, signal};
 use crate::task::Scheduler;
+use crate::util::budget;
 use crate::util::mailbox::{Mailbox, Message};
 use crate::util::pool::Pool;
 use crate::util::unwind::shield;
@@ -84,6 +85,11 @@ pub struct ShutdownReport {
 /// Polls of tasks in one round, before the kernel is visited: enough that a visit costs little for
 /// each, few enough that no completion waits long.
 const POLLS_PER_ROUND: usize = 128;
+
+/// Leaves that the tasks of one round may begin together, the main future included, so that tasks
+/// whose sources are always ready do not keep the kernel, the timers and the signals waiting. The
+/// poll that goes beyond it is the last of its round.
+const LEAVES_PER_ROUND: i64 = 512;
 
 impl Runtime {
     /// Begins the configuration of a runtime.
@@ -138,17 +144,18 @@ impl Runtime {
         let mut future = pin!(future);
         let mut woken = true;
         loop {
+            budget::begin_poll();
             if woken && let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 return output;
             }
-            woken = self.round();
+            woken = self.round(LEAVES_PER_ROUND - budget::taken());
         }
     }
 
     /// One round: ready tasks, timers, messages, and a visit to the kernel, which waits if there is
     /// nothing else to do. Returns whether the main future was woken.
-    fn round(&self) -> bool {
-        let polls = self.scheduler.run(POLLS_PER_ROUND) as u64;
+    fn round(&self, leaves_max: i64) -> bool {
+        let polls = self.scheduler.run(POLLS_PER_ROUND, leaves_max) as u64;
         let counted = &self.driver.counters.polls;
         counted.set(counted.get() + polls);
         self.driver.fire_timers();
@@ -218,7 +225,7 @@ impl Runtime {
         let Some(deadline) = clock::now().checked_add(self.times.drain) else { return };
         let over = self.driver.insert_timer(deadline, self.scheduler.root_waker());
         while self.scheduler.live_tasks() > 0 && clock::now() < deadline {
-            self.round();
+            self.round(LEAVES_PER_ROUND);
         }
         self.driver.remove_timer(over);
     }

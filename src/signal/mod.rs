@@ -13,6 +13,7 @@ use std::{fmt, io};
 
 use crate::driver;
 use crate::sys::signal::Listener;
+use crate::util::budget::Toll;
 
 /// Waits for Ctrl-C, which is `SIGINT`.
 ///
@@ -111,11 +112,12 @@ pub fn shutdown() -> Signal {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Signal {
     listener: Result<Listener, Option<io::Error>>,
+    toll: Toll,
 }
 
 impl Signal {
     fn new(signals: &[i32]) -> Self {
-        Signal { listener: Listener::install(signals).map_err(Some) }
+        Signal { listener: Listener::install(signals).map_err(Some), toll: Toll::Due }
     }
 }
 
@@ -126,7 +128,7 @@ impl Clone for Signal {
             Err(Some(error)) => Err(Some(again(error))),
             Err(None) => Err(None),
         };
-        Signal { listener }
+        Signal { listener, toll: Toll::Due }
     }
 }
 
@@ -142,10 +144,11 @@ impl Future for Signal {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.listener {
+        let Signal { listener, toll } = &mut *self;
+        match listener {
             Ok(listener) => {
                 driver::current()?.watch_signals()?;
-                listener.poll(context).map(Ok)
+                toll.poll(context, |context| listener.poll(context)).map(Ok)
             }
             Err(error) => Poll::Ready(Err(error
                 .take()

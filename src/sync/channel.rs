@@ -23,6 +23,7 @@ use futures_util::stream::{FusedStream, Stream};
 use super::notify::Notify;
 use super::semaphore::{self, Semaphore};
 use super::waker_cell::WakerCell;
+use crate::util::budget::{self, Toll};
 
 pub use error::{SendError, TryRecvError, TrySendError};
 
@@ -54,6 +55,7 @@ pub struct Receiver<T> {
     shared: Rc<Shared<T>>,
     /// The end of the channel has been told.
     ended: bool,
+    toll: Toll,
 }
 
 /// Room for one value, from [`Sender::reserve`]. Dropped unused, it is free for others.
@@ -90,7 +92,7 @@ fn channel<T>(bound: Option<Bound>) -> (Sender<T>, Receiver<T>) {
         receiver: WakerCell::default(),
         close: Notify::new(),
     });
-    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, ended: false })
+    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, ended: false, toll: Toll::Due })
 }
 
 impl<T> Sender<T> {
@@ -123,7 +125,10 @@ impl<T> Sender<T> {
     pub async fn reserve(&self) -> Result<Reserved<'_, T>, SendError<()>> {
         let room = match &self.shared.bound {
             Some(bound) => Some(bound.free.acquire().await.map_err(|_| SendError(()))?),
-            None => None,
+            None => {
+                budget::pay().await;
+                None
+            }
         };
         if self.shared.closed.get() {
             return Err(SendError(()));
@@ -160,8 +165,9 @@ impl<T> Sender<T> {
     pub async fn closed(&self) {
         // Made before the look, so that a close between the two is not missed.
         let close = self.shared.close.notified();
-        if !self.shared.closed.get() {
-            close.await;
+        match self.shared.closed.get() {
+            true => budget::pay().await,
+            false => close.await,
         }
     }
 
@@ -234,9 +240,9 @@ impl<T> Receiver<T> {
     ///
     /// None; a closed channel is an end and not a failure.
     pub async fn recv(&mut self) -> Option<T> {
-        let shared = &*self.shared;
+        let Receiver { shared, toll, .. } = self;
         let _unregister = shared.receiver.clear_on_drop();
-        let received = poll_fn(|cx| shared.poll_recv(cx)).await;
+        let received = poll_fn(|cx| toll.poll(cx, |cx| shared.poll_recv(cx))).await;
         self.ended = received.is_none();
         received
     }
@@ -276,7 +282,8 @@ impl<T> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let polled = self.shared.poll_recv(cx);
+        let Receiver { shared, toll, .. } = &mut *self;
+        let polled = toll.poll(cx, |cx| shared.poll_recv(cx));
         self.ended = matches!(polled, Poll::Ready(None));
         polled
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::line::{self, Line, Place, Service};
+use crate::util::budget::Toll;
 
 /// Tells tasks of the shard that something has changed. What, they see for themselves.
 ///
@@ -25,6 +26,7 @@ pub struct Notified<'a> {
     /// The round in which the future was made: a later one has notified it.
     round: u64,
     place: Place,
+    toll: Toll,
     done: bool,
 }
 
@@ -49,7 +51,7 @@ impl Notify {
     /// None; waiting cannot fail.
     pub fn notified(&self) -> Notified<'_> {
         let round = self.state.borrow().round;
-        Notified { notify: self, round, place: None, done: false }
+        Notified { notify: self, round, place: None, toll: Toll::Due, done: false }
     }
 
     /// Wakes the task that has waited longest, or stores the notification if none waits.
@@ -88,7 +90,8 @@ impl Future for Notified<'_> {
         if notified.done {
             return Poll::Ready(());
         }
-        let polled = line::poll(&notified.notify.state, &mut notified.place, notified.round, cx);
+        let Notified { notify, round, place, toll, .. } = notified;
+        let polled = toll.poll(cx, |cx| line::poll(&notify.state, place, *round, cx));
         notified.done = polled.is_ready();
         polled.map(|_| ())
     }

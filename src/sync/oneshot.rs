@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use futures_util::future::FusedFuture;
 
 use super::waker_cell::WakerCell;
+use crate::util::budget::Toll;
 
 /// Makes a channel for one value between two tasks of a shard.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
@@ -22,7 +23,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         sender: WakerCell::default(),
         receiver: WakerCell::default(),
     });
-    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, done: false })
+    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, done: false, toll: Toll::Due })
 }
 
 /// Sends the one value. Dropped, it makes the receiver fail.
@@ -46,6 +47,7 @@ pub struct Receiver<T> {
     shared: Rc<Shared<T>>,
     /// The future has given its result.
     done: bool,
+    toll: Toll,
 }
 
 struct Shared<T> {
@@ -92,11 +94,12 @@ impl<T> Sender<T> {
     pub async fn closed(&mut self) {
         let shared = &*self.shared;
         let _unregister = shared.sender.clear_on_drop();
-        poll_fn(|cx| {
+        let mut toll = Toll::Due;
+        let closed = |cx: &mut Context<'_>| {
             shared.sender.register(cx.waker());
             if shared.receiver_gone.get() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        };
+        poll_fn(|cx| toll.poll(cx, closed)).await;
     }
 }
 
@@ -141,6 +144,15 @@ impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut toll = self.toll;
+        let polled = toll.poll(cx, |cx| self.poll_recv(cx));
+        self.toll = toll;
+        polled
+    }
+}
+
+impl<T> Receiver<T> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         let mut received = self.try_recv();
         if matches!(received, Err(TryRecvError::Empty)) {
             self.shared.receiver.register(cx.waker());

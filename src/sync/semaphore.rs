@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::line::{self, Line, Place, Service};
+use crate::util::budget::Toll;
 
 /// Limits how many tasks of a shard do something at once.
 ///
@@ -82,7 +83,7 @@ impl Semaphore {
     ///
     /// If the semaphore is closed, or is being closed meanwhile.
     pub async fn acquire_many(&self, permits: usize) -> Result<Permit<'_>, AcquireError> {
-        Acquire { semaphore: self, permits, place: None }.await?;
+        Acquire { semaphore: self, permits, place: None, toll: Toll::Due }.await?;
         Ok(Permit { semaphore: self, permits })
     }
 
@@ -114,7 +115,7 @@ impl Semaphore {
         self: Rc<Self>,
         permits: usize,
     ) -> Result<OwnedPermit, AcquireError> {
-        Acquire { semaphore: &self, permits, place: None }.await?;
+        Acquire { semaphore: &self, permits, place: None, toll: Toll::Due }.await?;
         Ok(OwnedPermit { semaphore: self, permits })
     }
 
@@ -263,6 +264,7 @@ struct Acquire<'a> {
     semaphore: &'a Semaphore,
     permits: usize,
     place: Place,
+    toll: Toll,
 }
 
 impl Future for Acquire<'_> {
@@ -270,7 +272,8 @@ impl Future for Acquire<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let acquire = &mut *self;
-        line::poll(&acquire.semaphore.state, &mut acquire.place, acquire.permits, cx)
+        let Acquire { semaphore, permits, place, toll } = acquire;
+        toll.poll(cx, |cx| line::poll(&semaphore.state, place, *permits, cx))
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::JoinError;
 use super::header::{CANCELLED, COMPLETE, Header, JOINABLE, TaskPtr, release};
 use super::waker;
+use crate::util::budget::Toll;
 use crate::util::unwind::drop_quietly;
 
 /// A spawned task's handle: a future of its output.
@@ -27,6 +28,7 @@ use crate::util::unwind::drop_quietly;
 /// Polled again after it has given the output.
 pub struct JoinHandle<T> {
     task: TaskPtr,
+    toll: Toll,
     output: PhantomData<T>,
 }
 
@@ -35,7 +37,7 @@ impl<T> JoinHandle<T> {
     /// The caller's reference becomes the handle's; it is the task's only join handle, and `T` is
     /// the output of the task's future.
     pub(super) unsafe fn new(task: TaskPtr) -> Self {
-        JoinHandle { task, output: PhantomData }
+        JoinHandle { task, toll: Toll::Due, output: PhantomData }
     }
 
     /// Cancels the task: its future is dropped, soon but not within this call, and the handle
@@ -75,6 +77,15 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut toll = self.toll;
+        let polled = toll.poll(context, |context| self.poll_join(context));
+        self.toll = toll;
+        polled
+    }
+}
+
+impl<T> JoinHandle<T> {
+    fn poll_join(&mut self, context: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.is_finished() {
             return Poll::Ready(self.take_output());
         }

@@ -32,6 +32,7 @@
 //! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`.
 
 mod cell;
+mod cooperative;
 mod header;
 mod join_error;
 mod join_handle;
@@ -41,6 +42,7 @@ mod scheduler;
 mod waker;
 mod yield_now;
 
+pub use cooperative::{Cooperative, cooperative, unconstrained};
 pub use join_error::JoinError;
 pub use join_handle::{AbortHandle, JoinHandle};
 pub use join_set::JoinSet;

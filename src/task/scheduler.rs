@@ -17,6 +17,7 @@ use super::header::{
 use super::join_handle::JoinHandle;
 use super::lists::{LiveList, RunQueue};
 use super::waker::RootWaker;
+use crate::util::budget;
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::Ordering;
 use crate::util::unwind::discard;
@@ -81,7 +82,7 @@ impl Scheduler {
     /// the reverse order of their making.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
         let previous = CURRENT.with(|current| current.replace(Rc::as_ptr(self)));
-        Entered { scheduler: Rc::clone(self), previous }
+        Entered { scheduler: Rc::clone(self), previous, _budget: budget::Apart::begin() }
     }
 
     /// Makes a task of `future`, at the back of the run queue.
@@ -95,24 +96,31 @@ impl Scheduler {
         unsafe { JoinHandle::new(task) }
     }
 
-    /// Polls ready tasks, in the order in which they became ready, until `budget` polls are made or
-    /// none is ready. A task that is woken meanwhile goes to the back. Returns the number of polls.
-    pub(crate) fn run(&self, budget: usize) -> usize {
+    /// Polls ready tasks, in the order in which they became ready, until `polls_max` polls are made,
+    /// they have begun `leaves_max` leaves together, or none is ready. A task that is woken meanwhile
+    /// goes to the back. Returns the number of polls.
+    pub(crate) fn run(&self, polls_max: usize, leaves_max: i64) -> usize {
         let mut polled = 0;
-        while polled < budget
+        let mut leaves = 0;
+        while polled < polls_max
+            && leaves < leaves_max
             && let Some(task) = self.ready.pop()
         {
             // SAFETY: a queued task is allocated.
             let header = unsafe { task.as_ref() };
-            header.remove(QUEUED);
-            if header.has(COMPLETE) {
+            let flags = header.flags.get() & !QUEUED;
+            if flags & COMPLETE != 0 {
+                header.flags.set(flags);
                 // SAFETY: it was cancelled in the queue, which got a reference of its own then.
                 unsafe { release(task) };
                 continue;
             }
             polled += 1;
-            // SAFETY: not complete, so live; a running task is never queued, so not running.
-            unsafe { self.run_task(task) };
+            header.flags.set(flags | RUNNING);
+            budget::begin_poll();
+            // SAFETY: not complete, so live; a running task is never queued, so it was not running.
+            unsafe { self.run_task(task, flags & CANCELLED != 0) };
+            leaves += budget::taken();
         }
         polled
     }
@@ -230,12 +238,11 @@ impl Scheduler {
     /// Polls a task once, or cancels it if it was aborted.
     ///
     /// # Safety
-    /// The task is live, not queued, and not running.
-    unsafe fn run_task(&self, task: TaskPtr) {
+    /// The task is live, not queued, and just marked as running.
+    unsafe fn run_task(&self, task: TaskPtr, aborted: bool) {
         // SAFETY: a live task is allocated, until `finish`.
         let header = unsafe { task.as_ref() };
-        header.insert(RUNNING);
-        if !header.has(CANCELLED) {
+        if !aborted {
             // SAFETY: not complete, so the future is there; not running until now, so not entered.
             if let Poll::Ready(()) = unsafe { (header.vtable.poll)(task) } {
                 // SAFETY: its output is stored.
@@ -311,6 +318,7 @@ impl Drop for Scheduler {
 pub(crate) struct Entered {
     scheduler: Rc<Scheduler>,
     previous: *const Scheduler,
+    _budget: budget::Apart,
 }
 
 impl Drop for Entered {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{Duration, Instant, now};
 use crate::driver::Alarm;
+use crate::util::budget::Toll;
 
 /// Waits for `duration` from now on; `Duration::MAX` is for ever.
 ///
@@ -79,11 +80,13 @@ pub struct Sleep {
     deadline: Option<Instant>,
     alarm: Alarm,
     elapsed: bool,
+    /// Of a poll after the end, the only one that is ready at once.
+    toll: Toll,
 }
 
 impl Sleep {
     pub(super) fn new(deadline: Option<Instant>) -> Self {
-        Sleep { deadline, alarm: Alarm::default(), elapsed: false }
+        Sleep { deadline, alarm: Alarm::default(), elapsed: false, toll: Toll::Due }
     }
 
     /// When it ends, or `None` for a duration that reaches beyond the clock's end: never.
@@ -126,9 +129,10 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline.filter(|_| !self.elapsed) else {
-            return if self.elapsed { Poll::Ready(()) } else { Poll::Pending };
-        };
+        if self.elapsed {
+            return self.toll.poll(cx, |_| Poll::Ready(()));
+        }
+        let Some(deadline) = self.deadline else { return Poll::Pending };
         match ready!(self.alarm.poll(deadline, cx.waker())) {
             Ok(()) => self.elapsed = true,
             Err(error) => panic!("a timer was polled, but {error}"),

@@ -4,6 +4,7 @@
 //!
 //! Read `linked_slab.rs` first: the timer wheel and the waiting lines of `sync` stand on it.
 
+pub(crate) mod budget;
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;
 pub(crate) mod poll_pinned;
