@@ -66,6 +66,7 @@ refused! {
     without_statx: [libc::SYS_statx] => Then::AllWorks,
     without_renameat2: [libc::SYS_renameat2] => Then::AllWorks,
     without_preadv2: [libc::SYS_preadv2] => Then::AllWorks,
+    without_pwritev2: [libc::SYS_pwritev2] => Then::AllWorks,
     without_cachestat: [SYS_CACHESTAT] => Then::AllWorks,
     without_epoll_pwait2: [libc::SYS_epoll_pwait2] => Then::AllWorks,
     without_epoll_pwait: [libc::SYS_epoll_pwait] => Then::CannotStart(&[Driver::Epoll]),
@@ -81,7 +82,8 @@ refused! {
     without_fadvise64: [libc::SYS_fadvise64] => Then::Fails(Lacks::Prefetch),
     without_accept4: [libc::SYS_accept4] => Then::Fails(Lacks::Connections),
     without_all_that_is_newer_than_3_10: [
-        libc::SYS_openat2, libc::SYS_statx, libc::SYS_renameat2, libc::SYS_preadv2, SYS_CACHESTAT, libc::SYS_epoll_pwait2,
+        libc::SYS_openat2, libc::SYS_statx, libc::SYS_renameat2, libc::SYS_preadv2,
+        libc::SYS_pwritev2, SYS_CACHESTAT, libc::SYS_epoll_pwait2,
         libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register
     ] => Then::NoRing,
 }

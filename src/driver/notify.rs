@@ -259,8 +259,8 @@ impl Driver {
         offset: u64,
         len: usize,
     ) -> Option<io::Result<usize>> {
-        // The call has no flag for it. What is in flight on the ring does not mind: the kernel
-        // itself never waits for those. What starts later sets the mode back.
+        // The call has no flag for it. A ring does not mind: it receives and sends on a socket
+        // whatever its mode is.
         if let Err(error) = socket.set_nonblocking(true) {
             return Some(Err(error));
         }

@@ -50,10 +50,16 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         false
     }
 
-    /// Whether the descriptor's `O_NONBLOCK` has to be as the driver wants it. Not where the plain
-    /// call never waits whatever the mode, and the mode is somebody else's.
-    fn needs_mode(&self) -> bool {
+    /// Whether nothing but the descriptor's `O_NONBLOCK` keeps the plain call from waiting. The mode
+    /// may be somebody else's, too: where the call has a flag for it, the mode stays as it is.
+    fn needs_nonblocking(&self) -> bool {
         true
+    }
+
+    /// The stream that is read or written as a file is, so that the mode of its file may decide
+    /// whether it waits: see [`SharedFd::calls_by_flag`].
+    fn stream(&self) -> Option<&SharedFd> {
+        None
     }
 
     /// The count that the call would return, if that can be had at once without waiting for a disk:

@@ -1,6 +1,6 @@
 //! A descriptor that operations share: it is closed when the last of them, and its owner, is gone.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -35,6 +35,10 @@ struct Open {
     fd: ManuallyDrop<OwnedFd>,
     /// Whether `O_NONBLOCK` is set; unknown for a descriptor that came from outside.
     nonblocking: Cell<Option<bool>>,
+    /// The mode in which a descriptor came from outside, once ours was set: it is to be put back.
+    came_nonblocking: Cell<Option<bool>>,
+    /// A terminal that came from outside, opened again: this mode is nobody else's.
+    own: OnceCell<OwnedFd>,
     cut_by: Cell<CutBy>,
     /// The number was handed out, so the open file may be shared with a duplicate or a process.
     exposed: Cell<bool>,
@@ -49,6 +53,8 @@ impl SharedFd {
         SharedFd(Rc::new(Open {
             fd: ManuallyDrop::new(fd),
             nonblocking: Cell::new(nonblocking),
+            came_nonblocking: Cell::new(None),
+            own: OnceCell::new(),
             cut_by: Cell::new(cut_by),
             exposed: Cell::new(exposed),
             tries_first: Cell::new(false),
@@ -114,15 +120,52 @@ impl SharedFd {
         self.0.tries_first.set(first);
     }
 
-    /// Gives a socket the mode that the driver wants: a ring waits itself and would answer EAGAIN
-    /// for `O_NONBLOCK`, epoll must never be blocked. A system call only for a foreign descriptor.
+    /// Sets the mode, where nothing else keeps a call from waiting, or lets a ring wait. That of a
+    /// foreign descriptor is put back when it is closed or given away.
     #[inline]
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        if self.0.nonblocking.get() != Some(nonblocking) {
-            sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
+        let known = self.0.nonblocking.get();
+        if known != Some(nonblocking) {
+            let changed = sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
             self.0.nonblocking.set(Some(nonblocking));
+            if known.is_none() {
+                self.0.came_nonblocking.set(Some(nonblocking != changed));
+            }
         }
         Ok(())
+    }
+
+    /// Whether a flag of each call (`RWF_NOWAIT`) keeps it from waiting, of those that read and
+    /// write a stream as a file: the mode of what came from outside is somebody else's, too.
+    pub(crate) fn calls_by_flag(&self) -> bool {
+        self.0.nonblocking.get().is_none()
+    }
+
+    /// Whether a call was refused for the flag, and is to be made again without it: terminals, some
+    /// devices, and older kernels do not know it. A terminal is opened again, so that its mode is
+    /// ours alone; of anything else the mode is changed.
+    #[cold]
+    pub(super) fn gives_up_flag(&self, errno: i32) -> bool {
+        let refused = matches!(errno, libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EINVAL);
+        if !refused || !self.calls_by_flag() {
+            return false;
+        }
+        if let Some(own) = sys::file::reopen_terminal(self.as_fd()) {
+            self.0.nonblocking.set(Some(true));
+            return self.0.own.set(own).is_ok();
+        }
+        self.set_nonblocking(true).is_ok()
+    }
+
+    /// Whether a ring, which has answered EAGAIN for `O_NONBLOCK`, will wait from now on.
+    #[cold]
+    pub(super) fn lets_ring_wait(&self) -> bool {
+        self.0.nonblocking.get() != Some(false) && self.set_nonblocking(false).is_ok()
+    }
+
+    /// The stream as an argument of a plain call that reads or writes it.
+    pub(crate) fn stream_argument(&self) -> usize {
+        self.0.own.get().map_or(self.raw(), AsRawFd::as_raw_fd) as usize
     }
 
     /// The registration with `driver`, if there is one.
@@ -156,6 +199,8 @@ impl SharedFd {
         }
         self.forget_readiness();
         let mut open = Rc::into_inner(self.0).expect("the count was one");
+        open.put_mode_back();
+        drop(open.own.take());
         // SAFETY: the descriptor is not used again: the drop of `open` is skipped below.
         let fd = unsafe { ManuallyDrop::take(&mut open.fd) };
         // `Open::drop` would close the descriptor; what else it holds is empty by now.
@@ -202,8 +247,21 @@ impl fmt::Debug for SharedFd {
     }
 }
 
+impl Open {
+    /// Leaves a foreign descriptor in the mode in which it came.
+    fn put_mode_back(&self) {
+        if let Some(nonblocking) = self.came_nonblocking.take()
+            && self.nonblocking.get() != Some(nonblocking)
+        {
+            // Where it fails there is nobody to tell.
+            let _ = sys::socket::set_nonblocking(self.fd.as_fd(), nonblocking);
+        }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
+        self.put_mode_back();
         if let Some((driver, key)) = self.registered.take() {
             driver.deregister(key, self.fd.as_raw_fd(), self.exposed.get());
         }

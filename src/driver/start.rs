@@ -44,12 +44,6 @@ impl Driver {
         if let Err(error) = self.check_usable() {
             return Started::Now(Err(error));
         }
-        if operation.needs_mode()
-            && let Readiness::Readable(fd) | Readiness::Writable(fd) = operation.waits_for()
-            && let Err(error) = fd.set_nonblocking(!self.is_uring)
-        {
-            return Started::Now(Err(error));
-        }
         if !self.is_uring {
             return self.start_without_ring(operation, waker);
         }
@@ -102,6 +96,12 @@ impl Driver {
             Readiness::Readable(_) => Direction::Read,
             Readiness::Writable(_) => Direction::Write,
         };
+        if operation.needs_nonblocking()
+            && let Readiness::Readable(fd) | Readiness::Writable(fd) = operation.waits_for()
+            && let Err(error) = fd.set_nonblocking(true)
+        {
+            return Started::Now(Err(error));
+        }
         if let Attempt::Done(result) = self.attempt_when_ready(operation, direction, false) {
             return Started::Now(outcome(result));
         }
@@ -117,7 +117,11 @@ impl Driver {
     /// Makes the plain call of an operation.
     fn attempt<T: Operation>(&self, operation: &mut T) -> Attempt {
         // SAFETY: `Operation` promises valid pointers, and the operation is borrowed meanwhile.
-        let result = unsafe { self.call_now(operation.attempt()) };
+        let mut result = unsafe { self.call_now(operation.attempt()) };
+        if result < 0 && operation.stream().is_some_and(|stream| stream.gives_up_flag(-result)) {
+            // SAFETY: as above.
+            result = unsafe { self.call_now(operation.attempt()) };
+        }
         if is_would_block(result) || (result == 0 && operation.zero_would_block()) {
             return Attempt::WouldBlock;
         }

@@ -11,7 +11,7 @@ use super::operation::Operation;
 use super::slots::Abandoned;
 use super::standing::cancelled;
 use super::start::{LetGo, Started};
-use super::{Driver, current};
+use super::{Driver, SharedFd, current};
 use crate::sys::ring::Cqe;
 use crate::util::budget::Toll;
 use crate::util::linked_slab::Key;
@@ -136,6 +136,12 @@ impl<T: Operation> Future for Submit<T> {
             }
         };
         let flight = this.land();
+        if outcome.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN))
+            && flight.as_ref().is_some_and(|flight| flight.driver.is_uring())
+            && this.operation.as_ref().and_then(T::stream).is_some_and(SharedFd::lets_ring_wait)
+        {
+            return Pin::new(this).poll(cx);
+        }
         if outcome.as_ref().is_err_and(was_cancelled) {
             if this.expired {
                 outcome = Err(super::deadline::timed_out());

@@ -21,8 +21,20 @@ use crate::sys::file::{is_direct, is_stream, refuses_offsets};
 /// own position is neither used nor moved. Two things are otherwise:
 /// - a file opened to [append](OpenOptions::append) is written at its end, whatever the offset;
 /// - a pipe, terminal, socket, eventfd, timerfd or inotify descriptor has no offsets: what is given
-///   is ignored, and calls take place one after the other. On epoll such a file is made non-blocking, and with it every duplicate of
-///   its descriptor.
+///   is ignored, and calls take place one after the other.
+///
+/// # The mode of what came from outside
+///
+/// A file that was made of a descriptor may share its open file with others, a child's standard
+/// input for instance, and with it `O_NONBLOCK`. It is changed only where nothing else works, and put
+/// back when the file is dropped, closed or made one of the standard library's:
+/// - on epoll pipes and sockets are read and written with `RWF_NOWAIT` (pipes from kernel 6.4 on), and
+///   a terminal is opened once more; of the rest (a timerfd, inotify, the master of a pseudoterminal,
+///   pipes of older kernels, a terminal that cannot be opened) `O_NONBLOCK` is set;
+/// - on a ring `O_NONBLOCK` is cleared where the kernel answers `EAGAIN` for it: a terminal, a
+///   timerfd, inotify, and on older kernels a pipe;
+/// - streams and sockets of `net` keep their mode, except that `send_file` sets `O_NONBLOCK`, and so
+///   does `accept` on epoll.
 ///
 /// Dropped, the file is closed as soon as the last operation on it has ended; what closing could
 /// report is then not heard, see [`close`](Self::close).

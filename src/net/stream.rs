@@ -414,7 +414,8 @@ macro_rules! stream {
         }
 
         impl From<OwnedFd> for $stream {
-            /// Takes a connected socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
+            /// Takes a connected socket. Its `O_NONBLOCK`, which others may share, stays as it is,
+            /// except that `send_file` sets it; dropped or detached, the stream puts it back.
             ///
             /// On epoll it is received from until that is refused, which is one call more for each
             /// message: nothing is known of what may end a receive early.
@@ -504,7 +505,8 @@ macro_rules! listener {
         }
 
         impl From<OwnedFd> for $listener {
-            /// Takes a listening socket. Its `O_NONBLOCK` is set as the runtime's driver needs it.
+            /// Takes a listening socket. Its `O_NONBLOCK`, which others may share, stays as it is on
+            /// a ring; on epoll it is set, and put back when the listener is dropped.
             fn from(fd: OwnedFd) -> Self {
                 $listener { acceptor: Acceptor::new(SharedFd::listener(fd)) }
             }

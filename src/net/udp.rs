@@ -241,8 +241,7 @@ impl<B: IoBufMut, T> IoFuture for Receive<B, T> {
 }
 
 impl From<std::net::UdpSocket> for UdpSocket {
-    /// Takes over a socket. The driver makes its open file, and with it every duplicate, blocking
-    /// or not as it needs.
+    /// Takes over a socket. Its `O_NONBLOCK`, which others may share, stays as it is.
     fn from(socket: std::net::UdpSocket) -> Self {
         UdpSocket { fd: SharedFd::from(OwnedFd::from(socket)) }
     }

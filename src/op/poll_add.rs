@@ -57,6 +57,10 @@ unsafe impl Operation for PollAdd {
         }
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        false
+    }
+
     fn attempt(&mut self) -> SysCall {
         let question = self.question.as_mut_ptr();
         // SAFETY: the pointer leads to the question, of which only addresses are taken.
@@ -66,10 +70,6 @@ unsafe impl Operation for PollAdd {
 
     fn zero_would_block(&self) -> bool {
         true
-    }
-
-    fn needs_mode(&self) -> bool {
-        false
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

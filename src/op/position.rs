@@ -1,6 +1,7 @@
 //! Where in a file a call reads or writes.
 
 use crate::driver::{Readiness, SharedFd};
+use crate::sys::call::SysCall;
 
 /// The place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,19 @@ pub(crate) enum Position {
 /// The kernel moves so many bytes at most in one call (`MAX_RW_COUNT`). A plain call with more is cut;
 /// of a ring's entry the length is read with a sign, and a socket refuses what is then below zero.
 pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
+
+/// A plain call on a stream that takes `RWF_NOWAIT`: `preadv2(2)` or `pwritev2(2)`. The position of
+/// all ones stands for the file's own.
+pub(crate) fn without_waiting(
+    number: libc::c_long,
+    stream: &SharedFd,
+    list: *mut libc::iovec,
+    count: usize,
+) -> SysCall {
+    let own = usize::MAX;
+    let flag = libc::RWF_NOWAIT as usize;
+    SysCall::new(number, [stream.argument(), list as usize, count, own, own, flag])
+}
 
 impl Position {
     /// As an entry of a ring says it. All ones stand for a file's own position: it suits a stream,

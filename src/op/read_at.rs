@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use io_uring::{opcode, squeue};
 
-use super::position::{Position, TRANSFER_MAX};
+use super::position::{Position, TRANSFER_MAX, without_waiting};
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Operand, Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 use crate::sys::file::read_cached;
 
@@ -24,6 +24,8 @@ pub(crate) struct ReadAt<B> {
     end: usize,
     position: Position,
     through_cache: bool,
+    /// Of a stream, once it was read by a plain call.
+    list: Option<Operand<libc::iovec>>,
 }
 
 /// Without a ring more than this is copied on the pool, where it holds nobody up: about 50 µs of
@@ -39,7 +41,8 @@ impl<B: IoBufMut> ReadAt<B> {
     /// Into a part of the buffer. The bytes before it are initialised, and there is room for it.
     pub(crate) fn within(fd: SharedFd, buf: B, part: Range<usize>, position: Position) -> Self {
         debug_assert!(part.start <= part.end && part.end <= buf.capacity());
-        ReadAt { fd, buf, begin: part.start, end: part.end, position, through_cache: false }
+        let Range { start: begin, end } = part;
+        ReadAt { fd, buf, begin, end, position, through_cache: false, list: None }
     }
 
     /// Whether the page cache may have what is read, as it has not for `O_DIRECT`.
@@ -78,13 +81,28 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
         self.position.to_read(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        !self.fd.calls_by_flag()
+    }
+
+    fn stream(&self) -> Option<&SharedFd> {
+        (self.position == Position::Stream).then_some(&self.fd)
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (fd, ptr, room) = (self.fd.argument(), self.ptr() as usize, self.room());
         match self.position {
             Position::At(offset) => {
                 SysCall::new(libc::SYS_pread64, [fd, ptr, room, offset as usize])
             }
-            Position::Stream => SysCall::new(libc::SYS_read, [fd, ptr, room]),
+            Position::Stream if self.fd.calls_by_flag() => {
+                let part = libc::iovec { iov_base: ptr as *mut _, iov_len: room };
+                let list = self.list.insert(Operand::new(part)).as_mut_ptr();
+                without_waiting(libc::SYS_preadv2, &self.fd, list, 1)
+            }
+            Position::Stream => {
+                SysCall::new(libc::SYS_read, [self.fd.stream_argument(), ptr, room])
+            }
         }
     }
 

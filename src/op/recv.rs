@@ -65,6 +65,10 @@ unsafe impl<B: IoBufMut> Operation for Recv<B> {
         Readiness::Readable(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        false
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (fd, flags) = (self.fd.argument(), libc::MSG_DONTWAIT as usize);
         if self.fd.cut_by() == CutBy::MarkOrControl {

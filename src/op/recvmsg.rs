@@ -78,6 +78,10 @@ unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
         Readiness::Readable(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        false
+    }
+
     fn attempt(&mut self) -> SysCall {
         let header = self.header() as usize;
         SysCall::new(libc::SYS_recvmsg, [self.fd.argument(), header, libc::MSG_DONTWAIT as usize])

@@ -55,6 +55,10 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
         Readiness::Writable(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        false
+    }
+
     fn attempt(&mut self) -> SysCall {
         let flags = self.flags | libc::MSG_DONTWAIT;
         SysCall::new(

@@ -67,6 +67,10 @@ unsafe impl<G: Gather> Operation for SendMsg<G> {
         Readiness::Writable(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        false
+    }
+
     fn attempt(&mut self) -> SysCall {
         let header = self.header() as usize;
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;

@@ -8,9 +8,9 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use super::position::{Position, TRANSFER_MAX};
+use super::position::{Position, TRANSFER_MAX, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Operand, Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct WriteAt<B> {
@@ -20,6 +20,8 @@ pub(crate) struct WriteAt<B> {
     begin: usize,
     position: Position,
     through_cache: bool,
+    /// Of a stream, once it was written by a plain call.
+    list: Option<Operand<libc::iovec>>,
 }
 
 impl<B: IoBuf> WriteAt<B> {
@@ -30,7 +32,7 @@ impl<B: IoBuf> WriteAt<B> {
     /// What is left of the buffer after its first `begin` bytes.
     pub(crate) fn after(fd: SharedFd, buf: B, begin: usize, position: Position) -> Self {
         debug_assert!(begin <= buf.bytes_len());
-        WriteAt { fd, buf, begin, position, through_cache: true }
+        WriteAt { fd, buf, begin, position, through_cache: true, list: None }
     }
 
     /// Whether the page cache takes what is written, as it does not for `O_DIRECT`.
@@ -67,13 +69,28 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         self.position.to_write(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        !self.fd.calls_by_flag()
+    }
+
+    fn stream(&self) -> Option<&SharedFd> {
+        (self.position == Position::Stream).then_some(&self.fd)
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (fd, ptr, len) = (self.fd.argument(), self.ptr() as usize, self.len());
         match self.position {
             Position::At(offset) => {
                 SysCall::new(libc::SYS_pwrite64, [fd, ptr, len, offset as usize])
             }
-            Position::Stream => SysCall::new(libc::SYS_write, [fd, ptr, len]),
+            Position::Stream if self.fd.calls_by_flag() => {
+                let part = libc::iovec { iov_base: ptr as *mut _, iov_len: len };
+                let list = self.list.insert(Operand::new(part)).as_mut_ptr();
+                without_waiting(libc::SYS_pwritev2, &self.fd, list, 1)
+            }
+            Position::Stream => {
+                SysCall::new(libc::SYS_write, [self.fd.stream_argument(), ptr, len])
+            }
         }
     }
 

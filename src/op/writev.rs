@@ -9,7 +9,7 @@ use io_uring::{opcode, squeue};
 use libc::iovec;
 
 use super::iovecs::{self, Gather, NEAR, NOTHING};
-use super::position::Position;
+use super::position::{Position, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Operand, Operation, Readiness, SharedFd};
 use crate::sys::call::SysCall;
@@ -48,6 +48,14 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
         self.position.to_write(&self.fd)
     }
 
+    fn needs_nonblocking(&self) -> bool {
+        !self.fd.calls_by_flag()
+    }
+
+    fn stream(&self) -> Option<&SharedFd> {
+        (self.position == Position::Stream).then_some(&self.fd)
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (list, count) = self.list();
         let (fd, list) = (self.fd.argument(), list as usize);
@@ -56,7 +64,12 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
             Position::At(offset) => {
                 SysCall::new(libc::SYS_pwritev, [fd, list, count, offset as usize, 0])
             }
-            Position::Stream => SysCall::new(libc::SYS_writev, [fd, list, count]),
+            Position::Stream if self.fd.calls_by_flag() => {
+                without_waiting(libc::SYS_pwritev2, &self.fd, list as *mut _, count)
+            }
+            Position::Stream => {
+                SysCall::new(libc::SYS_writev, [self.fd.stream_argument(), list, count])
+            }
         }
     }
 

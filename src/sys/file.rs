@@ -1,8 +1,9 @@
 //! Questions about files that are answered at once, without a disk.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::call::SysCall;
 
@@ -20,6 +21,28 @@ pub(crate) fn refuses_offsets(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: the list has no part, so nothing is read, and its address is not looked at.
     let read = unsafe { libc::preadv(fd.as_raw_fd(), std::ptr::null(), 0, 0) };
     read < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE)
+}
+
+/// Opens a terminal once more, with `O_NONBLOCK`: a mode of its own, which those that share the
+/// other descriptor do not have. `None` for all else, and where it cannot be opened.
+pub(crate) fn reopen_terminal(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let raw = fd.as_raw_fd();
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the call takes a number.
+    let is_terminal = unsafe { libc::isatty(raw) } == 1;
+    // To open the master of a pseudoterminal would make another pair; it is what has a number.
+    // SAFETY: the kernel writes the number, which outlives the call.
+    if !is_terminal || unsafe { libc::ioctl(raw, libc::TIOCGPTN, &raw mut number) } == 0 {
+        return None;
+    }
+    // SAFETY: fcntl with F_GETFL takes no pointer.
+    let access = unsafe { libc::fcntl(raw, libc::F_GETFL) } & libc::O_ACCMODE;
+    let path = CString::new(format!("/proc/self/fd/{raw}")).ok()?;
+    let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the path is a string that outlives the call.
+    let opened = unsafe { libc::open(path.as_ptr(), flags) };
+    // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
+    (opened >= 0).then(|| unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
 /// Whether a file was opened with `O_DIRECT`.

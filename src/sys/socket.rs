@@ -95,8 +95,8 @@ pub(crate) fn with_options<T: Default>(
     apply(SockRef::from(&fd))
 }
 
-/// Sets or clears `O_NONBLOCK`, for descriptors that came from outside.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+/// Sets or clears `O_NONBLOCK`. Returns whether it was otherwise.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<bool> {
     #[cfg(feature = "sim")]
     if let Some(world) = World::current() {
         return world.set_nonblocking(fd.as_raw_fd(), nonblocking);
@@ -111,7 +111,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     if wanted != flags && unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    Ok(wanted != flags)
 }
 
 /// Ends the sending side of a connection. Never waits; what cannot be ended has ended.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(crate) fn use_everything(runtime: &Runtime, lacks: Option<(Lacks, i32)>) {
             return;
         }
         use_beneath(&path).await.expect("files below a folder work");
+        use_pipe().await.expect("pipes work as files");
         waits_without_turning(time::sleep(Duration::from_millis(20))).await;
         let mut interval = time::interval(Duration::from_millis(2));
         for _ in 0..3 {
@@ -48,6 +50,19 @@ pub(crate) fn use_everything(runtime: &Runtime, lacks: Option<(Lacks, i32)>) {
         assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
         stopped.await.expect("the handler is installed");
     });
+}
+
+/// A pipe that came from outside, as two files.
+async fn use_pipe() -> io::Result<()> {
+    let (reader, writer) = io::pipe()?;
+    let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
+    let (reader, writer) = (File::from(reader), File::from(writer));
+    let reads = spawn(async move { reader.read_at(Vec::with_capacity(8), 0).await });
+    corering::yield_now().await;
+    writer.write_at("piped", 0).await.map_err(io::Error::from)?;
+    let (count, bytes) = reads.await.expect("it does not panic").map_err(io::Error::from)?;
+    assert_eq!((count, &bytes[..]), (5, &b"piped"[..]));
+    Ok(())
 }
 
 /// Two shards that talk to each other.

@@ -47,14 +47,13 @@ impl World {
         })
     }
 
-    /// Sets or clears O_NONBLOCK, of a simulated socket.
-    pub(crate) fn set_nonblocking(&self, fd: RawFd, nonblocking: bool) -> io::Result<()> {
+    /// Sets or clears O_NONBLOCK, of a simulated socket. Returns whether it was otherwise.
+    pub(crate) fn set_nonblocking(&self, fd: RawFd, nonblocking: bool) -> io::Result<bool> {
         if !self.has(fd) {
-            return Ok(());
+            return Ok(false);
         }
         self.call(fd, |state, id| {
-            state.socket(id).nonblocking = nonblocking;
-            Ok(())
+            Ok(std::mem::replace(&mut state.socket(id).nonblocking, nonblocking) != nonblocking)
         })
     }
 

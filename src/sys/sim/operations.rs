@@ -43,12 +43,10 @@ impl State {
         };
         match outcome {
             Outcome::Done { result, .. } if result == -libc::EAGAIN => {
-                let never_waits = entry.opcode == opcode::Accept::CODE && !self.accepts_wait;
-                if never_waits || self.socket(socket).nonblocking || dont_wait(&entry) {
-                    outcome
-                } else {
-                    Outcome::Wait
-                }
+                // Of all that is done with sockets, an accept alone heeds the mode of the file.
+                let never_waits = entry.opcode == opcode::Accept::CODE
+                    && (!self.accepts_wait || self.socket(socket).nonblocking);
+                if never_waits || dont_wait(&entry) { outcome } else { Outcome::Wait }
             }
             outcome => outcome,
         }
