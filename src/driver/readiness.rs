@@ -93,15 +93,15 @@ impl Registrations {
         effects: &mut Effects,
     ) -> bool {
         let Some(registration) = self.entries.get_mut(key) else { return false };
-        if events & HANG_UP != 0 {
-            registration.hung_up = true;
-        }
-        if events & libc::EPOLLPRI as u32 != 0 {
-            registration.marked = true;
+        if events & (HANG_UP | MARK) != 0 {
+            registration.hung_up |= events & HANG_UP != 0;
+            registration.marked |= events & MARK != 0;
         }
         if events & (libc::EPOLLIN as u32 | HANG_UP) != 0 {
             registration.readable = true;
-            effects.wakers.extend(registration.receiver.take());
+            if let Some(receiver) = registration.receiver.take() {
+                effects.wakers.push(receiver);
+            }
             wake_line(&mut registration.readers, slots, effects);
         }
         if events & (libc::EPOLLOUT | libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0 {
@@ -113,6 +113,7 @@ impl Registrations {
 }
 
 const HANG_UP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const MARK: u32 = libc::EPOLLPRI as u32;
 
 impl Registration {
     pub(super) fn is_ready(&self, direction: Direction) -> bool {
