@@ -10,6 +10,7 @@ mod child;
 mod everything;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -177,6 +178,12 @@ fn file_without_a_thread_is_no_error_of_the_file() {
     let runtime = Runtime::builder().driver(Driver::Epoll).build().expect("epoll is everywhere");
     let calls = [libc::SYS_clone3, libc::SYS_clone];
     child::refuse_here(&calls, libc::EPERM).expect("a filter can be installed");
+    let null = std::fs::File::open("/dev/null").expect("it is everywhere");
+    let number = null.as_raw_fd();
+    let closing = async { corering::fs::File::from(null).close().await };
+    runtime.block_on(closing).expect_err("no thread");
+    // SAFETY: the call takes a number.
+    assert_eq!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "it is closed all the same");
     let error = runtime.block_on(corering::fs::read("/dev/null")).expect_err("no thread");
     assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::Other, None));
     assert!(error.to_string().contains("clone3"), "{error}");

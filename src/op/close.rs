@@ -44,10 +44,11 @@ unsafe impl Operation for Close {
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
-        // A close that was cancelled before it began has closed nothing. Any other answer, an
-        // error included, means that the number is free.
-        if outcome.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
-            self.asked = false;
+        // A close that was cancelled before it began has closed nothing, nor has one for which no
+        // thread could be had. Any answer of the kernel's, an error included, means that the number
+        // is free.
+        if let Err(error) = &outcome {
+            self.asked = error.raw_os_error().is_some_and(|errno| errno != libc::ECANCELED);
         }
         outcome.map(drop)
     }

@@ -74,7 +74,8 @@ pub(super) unsafe fn statx_by_stat(
     let mut told = unsafe { MaybeUninit::<libc::statx>::zeroed().assume_init() };
     told.stx_mask = libc::STATX_BASIC_STATS;
     told.stx_mode = known.st_mode as u16;
-    told.stx_nlink = u32::try_from(known.st_nlink).unwrap_or(u32::MAX);
+    // Not of the same type on every architecture; no file has more names than fit.
+    told.stx_nlink = known.st_nlink as _;
     (told.stx_uid, told.stx_gid) = (known.st_uid, known.st_gid);
     (told.stx_ino, told.stx_size) = (known.st_ino, known.st_size as u64);
     (told.stx_blksize, told.stx_blocks) = (known.st_blksize as u32, known.st_blocks as u64);
