@@ -74,6 +74,13 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         false
     }
 
+    /// Whether a ring, too, waits for readiness and then makes the plain call, as epoll does: for what
+    /// takes something away, which an operation that was given up would take as well, until the
+    /// kernel is told.
+    fn by_readiness(&self) -> bool {
+        false
+    }
+
     /// Whether a ring tries the plain call first and takes the operation only if it would block:
     /// for calls that the ring would hand to a worker thread though they never block.
     fn tries_first(&self) -> bool {

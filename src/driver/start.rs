@@ -44,7 +44,7 @@ impl Driver {
         if let Err(error) = self.check_usable() {
             return Started::Now(Err(error));
         }
-        if !self.is_uring {
+        if !self.is_uring || operation.by_readiness() {
             return self.start_without_ring(operation, waker);
         }
         if operation.tries_first()

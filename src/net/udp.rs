@@ -147,14 +147,13 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer, and with it a datagram that comes at that very
-    /// moment. With a [time limit](IoFuture::timeout) nothing is lost.
+    /// Dropping the future loses the buffer and no datagram: what comes later is for the next call.
     ///
     /// # Errors
     ///
     /// Those of `recv(2)`, with the buffer: on a connected socket `ConnectionRefused` if an earlier
     /// datagram found nobody there.
-    #[doc(alias = "IORING_OP_RECVMSG")]
+    #[doc(alias = "recvmsg")]
     pub fn recv<B: IoBufMut>(
         &self,
         buf: B,
@@ -173,7 +172,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    #[doc(alias = "IORING_OP_RECVMSG")]
+    #[doc(alias = "recvmsg")]
     pub fn recv_from<B: IoBufMut>(
         &self,
         buf: B,

@@ -1,12 +1,15 @@
 //! `recvmsg(2)`: receive bytes, and from whom they are.
 //!
-//! `IORING_OP_RECVMSG`, kernel 5.3. A count below the buffer's capacity is no sign that nothing else
-//! has come: of datagrams one is received at a time.
+//! A plain call once the socket is readable, on a ring too. `IORING_OP_RECVMSG` (kernel 5.3) exists,
+//! but one that was given up takes the next datagram with it, until the kernel has been told; and
+//! with an unread error queue, for which the socket counts as ready, each takes a kernel thread.
+//! A count below the buffer's capacity is no sign that nothing else has come: of datagrams one is
+//! received at a time.
 
 use std::io;
 use std::mem::{self, MaybeUninit};
 
-use io_uring::{opcode, squeue};
+use io_uring::squeue;
 use libc::iovec;
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -70,8 +73,7 @@ unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
     type Output = BufResult<Received, B>;
 
     fn encode(&mut self) -> squeue::Entry {
-        let header = self.header();
-        opcode::RecvMsg::new(self.fd.target(), header).build()
+        unreachable!("it waits for readiness on a ring, too")
     }
 
     fn waits_for(&self) -> Readiness<'_> {
@@ -80,6 +82,10 @@ unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
 
     fn needs_nonblocking(&self) -> bool {
         false
+    }
+
+    fn by_readiness(&self) -> bool {
+        true
     }
 
     fn attempt(&mut self) -> SysCall {
