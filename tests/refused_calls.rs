@@ -79,6 +79,7 @@ refused! {
     without_affinity: [libc::SYS_sched_getaffinity, libc::SYS_sched_setaffinity] => Then::AllWorks,
     without_setaffinity: [libc::SYS_sched_setaffinity] => Then::AllWorks,
     without_prlimit64: [libc::SYS_prlimit64] => Then::AllWorks,
+    without_sendfile: [libc::SYS_sendfile] => Then::AllWorks,
     without_fallocate: [libc::SYS_fallocate] => Then::Fails(Lacks::Room),
     without_fadvise64: [libc::SYS_fadvise64] => Then::Fails(Lacks::Prefetch),
     without_accept4: [libc::SYS_accept4] => Then::Fails(Lacks::Connections),

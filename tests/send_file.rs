@@ -464,3 +464,79 @@ async fn several_buffers_arrive_as_one() -> std::io::Result<()> {
     assert!(reader.join().expect("the reader does not panic")? == expected);
     Ok(())
 }
+
+/// All that a peer receives, once there is no more.
+fn collect(mut peer: StdStream) -> thread::JoinHandle<std::io::Result<Vec<u8>>> {
+    thread::spawn(move || {
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).map(|_| received)
+    })
+}
+
+#[corering::test]
+async fn file_that_sendfile_refuses_is_copied() -> std::io::Result<()> {
+    // It is read by read(2) alone.
+    let expected = std::fs::read("/proc/self/cmdline")?;
+    let file = File::open("/proc/self/cmdline").await?;
+    for head in ["", "head"] {
+        let (mut ours, theirs) = pair();
+        let reader = collect(theirs);
+        let (sent, _) = ours.send_file_after(head, &file, 0, 1 << 40).await?;
+        assert_eq!(sent, expected.len() as u64);
+        ours.close().await?;
+        let received = reader.join().expect("the reader does not panic")?;
+        assert!(received == [head.as_bytes(), &expected].concat());
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn pipe_is_sent_until_its_end() -> std::io::Result<()> {
+    let content = content(300_000);
+    for (head, len) in [("", 1 << 40), ("head", 1 << 40), ("head", 200_000), ("", 10)] {
+        let (reader, mut writer) = std::io::pipe()?;
+        let file = File::from(OwnedFd::from(reader));
+        let bytes = content.clone();
+        let writing = thread::spawn(move || writer.write_all(&bytes));
+        let (mut ours, theirs) = pair();
+        let reader = collect(theirs);
+        let (sent, _) = ours.send_file_after(head, &file, 77, len).await?;
+        assert_eq!(sent, len.min(300_000));
+        drop(file);
+        let _written = writing.join().expect("the writer does not panic");
+        ours.close().await?;
+        let received = reader.join().expect("the reader does not panic")?;
+        assert!(received == [head.as_bytes(), &content[..sent as usize]].concat());
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn head_of_what_can_never_be_sent_does_not_leave() -> std::io::Result<()> {
+    let write_only = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    let (socket, mut behind) = StdStream::pair()?;
+    behind.write_all(b"not to be read")?;
+    let files = [
+        (File::open("/").await?, 0, Some(libc::EISDIR)),
+        (File::from(write_only), 0, Some(libc::EBADF)),
+        (File::open("/proc/version").await?, u64::MAX - 5, Some(libc::EINVAL)),
+        (File::from(OwnedFd::from(socket)), 0, None),
+    ];
+    // A short head goes with the file on a ring, and a long one before it.
+    for (head, len) in [(0, 10), (4, 10), (4, 100_000), (20_000, 10)] {
+        for (file, offset, expected) in &files {
+            let (mut ours, mut theirs) = pair();
+            let sent = ours.send_file_after(vec![7; head], file, *offset, len).await;
+            let failed = sent.expect_err("it cannot be read");
+            assert_eq!(failed.error.raw_os_error(), *expected, "{file:?}: {failed}");
+            match expected {
+                None => assert_eq!(failed.kind(), std::io::ErrorKind::InvalidInput),
+                Some(_) => assert_eq!(failed.buf().len(), head),
+            }
+            theirs.set_nonblocking(true)?;
+            let error = theirs.read(&mut [0]).expect_err("nothing has left");
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    }
+    Ok(())
+}

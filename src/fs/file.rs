@@ -89,7 +89,7 @@ impl File {
 
     /// Where an operation takes place. A ring has to know only of what it did not open itself, of a
     /// socket in particular; a thread of the pool has to know of everything, since it would wait.
-    pub(super) fn position(&self, offset: u64) -> Position {
+    pub(crate) fn position(&self, offset: u64) -> Position {
         if self.nature().is_stream { Position::Stream } else { Position::At(offset) }
     }
 

@@ -1,7 +1,8 @@
 //! A file to a socket.
 //!
 //! On epoll by `sendfile(2)`, which returns what the socket took, and waits for the disk if it has
-//! to.
+//! to. A file that it refuses (of `/proc`, or a pipe) is copied on either driver. What cannot be sent
+//! at all fails before a head leaves.
 //!
 //! On a ring nothing may wait for the disk. What the page cache has goes by `sendfile(2)`, too,
 //! where the kernel tells that it is all there, and else through the buffer that was used last,
@@ -26,8 +27,9 @@ use super::transmit::{Transmitter, WriteAll};
 use crate::buf::{self, BufError, BufResult, IoBuf, RecvBuf, Slice};
 use crate::driver::{self, Driver, SharedFd, submit};
 use crate::fs::File;
-use crate::op;
+use crate::op::{self, position::Position};
 use crate::sys;
+use crate::sys::file::{can_be_read_at, is_socket};
 use crate::task::yield_now;
 use crate::util::budget;
 
@@ -62,7 +64,7 @@ pub(super) async fn send_file<B: IoBuf>(
         Err(error) => return Err(BufError::new(error, head)),
     };
     let cached = driver.is_uring() && len >= AT_ONCE_MIN && file.is_cached();
-    let part = Part { file: file.shared(), offset, len, cached };
+    let part = Part { file, offset, len, cached };
     transmitter.begin_parts();
     let mut sending =
         Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false };
@@ -80,7 +82,7 @@ pub(super) async fn send_file<B: IoBuf>(
 
 /// What is to be sent of a file.
 struct Part<'a> {
-    file: &'a SharedFd,
+    file: &'a File,
     offset: u64,
     len: u64,
     /// On a ring: the page cache may have some of it, and it is enough to be read at once.
@@ -88,6 +90,25 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    fn fd(&self) -> &SharedFd {
+        self.file.shared()
+    }
+
+    /// Fails if it can never be sent. False: it has to be read where it stands, and may have to be
+    /// waited for.
+    fn check(&self) -> io::Result<bool> {
+        let has_places = can_be_read_at(self.fd().as_fd(), self.offset)?;
+        if has_places { Ok(true) } else { self.check_stream().map(|()| false) }
+    }
+
+    fn check_stream(&self) -> io::Result<()> {
+        if is_socket(self.fd().as_fd()) {
+            let text = "a socket cannot be sent as a file; receive from it, and write that";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(())
+    }
+
     /// Where the byte after the first `done` stands in the file.
     fn at(&self, done: u64) -> u64 {
         self.offset.saturating_add(done)
@@ -102,9 +123,12 @@ impl Part<'_> {
     async fn read(&self, mut buf: Vec<u8>, done: u64) -> io::Result<(usize, Vec<u8>)> {
         let (held, wanted) = (buf.len(), self.piece(done));
         buf.reserve_exact(wanted);
-        let position = op::position::Position::At(self.at(done));
+        let position = self.file.position(self.at(done));
+        if position == Position::Stream {
+            self.check_stream()?;
+        }
         let into = buf.slice(held..held + wanted);
-        let read = op::read_at::ReadAt::new(self.file.clone(), into, position);
+        let read = op::read_at::ReadAt::new(self.fd().clone(), into, position);
         let (count, into) = submit(read.through_cache(true)).await?;
         Ok((count, into.into_inner()))
     }
@@ -117,7 +141,7 @@ impl Part<'_> {
     /// Whether that is worth the question, and all in the page cache.
     fn is_in_cache(&self, driver: &Driver, done: u64) -> bool {
         let (from, wanted) = (self.at(done), self.large_piece(done));
-        wanted >= SENDFILE_MIN && driver.is_in_cache(self.file, from, wanted)
+        wanted >= SENDFILE_MIN && driver.is_in_cache(self.fd(), from, wanted)
     }
 }
 
@@ -179,14 +203,22 @@ async fn begin<B: IoBuf>(
     if part.cached {
         budget::pay().await;
         as_it_is = part.is_in_cache(driver, 0);
-        if !as_it_is && let Some(piece) = driver.read_now(part.file, part.offset, part.piece(0)) {
+        if !as_it_is && let Some(piece) = driver.read_now(part.fd(), part.offset, part.piece(0)) {
             return begin_with(sending, driver, head, piece).await;
         }
     }
     if driver.is_uring() && !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
         return begin_with_read(sending, head, part).await;
     }
-    sending.held = part.len > 0;
+    let has_places = match part.len > 0 && !as_it_is {
+        true => match part.check() {
+            Ok(has_places) => has_places,
+            Err(error) => return Err(BufError::new(error, head)),
+        },
+        false => true,
+    };
+    // What has to be waited for may come late.
+    sending.held = part.len > 0 && has_places;
     sending.transmitter.expect_more(sending.held);
     sending.transmitter.send_at_once(as_it_is);
     let (head, waited) = {
@@ -282,14 +314,15 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
             budget::pay().await;
             let socket = sending.transmitter.fd();
             let wanted = part.large_piece(sending.sent);
-            match driver.send_file_now(socket, part.file, from, wanted) {
+            match driver.send_file_now(socket, part.fd(), from, wanted) {
+                Some(Err(error)) if is_refusal(&error) => break,
                 Some(sent) => match sent? {
                     0 => break,
                     sent => sending.add(sent as u64),
                 },
                 None => submit(op::poll_add::PollAdd::writable(socket.clone())).await?,
             }
-        } else if let Some(piece) = driver.read_now(part.file, from, part.piece(sending.sent)) {
+        } else if let Some(piece) = driver.read_now(part.fd(), from, part.piece(sending.sent)) {
             let count = piece.len() as u64;
             send_part(sending.transmitter, piece).await?;
             sending.sent += count;
@@ -301,6 +334,14 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
     }
     sending.transmitter.send_at_once(false);
     Ok(())
+}
+
+/// Whether `sendfile(2)` may refuse a file with this error that can be copied all the same: one of
+/// `/proc`, a pipe, or any where a filter allows no `sendfile`. If that is not the reason, the copy
+/// fails, too.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [libc::EINVAL, libc::ESPIPE, libc::ENOSYS, libc::EPERM, libc::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|error| refusals.contains(&error))
 }
 
 async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
@@ -347,10 +388,12 @@ async fn by_sendfile(
             _ => small,
         };
         let from = part.at(sending.sent);
-        let send = op::send_file::SendFile::new(socket.clone(), part.file.clone(), from, wanted);
-        match submit(send).await? {
-            0 => break,
-            count => sending.add(u64::from(count)),
+        let send = op::send_file::SendFile::new(socket.clone(), part.fd().clone(), from, wanted);
+        match submit(send).await {
+            Ok(0) => break,
+            Ok(count) => sending.add(u64::from(count)),
+            Err(error) if is_refusal(&error) => return by_copy(sending, part).await,
+            Err(error) => return Err(error),
         }
         // A socket that takes everything at once must not keep the shard for itself.
         yield_now().await;

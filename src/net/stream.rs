@@ -156,6 +156,9 @@ macro_rules! stream {
             /// epoll, where the shard waits for the disk if it must. What a ring has to read goes
             /// through two buffers of 64 KiB, one read ahead while the other is sent.
             ///
+            /// A file that `sendfile(2)` refuses is copied: one of `/proc`, or a pipe, which is sent
+            /// until its end, whatever the offset.
+            ///
             /// Bytes of the file that change while they are on their way may arrive as they were,
             /// or as they are then.
             ///
@@ -166,7 +169,8 @@ macro_rules! stream {
             ///
             /// # Errors
             ///
-            /// Those of reading the file and of `send(2)`, and [`WriteAbandoned`].
+            /// Those of reading the file and of `send(2)`, and [`WriteAbandoned`]. `InvalidInput` for
+            /// a socket in the place of the file.
             #[doc(alias = "sendfile")]
             pub async fn send_file(
                 &mut self,
@@ -190,7 +194,8 @@ macro_rules! stream {
             /// # Errors
             ///
             /// As [`send_file`](Self::send_file); the error carries the head, all or a part of which
-            /// may have been sent.
+            /// may have been sent. Of what can never be sent (a folder, a socket, a file that is not
+            /// open for reading) the head is not sent either.
             #[doc(alias = "sendfile")]
             #[doc(alias = "MSG_MORE")]
             pub async fn send_file_after<B: IoBuf>(

@@ -45,6 +45,30 @@ pub(crate) fn reopen_terminal(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     (opened >= 0).then(|| unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
+/// Whether a descriptor is a socket.
+pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    let mut known = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes the whole answer or fails.
+    if unsafe { libc::fstat(fd.as_raw_fd(), known.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call succeeded.
+    unsafe { known.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFSOCK
+}
+
+/// Whether a file can be read from `offset` on: false if only where it stands. Fails as reading it
+/// would, for a folder or a file that is opened for writing for instance, but reads nothing.
+pub(crate) fn can_be_read_at(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
+    let nowhere = std::ptr::dangling_mut::<u8>();
+    // SAFETY: nothing is written to memory, since the length is 0.
+    let read = unsafe { libc::pread(fd.as_raw_fd(), nowhere.cast(), 0, offset as libc::off_t) };
+    if read == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ESPIPE) { Ok(false) } else { Err(error) }
+}
+
 /// Whether a file was opened with `O_DIRECT`.
 pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: fcntl with F_GETFL takes no pointer.
