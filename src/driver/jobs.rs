@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sys::call::SysCall;
 use crate::sys::ring::Cqe;
+use crate::sys::signal_mask::take_signals_of_writes;
 use crate::util::mailbox::Mailbox;
 use crate::util::pool;
 
@@ -53,6 +54,10 @@ impl pool::Job for Job {
             Job::Call(mut call) => {
                 // SAFETY: `Call::new` was promised that the pointers are valid until the result.
                 let result = unsafe { call.call.run_old_or_new() };
+                if matches!(-result, libc::EPIPE | libc::EFBIG) {
+                    // A closure that runs here later has the program's mask, and would get it.
+                    take_signals_of_writes();
+                }
                 call.finish(result);
             }
             Job::Closure(closure) => closure(),

@@ -34,7 +34,7 @@ pub(crate) use metrics::count;
 pub(crate) use multi::Multi;
 pub(crate) use notify::ReadableWait;
 pub(crate) use operand::Operand;
-pub(crate) use operation::{Multishot, Operation, Readiness};
+pub(crate) use operation::{Multishot, Operation, Raises, Readiness};
 pub(crate) use shared_fd::{CutBy, SharedFd};
 pub(crate) use submit::{Submit, Trail, submit, was_cancelled};
 

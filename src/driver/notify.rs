@@ -266,8 +266,9 @@ impl Driver {
         }
         let mut offset = offset;
         let arguments = [socket.argument(), file.argument(), (&raw mut offset) as usize, len];
+        let call = SysCall::new(libc::SYS_sendfile, arguments).that_may_break_pipe();
         // SAFETY: the offset outlives the call.
-        unsafe { self.send_by(SysCall::new(libc::SYS_sendfile, arguments), socket) }
+        unsafe { self.send_by(call, socket) }
     }
 
     /// Sends what a socket takes at once. `None` if it takes nothing. If `more`

@@ -74,6 +74,12 @@ pub(crate) unsafe trait Operation: Unpin + 'static {
         false
     }
 
+    /// The signal that comes with an error of the operation. A ring raises it on the shard's thread
+    /// while that visits the kernel.
+    fn raises(&self) -> Option<Raises> {
+        None
+    }
+
     /// Whether a ring, too, waits for readiness and then makes the plain call, as epoll does: for what
     /// takes something away, which an operation that was given up would take as well, until the
     /// kernel is told.
@@ -118,6 +124,16 @@ pub(crate) enum Readiness<'a> {
     Writable(&'a SharedFd),
     /// A disk or a name server: the call blocks, on a thread of the pool.
     Blocking,
+}
+
+/// A signal that comes with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Raises {
+    /// SIGPIPE: nobody reads the stream.
+    BrokenPipe,
+    /// SIGXFSZ: the process may not have so large a file. Of what was opened by its path a ring does
+    /// not know whether it is a pipe, so it may be SIGPIPE, too.
+    LargeFile,
 }
 
 /// A direction of readiness.

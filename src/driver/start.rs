@@ -63,6 +63,9 @@ impl Driver {
             drop(state);
             return self.start_without_ring(operation, &waker);
         }
+        if let Some(raises) = operation.raises() {
+            uring.expect_signal(raises);
+        }
         let key = slots.insert(Kind::Single, Some(waker));
         // SAFETY: `Operation` promises that what the entry points at stays valid until `decode`,
         // which is called after the final completion, wherever the operation is moved until then.

@@ -8,8 +8,12 @@ use std::time::Duration;
 use io_uring::{opcode, squeue, types};
 
 use super::metrics::{Counters, count};
+use super::operation::Raises;
 use crate::sys::clock;
 use crate::sys::ring::{Cqe, Full, Ring, Wait};
+use crate::sys::signal_mask::{
+    broken_pipe_ends_process, large_file_ends_process, without_signals_of_writes,
+};
 use crate::sys::support::Support;
 
 /// `user_data` of completions that belong to no slot. No key is as large.
@@ -28,6 +32,10 @@ pub(super) struct Uring {
     idle_rounds: u32,
     /// Entries for devices that were staged since the kernel was last entered.
     for_device: u32,
+    /// An operation may raise a signal that would end the process, so `enter` is made without.
+    may_raise: bool,
+    /// Whether writes to files may was looked at.
+    knows_of_files: bool,
     /// Refusals of `enter` in a row, without a completion between them.
     refusals: u32,
     /// The runtime ends: nobody is left to be told that the ring is of no use.
@@ -55,6 +63,8 @@ impl Uring {
             support,
             idle_rounds: 0,
             for_device: 0,
+            may_raise: false,
+            knows_of_files: false,
             refusals: 0,
             ending: false,
         }
@@ -108,6 +118,24 @@ impl Uring {
         self.for_device += 1;
         if self.for_device >= DEVICE_BATCH_MIN.max(in_flight / DEVICE_DEPTH_PER_BATCH) {
             self.enter(Wait::No, counters);
+        }
+    }
+
+    /// The operation that is about to be staged may raise a signal. Of files that is asked once: the
+    /// limit seldom changes, and the question is a call.
+    #[inline]
+    pub(super) fn expect_signal(&mut self, raises: Raises) {
+        if !self.may_raise && (raises == Raises::BrokenPipe || !self.knows_of_files) {
+            self.ask_for_signal(raises);
+        }
+    }
+
+    #[cold]
+    fn ask_for_signal(&mut self, raises: Raises) {
+        self.may_raise = broken_pipe_ends_process();
+        if raises == Raises::LargeFile {
+            self.knows_of_files = true;
+            self.may_raise |= large_file_ends_process();
         }
     }
 
@@ -174,9 +202,20 @@ impl Uring {
         self.idle_rounds = 0;
         self.for_device = 0;
         count(&counters.enters);
-        if let Err(error) = self.ring.enter(wait) {
+        let entered = match self.may_raise {
+            false => self.ring.enter(wait),
+            true => self.enter_quietly(wait),
+        };
+        if let Err(error) = entered {
             self.refused(&error, counters);
         }
+    }
+
+    /// Once such an operation was staged, for good: it may outlive its future, and programs that leave
+    /// these signals as they are by default are few.
+    #[cold]
+    fn enter_quietly(&mut self, wait: Wait) -> io::Result<()> {
+        without_signals_of_writes(|| self.ring.enter(wait))
     }
 
     #[cold]

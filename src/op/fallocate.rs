@@ -6,7 +6,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Operation, Raises, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Fallocate {
@@ -36,6 +36,10 @@ unsafe impl Operation for Fallocate {
 
     fn waits_for(&self) -> Readiness<'_> {
         Readiness::Blocking
+    }
+
+    fn raises(&self) -> Option<Raises> {
+        Some(Raises::LargeFile)
     }
 
     fn attempt(&mut self) -> SysCall {

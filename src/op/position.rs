@@ -1,6 +1,6 @@
 //! Where in a file a call reads or writes.
 
-use crate::driver::{Readiness, SharedFd};
+use crate::driver::{Raises, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 /// The place in a file.
@@ -36,6 +36,14 @@ impl Position {
         match self {
             Position::At(offset) => offset.min(u64::MAX - 1),
             Position::Stream => u64::MAX,
+        }
+    }
+
+    /// The signal that a write there may raise.
+    pub(crate) fn raises(self) -> Raises {
+        match self {
+            Position::At(_) => Raises::LargeFile,
+            Position::Stream => Raises::BrokenPipe,
         }
     }
 

@@ -38,7 +38,7 @@ unsafe impl Operation for SendFile {
     fn attempt(&mut self) -> SysCall {
         let offset = self.offset.as_mut_ptr() as usize;
         let (socket, file) = (self.socket.argument(), self.file.argument());
-        SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len])
+        SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len]).that_may_break_pipe()
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

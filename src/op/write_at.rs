@@ -10,7 +10,7 @@ use io_uring::{opcode, squeue};
 
 use super::position::{Position, TRANSFER_MAX, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Operand, Operation, Raises, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct WriteAt<B> {
@@ -77,6 +77,10 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         (self.position == Position::Stream).then_some(&self.fd)
     }
 
+    fn raises(&self) -> Option<Raises> {
+        Some(self.position.raises())
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (fd, ptr, len) = (self.fd.argument(), self.ptr() as usize, self.len());
         match self.position {
@@ -86,10 +90,11 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
             Position::Stream if self.fd.calls_by_flag() => {
                 let part = libc::iovec { iov_base: ptr as *mut _, iov_len: len };
                 let list = self.list.insert(Operand::new(part)).as_mut_ptr();
-                without_waiting(libc::SYS_pwritev2, &self.fd, list, 1)
+                without_waiting(libc::SYS_pwritev2, &self.fd, list, 1).that_may_break_pipe()
             }
             Position::Stream => {
                 SysCall::new(libc::SYS_write, [self.fd.stream_argument(), ptr, len])
+                    .that_may_break_pipe()
             }
         }
     }

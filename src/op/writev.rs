@@ -11,7 +11,7 @@ use libc::iovec;
 use super::iovecs::{self, Gather, NEAR, NOTHING};
 use super::position::{Position, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Operand, Operation, Raises, Readiness, SharedFd};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Writev<B> {
@@ -56,6 +56,10 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
         (self.position == Position::Stream).then_some(&self.fd)
     }
 
+    fn raises(&self) -> Option<Raises> {
+        Some(self.position.raises())
+    }
+
     fn attempt(&mut self) -> SysCall {
         let (list, count) = self.list();
         let (fd, list) = (self.fd.argument(), list as usize);
@@ -66,9 +70,11 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
             }
             Position::Stream if self.fd.calls_by_flag() => {
                 without_waiting(libc::SYS_pwritev2, &self.fd, list as *mut _, count)
+                    .that_may_break_pipe()
             }
             Position::Stream => {
                 SysCall::new(libc::SYS_writev, [self.fd.stream_argument(), list, count])
+                    .that_may_break_pipe()
             }
         }
     }

@@ -11,6 +11,8 @@ pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat;
 #[cfg(any(target_arch = "riscv64", target_arch = "loongarch64"))]
 pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat2;
 
+use super::signal_mask::without_broken_pipe;
+
 /// A system call that has not been made yet.
 ///
 /// Whoever builds one promises that its pointers stay valid until it has run; see
@@ -19,6 +21,7 @@ pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat2;
 pub(crate) struct SysCall {
     number: libc::c_long,
     arguments: [usize; 6],
+    may_break_pipe: bool,
 }
 
 impl SysCall {
@@ -28,7 +31,13 @@ impl SysCall {
         const { assert!(N <= 6, "a system call has at most six arguments") };
         let mut arguments = [0; 6];
         arguments[..N].copy_from_slice(&given);
-        SysCall { number, arguments }
+        SysCall { number, arguments, may_break_pipe: false }
+    }
+
+    /// The call may raise SIGPIPE, and has no flag against it.
+    pub(crate) fn that_may_break_pipe(mut self) -> Self {
+        self.may_break_pipe = true;
+        self
     }
 
     /// Makes the call. The result is as a completion carries it: a count, or a negated errno.
@@ -42,6 +51,10 @@ impl SysCall {
         // SAFETY: the caller vouches for the arguments.
         if let Some(result) = unsafe { self.simulated() } {
             return result;
+        }
+        if self.may_break_pipe {
+            // SAFETY: the caller vouches for the arguments.
+            return without_broken_pipe(|| unsafe { self.run_for_real() });
         }
         // SAFETY: the caller vouches for the arguments.
         unsafe { self.run_for_real() }

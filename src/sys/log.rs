@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::signal_mask::without_broken_pipe;
+
 /// Says one line. With feature `tracing` and a subscriber it is an event of level WARN, else a line on
 /// standard error that starts with `corering:`. A closed standard error is no reason to fail.
 pub(crate) fn warn(message: fmt::Arguments<'_>) {
@@ -13,5 +15,5 @@ pub(crate) fn warn(message: fmt::Arguments<'_>) {
     }
     // One write, so that lines of several shards do not mix.
     let line = format!("corering: {message}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = without_broken_pipe(|| io::stderr().write_all(line.as_bytes()));
 }

@@ -1,5 +1,6 @@
 //! The signal mask of a thread: a runtime's own threads must not be interrupted by signals that the
-//! program handles, nor run its handlers.
+//! program handles, nor run its handlers; and no call of the runtime may end the process by a signal
+//! (SIGPIPE, SIGXFSZ), as it would where the program leaves those as they are by default.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -63,6 +64,123 @@ impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         // SAFETY: the set came from pthread_sigmask, and a null pointer asks for no former mask.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
+    }
+}
+
+/// The signals that come with the error of a write to nobody, and of one beyond the largest file that
+/// the process may have.
+const RAISED_BY_WRITES: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
+/// As long as it lives, calls of this thread that raise one of these signals bring their error alone.
+struct Quiet {
+    /// What is taken back at the end.
+    raised: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl Quiet {
+    /// `None` if each of the signals is ignored or has a handler: they do no harm then.
+    fn about(signals: &[libc::c_int]) -> Option<Quiet> {
+        let mut raised = empty_set();
+        let mut harmful = signals.iter().filter(|signal| ends_process(**signal)).peekable();
+        harmful.peek()?;
+        for signal in harmful {
+            // SAFETY: the set is initialised and the number is one of the system's own.
+            unsafe { libc::sigaddset(&mut raised, *signal) };
+        }
+        let mut before = empty_set();
+        // SAFETY: the first set is initialised, and the second is valid for a write.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raised, &mut before) };
+        // What the program blocks itself, and has come before, is the program's.
+        let mut pending = empty_set();
+        for signal in signals {
+            // SAFETY: the set is initialised.
+            if unsafe { libc::sigismember(&before, *signal) } == 1
+                // SAFETY: the set is valid for a write.
+                && unsafe { libc::sigpending(&mut pending) } == 0
+                // SAFETY: the set is initialised.
+                && unsafe { libc::sigismember(&pending, *signal) } == 1
+            {
+                // SAFETY: as above.
+                unsafe { libc::sigdelset(&mut raised, *signal) };
+            }
+        }
+        Some(Quiet { raised, before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        take_pending(&self.raised);
+        // SAFETY: the set came from pthread_sigmask, and a null pointer asks for no former mask.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
+    }
+}
+
+/// Makes a call that may write to a pipe or a connection without a reader, and cannot be told to raise
+/// no SIGPIPE. Where that would end the process, it stays the call's error alone.
+pub(crate) fn without_broken_pipe<T>(call: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::about(&[libc::SIGPIPE]);
+    call()
+}
+
+/// Makes a call that runs writes of any kind, as [`without_broken_pipe`] does.
+pub(crate) fn without_signals_of_writes<T>(call: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::about(&RAISED_BY_WRITES);
+    call()
+}
+
+/// Takes back what a write has raised on this thread, which blocks it.
+pub(crate) fn take_signals_of_writes() {
+    let mut raised = empty_set();
+    for signal in RAISED_BY_WRITES {
+        // SAFETY: the set is initialised and the number is one of the system's own.
+        unsafe { libc::sigaddset(&mut raised, signal) };
+    }
+    take_pending(&raised);
+}
+
+/// Whether a write to a stream without a reader would end the process.
+pub(crate) fn broken_pipe_ends_process() -> bool {
+    ends_process(libc::SIGPIPE)
+}
+
+/// Whether a write beyond the largest file that the process may have would end it.
+pub(crate) fn large_file_ends_process() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes the limit or fails.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
+    known && limit.rlim_cur != libc::RLIM_INFINITY && ends_process(libc::SIGXFSZ)
+}
+
+/// Whether nobody handles or ignores a signal.
+fn ends_process(signal: libc::c_int) -> bool {
+    let mut known = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null pointer changes nothing, and the second is valid for a write.
+    if unsafe { libc::sigaction(signal, ptr::null(), known.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call succeeded and has written the disposition.
+    unsafe { known.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset writes the whole set behind the pointer.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: it was just initialised.
+    unsafe { set.assume_init() }
+}
+
+fn take_pending(signals: &libc::sigset_t) {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        // SAFETY: the set and the time are initialised; a null pointer asks for no details.
+        let taken = unsafe { libc::sigtimedwait(signals, ptr::null_mut(), &at_once) };
+        let interrupted = std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted;
+        if taken < 0 && !interrupted {
+            return;
+        }
     }
 }
 
