@@ -42,6 +42,23 @@
 //! as its contract demands, so anything may wake a task from any thread. So are errors, also those
 //! that give a buffer back: they become a `Box<dyn Error + Send + Sync>` or an `anyhow::Error` by `?`.
 //!
+//! # What differs between the drivers
+//!
+//! Programs see the same results on io_uring and on epoll. What a program can see that looks closely:
+//!
+//! | | io_uring | epoll |
+//! |---|---|---|
+//! | a stream's `recv` that is polled only once (`now_or_never`) while bytes wait in the socket | pending: the poll has begun the receive, and a later round brings it | the bytes, unless the stream has waited before and no event has told of them yet |
+//! | after a `recv` that was dropped or timed out | the kernel may receive on, for the stream: a duplicate of its descriptor (std's `try_clone`) does not get those bytes; `detach` gives them | bytes stay in the socket, for whoever asks first |
+//! | a write to a stream that was dropped in flight | sends until its cancel is submitted, in the shard's next visit to the kernel | sends no more from then on |
+//! | a read of a pipe, by a [`File`](fs::File), that was dropped in flight | may take what comes until its cancel is submitted | takes nothing |
+//!
+//! # Signals
+//!
+//! No call of the runtime ends the process by SIGPIPE or SIGXFSZ: what raises them is an error, also
+//! where the program has set SIGPIPE to its default. A ring looks at the limit of file sizes
+//! (`RLIMIT_FSIZE`) and at these signals when its shard first writes a file.
+//!
 //! # Features
 //!
 //! - `macros` (default): [`main`] and [`test`].
