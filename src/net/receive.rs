@@ -20,17 +20,21 @@ use crate::util::budget::{self, Toll};
 /// What a stream keeps for receiving.
 pub(super) struct Receiver {
     fd: SharedFd,
-    /// A buffer of which a `read` has taken only a part. It comes before everything else.
-    rest: Option<RecvBuf>,
-    /// A `read` that was dropped in flight, or forgotten; what it brings comes next.
-    dropped: Option<Dropped>,
-    /// The receive of a `read` that waits for the kernel. Its future clears this; who receives next
-    /// finds it if that future was forgotten.
-    begun: Option<Trail>,
+    ahead: Ahead,
     state: State,
 }
 
-type Dropped = Pin<Box<dyn Future<Output = io::Result<Option<RecvBuf>>>>>;
+/// What comes before everything that the kernel has.
+enum Ahead {
+    Nothing,
+    /// A buffer of which a `read` has taken only a part.
+    Rest(RecvBuf),
+    /// What a `read` brings that was dropped in flight, or forgotten.
+    Dropped(Pin<Box<dyn Future<Output = io::Result<Option<RecvBuf>>>>>),
+    /// The receive of a `read` that waits for the kernel. Its future takes this away; who receives
+    /// next finds it if that future was forgotten.
+    Begun(Trail),
+}
 
 enum State {
     /// Nothing was asked of this stream yet.
@@ -60,14 +64,15 @@ enum Line {
 
 impl Receiver {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Receiver { fd, rest: None, dropped: None, begun: None, state: State::New }
+        Receiver { fd, ahead: Ahead::Nothing, state: State::New }
     }
 
     /// A receiver whose first bytes have been received already.
     pub(super) fn with_rest(fd: SharedFd, rest: Vec<u8>) -> Self {
-        let rest = (!rest.is_empty()).then(|| RecvBuf::from_vec(rest));
         let mut receiver = Receiver::new(fd);
-        receiver.rest = rest;
+        if !rest.is_empty() {
+            receiver.ahead = Ahead::Rest(RecvBuf::from_vec(rest));
+        }
         receiver
     }
 
@@ -75,19 +80,9 @@ impl Receiver {
         &self.fd
     }
 
-    /// A receive comes into being. It has the receiver for itself, so a `read` that is not over yet
-    /// was forgotten. What that brings is in memory that nobody can reach.
-    #[inline]
-    fn claim(&mut self) {
-        if self.begun.is_some() {
-            self.keep_forgotten();
-        }
-    }
-
-    #[cold]
-    fn keep_forgotten(&mut self) {
-        let Some(trail) = self.begun.take() else { return };
-        self.dropped = Some(Box::pin(async move {
+    /// A `read` was forgotten in flight. What it brings is in memory that nobody can reach.
+    fn keep_forgotten(&mut self, trail: Trail) {
+        self.ahead = Ahead::Dropped(Box::pin(async move {
             match poll_fn(|cx| trail.poll_forgotten(cx)).await {
                 Some(Ok(lost)) if lost > 0 => Err(io::Error::other(format!(
                     "a read was forgotten in flight, and {lost} bytes of the stream with it"
@@ -99,22 +94,27 @@ impl Receiver {
 
     /// The next bytes, in order.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
-        if self.rest.is_some() {
-            return Poll::Ready(Ok(self.rest.take().expect("it is there")));
-        }
-        if self.dropped.is_some()
-            && let Some(received) = ready!(self.poll_dropped(cx))?
+        if !matches!(self.ahead, Ahead::Nothing)
+            && let Some(received) = ready!(self.poll_ahead(cx))?
         {
             return Poll::Ready(Ok(received));
         }
         self.poll_kernel(cx)
     }
 
-    /// What a dropped `read` has brought.
-    fn poll_dropped(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
-        let Some(dropped) = &mut self.dropped else { return Poll::Ready(Ok(None)) };
-        let received = ready!(dropped.as_mut().poll(cx));
-        self.dropped = None;
+    /// What comes before everything that the kernel has, if there is something. Who asks has the
+    /// receiver for itself, so a `read` that is not over yet was forgotten.
+    #[inline(never)]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
+        if let Ahead::Begun(trail) = self.ahead {
+            self.keep_forgotten(trail);
+        }
+        let received = match &mut self.ahead {
+            Ahead::Dropped(dropped) => ready!(dropped.as_mut().poll(cx)),
+            Ahead::Rest(rest) => Ok(Some(mem::replace(rest, RecvBuf::empty()))),
+            Ahead::Nothing | Ahead::Begun(_) => Ok(None),
+        };
+        self.ahead = Ahead::Nothing;
         Poll::Ready(received)
     }
 
@@ -189,7 +189,7 @@ impl Receiver {
                 }
                 if !received.is_empty() && !budget::take(cx.waker()) {
                     // It comes first the next time, and then nobody asks.
-                    self.rest = Some(received);
+                    self.ahead = Ahead::Rest(received);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(Some(received)))
@@ -256,7 +256,7 @@ impl Receiver {
             return;
         }
         receive.cancel();
-        self.dropped = Some(Box::pin(async move {
+        self.ahead = Ahead::Dropped(Box::pin(async move {
             match poll_fn(|cx| receive.poll_end(cx)).await {
                 Some(Ok((count, buf))) => {
                     let bytes = &buf::as_slice(&buf)[..count];
@@ -277,14 +277,8 @@ impl Receiver {
     /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
     /// to another shard, without losing a byte.
     pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
-        self.claim();
         let mut bytes = Vec::new();
-        if let Some(rest) = self.rest.take() {
-            bytes.extend_from_slice(&rest);
-        }
-        if let Some(dropped) = self.dropped.take()
-            && let Some(received) = dropped.await?
-        {
+        if let Some(received) = poll_fn(|cx| self.poll_ahead(cx)).await? {
             bytes.extend_from_slice(&received);
         }
         if let State::Completion { multi, line, .. } = &mut self.state {
@@ -337,7 +331,6 @@ pub struct Recv<'a> {
 impl<'a> Recv<'a> {
     #[inline]
     pub(super) fn new(receiver: &'a mut Receiver) -> Self {
-        receiver.claim();
         Recv { receiver, expired: false }
     }
 }
@@ -373,7 +366,6 @@ pub struct Read<'a, B: IoBufMut> {
 
 impl<'a, B: IoBufMut> Read<'a, B> {
     pub(super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
-        receiver.claim();
         Read { receiver, buf: Some(buf), receive: None, expired: false, toll: Toll::Due }
     }
 
@@ -381,10 +373,12 @@ impl<'a, B: IoBufMut> Read<'a, B> {
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         let receive = self.receive.as_mut().expect("the caller has begun it");
         let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
-            self.receiver.begun = receive.trail();
+            if let Some(trail) = receive.trail() {
+                self.receiver.ahead = Ahead::Begun(trail);
+            }
             return Poll::Pending;
         };
-        self.receiver.begun = None;
+        self.receiver.ahead = Ahead::Nothing;
         self.receive = None;
         if let (Ok((count, _)), State::Notification { policy, .. }) =
             (&result, &mut self.receiver.state)
@@ -409,13 +403,13 @@ impl<B: IoBufMut> Future for Read<'_, B> {
             let buf = this.buf.take().expect("it was there a line above");
             return Poll::Ready(Err(BufError::new(buf::no_room(), buf)));
         }
-        if this.receiver.rest.is_some() {
+        if matches!(this.receiver.ahead, Ahead::Rest(_)) {
             ready!(this.toll.pay(cx.waker()));
         }
-        let stored = if this.receiver.rest.is_some() || !this.receiver.is_idle() {
+        let stored = if !this.receiver.is_idle() {
             this.receiver.poll_recv(cx).map(|received| received.map(Some))
         } else {
-            this.receiver.poll_dropped(cx)
+            this.receiver.poll_ahead(cx)
         };
         let buf = this.buf.take().expect("a future is not polled after its end");
         match stored {
@@ -448,7 +442,7 @@ impl Receiver {
         let taken = buf::fill(buf, &received);
         received.advance(taken);
         if !received.is_empty() {
-            self.rest = Some(received);
+            self.ahead = Ahead::Rest(received);
         }
         taken
     }
@@ -468,7 +462,7 @@ impl<B: IoBufMut> Drop for Read<'_, B> {
         if let Some(receive) = self.receive.take()
             && receive.in_flight()
         {
-            self.receiver.begun = None;
+            self.receiver.ahead = Ahead::Nothing;
             self.receiver.keep(receive);
         }
     }
