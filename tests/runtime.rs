@@ -300,6 +300,74 @@ fn runtime_ends_though_a_blocking_closure_waits_for_ever() {
 }
 
 #[test]
+fn end_without_limit_waits_for_closures() {
+    for driver in test_support::drivers() {
+        let builder = Runtime::builder().driver(driver).shutdown_timeout(Duration::MAX);
+        let runtime = builder.build().expect("the driver is there");
+        let (ended, is_ended) = mpsc::channel();
+        let (started, has_started) = mpsc::channel();
+        let (release, may_end) = mpsc::channel::<()>();
+        let (mut stream, _peer) = unix_peer().expect("descriptors are free");
+        runtime.block_on(async {
+            drop(spawn_blocking(move || {
+                started.send(()).expect("the test listens");
+                may_end.recv().expect_err("it is released by a drop");
+                ended.send("by itself").expect("the test listens");
+            }));
+            drop(spawn(async move { stream.recv().await.map(drop) }));
+            yield_now().await;
+        });
+        has_started.recv().expect("the closure runs");
+        let releasing = thread::spawn(move || drop(release));
+        let report = runtime.shut_down();
+        assert_eq!((report.running_closures, report.leaked_operations), (0, 0), "{driver}");
+        assert_eq!(is_ended.try_recv(), Ok("by itself"), "{driver}");
+        releasing.join().expect("it does not panic");
+    }
+}
+
+#[test]
+fn drain_without_limit_waits_for_all_tasks() {
+    for driver in test_support::drivers() {
+        let builder = Runtime::builder().driver(driver).drain_timeout(Duration::MAX);
+        let runtime = builder.build().expect("the driver is there");
+        let ended = Rc::new(Cell::new(0));
+        runtime.block_on(async {
+            for n in 0..3 {
+                let ended = ended.clone();
+                drop(spawn(async move {
+                    corering::time::sleep(Duration::from_millis(n)).await;
+                    ended.set(ended.get() + 1);
+                }));
+            }
+        });
+        assert_eq!((runtime.shut_down().cancelled_tasks, ended.get()), (0, 3), "{driver}");
+    }
+}
+
+#[corering::test]
+async fn durations_without_end_are_for_ever_everywhere() -> io::Result<()> {
+    use corering::time::{interval, sleep, timeout};
+    let for_ever = Duration::MAX;
+    let mut beat = interval(for_ever);
+    beat.tick().await;
+    beat.reset();
+    let (mut stream, mut peer) = unix_peer()?;
+    let waiting = async {
+        futures_util::join!(sleep(for_ever), beat.tick());
+    };
+    let receiving = timeout(for_ever, stream.recv().timeout(for_ever));
+    peer.write_all(b"x")?;
+    futures_util::select! {
+        () = futures_util::FutureExt::fuse(Box::pin(waiting)) => panic!("for ever is over"),
+        received = futures_util::FutureExt::fuse(Box::pin(receiving)) => {
+            assert_eq!(&*received.expect("it was sent")?, b"x");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn tasks_go_on_in_the_next_block_on() {
     for (_, runtime) in runtimes() {
         let (task, mut peer) = runtime.block_on(async {

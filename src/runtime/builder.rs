@@ -162,14 +162,17 @@ impl Builder {
         self
     }
 
-    /// How long tasks may go on when the main future has ended. Default: not at all.
+    /// How long tasks may go on when the main future has ended; `Duration::MAX` is until all have
+    /// ended. Default: not at all.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.config.times.drain = limit;
         self
     }
 
-    /// How long the end of a runtime waits for the kernel to give back what is in flight. Default:
-    /// 5 seconds.
+    /// How long the end of a runtime waits for the kernel to give back what is in flight, and
+    /// [`Runtime::shut_down`] for blocking closures; `Duration::MAX` is for ever. What is held longer
+    /// is leaked, and a future that still waits for it panics when it is polled in a later runtime,
+    /// since it has no buffer to give back. Default: 5 seconds.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.config.times.shutdown = limit;
         self

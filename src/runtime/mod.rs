@@ -148,13 +148,14 @@ impl Runtime {
             if woken && let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 return output;
             }
-            woken = self.round(LEAVES_PER_ROUND - budget::taken());
+            woken = self.round(LEAVES_PER_ROUND - budget::taken(), true);
         }
     }
 
     /// One round: ready tasks, timers, messages, and a visit to the kernel, which waits if there is
-    /// nothing else to do. Returns whether the main future was woken.
-    fn round(&self, leaves_max: i64) -> bool {
+    /// nothing else to do, and somebody to wait for: the main future, or a task. Returns whether the
+    /// main future was woken.
+    fn round(&self, leaves_max: i64, main_runs: bool) -> bool {
         let polls = self.scheduler.run(POLLS_PER_ROUND, leaves_max) as u64;
         let counted = &self.driver.counters.polls;
         counted.set(counted.get() + polls);
@@ -163,7 +164,8 @@ impl Runtime {
         self.scheduler.receive_foreign_wakes();
         self.run_messages();
         let woken = self.scheduler.take_root_wake();
-        self.driver.turn(!woken && !self.scheduler.has_ready());
+        let idle = !woken && !self.scheduler.has_ready();
+        self.driver.turn(idle && (main_runs || self.scheduler.live_tasks() > 0));
         self.scheduler.take_root_wake() || woken
     }
 
@@ -211,7 +213,7 @@ impl Runtime {
         // Other shards may still use the pool. The last one, whose driver and self are the only
         // ones left, ends it.
         let running_closures = match Arc::strong_count(&self.pool) {
-            2 => self.pool.shutdown(clock::now() + patience_with_closures),
+            2 => self.pool.shutdown(clock::now().checked_add(patience_with_closures)),
             _ => 0,
         };
         ShutdownReport { cancelled_tasks, leaked_operations, running_closures }
@@ -222,12 +224,17 @@ impl Runtime {
         if self.times.drain.is_zero() || self.scheduler.live_tasks() == 0 {
             return;
         }
-        let Some(deadline) = clock::now().checked_add(self.times.drain) else { return };
-        let over = self.driver.insert_timer(deadline, self.scheduler.root_waker());
-        while self.scheduler.live_tasks() > 0 && clock::now() < deadline {
-            self.round(LEAVES_PER_ROUND);
+        // Beyond what the clock can say is never.
+        let deadline = clock::now().checked_add(self.times.drain);
+        let waker = self.scheduler.root_waker();
+        let over = deadline.map(|deadline| self.driver.insert_timer(deadline, waker));
+        let is_over = || deadline.is_some_and(|deadline| clock::now() >= deadline);
+        while self.scheduler.live_tasks() > 0 && !is_over() {
+            self.round(LEAVES_PER_ROUND, false);
         }
-        self.driver.remove_timer(over);
+        if let Some(over) = over {
+            self.driver.remove_timer(over);
+        }
     }
 }
 

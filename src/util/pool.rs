@@ -136,11 +136,15 @@ impl<J: Job> Pool<J> {
     }
 
     /// Refuses further jobs, drops those that have not started, and waits until those that run have
-    /// ended or the deadline has passed. Gives the number of jobs that still run.
-    pub(crate) fn shutdown(&self, deadline: Instant) -> usize {
+    /// ended or the deadline, if there is one, has passed. Gives the number of jobs that still run.
+    pub(crate) fn shutdown(&self, deadline: Option<Instant>) -> usize {
         self.shared.close();
         let mut state = self.shared.lock();
         while state.threads > 0 {
+            let Some(deadline) = deadline else {
+                state = self.shared.end.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
             let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 break;

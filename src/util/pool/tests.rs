@@ -65,7 +65,7 @@ fn jobs_that_wait_for_each_other_all_get_a_thread() {
         // Stands still if any of the eight were promised a thread that another one took.
         barrier.wait();
     }
-    assert_eq!(pool.shutdown(in_an_hour()), 0);
+    assert_eq!(pool.shutdown(Some(in_an_hour())), 0);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn panic_in_a_job_keeps_the_thread_and_the_pool() {
     spawn(&pool, move || sender.send("alive").expect("the test receives"));
     assert_eq!(result.recv(), Ok("alive"));
     assert_eq!(pool.threads(), 1);
-    assert_eq!(pool.shutdown(in_an_hour()), 0);
+    assert_eq!(pool.shutdown(Some(in_an_hour())), 0);
 }
 
 /// Tells the name of its thread and which signals it blocks.
@@ -196,7 +196,7 @@ fn shutdown_waits_for_running_jobs_and_drops_the_others() {
     spawn(&pool, move || never_sent.send(()).expect("this job never starts"));
 
     let second = Arc::clone(&pool);
-    let shutdown = thread::spawn(move || second.shutdown(in_an_hour()));
+    let shutdown = thread::spawn(move || second.shutdown(Some(in_an_hour())));
     assert!(unstarted.recv().is_err(), "the unstarted job was dropped");
     let refused = pool.spawn(Box::new(|| {})).expect_err("no job is taken any more");
     assert!(refused.error.to_string().contains("shut down"));
@@ -215,9 +215,9 @@ fn shutdown_reports_jobs_that_outlast_the_deadline() {
         pool.spawn(job).expect("the pool takes jobs");
         starts.recv().expect("the job starts");
     }
-    assert_eq!(pool.shutdown(clock::now()), 2);
+    assert_eq!(pool.shutdown(Some(clock::now())), 2);
     drop(releases);
-    assert_eq!(pool.shutdown(in_an_hour()), 0);
+    assert_eq!(pool.shutdown(Some(in_an_hour())), 0);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn unstarted_job_that_panics_when_dropped_does_not_stop_the_shutdown() {
         spawn(&pool, move || drop(captured));
     }
     drop(release);
-    assert_eq!(pool.shutdown(in_an_hour()), 0);
+    assert_eq!(pool.shutdown(Some(in_an_hour())), 0);
 }
 
 #[test]
