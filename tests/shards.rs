@@ -49,6 +49,22 @@ fn shards_run_on_the_driver_that_was_asked_for() {
 }
 
 #[test]
+fn build_refuses_several_shards_and_says_what_run_says() {
+    for driver in test_support::drivers() {
+        let builder = |count| Runtime::builder().driver(driver).shards(count);
+        for count in [0, 4000] {
+            let built = builder(count).build().expect_err("it is not one");
+            let run = builder(count).run(|_| async {}).expect_err("too many, or none");
+            assert_eq!((built.kind(), built.to_string()), (run.kind(), run.to_string()));
+        }
+        let error = builder(2).oversubscribe(true).build().expect_err("it is not one");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("run(..)"), "{error}");
+        builder(1).build().expect("it is one").block_on(async {});
+    }
+}
+
+#[test]
 fn each_shard_has_a_thread_of_its_own() {
     for threads in on_shards(3, |_| async { thread::current().id() }) {
         assert!(threads[0] != threads[1] && threads[1] != threads[2] && threads[0] != threads[2]);

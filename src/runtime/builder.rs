@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Driver, Runtime, Times};
+use super::{Driver, Runtime, Times, shards};
 use crate::driver::{Backend, Job, Limits, ReceivePolicy};
 use crate::sys::refusal::Refusal;
 use crate::sys::ring::{KernelRing, Ring};
@@ -72,7 +72,8 @@ impl Builder {
         self
     }
 
-    /// How many shards [`run`](Self::run) starts. Default: 1.
+    /// How many shards [`run`](Self::run) starts. [`build`](Self::build) makes one, and refuses
+    /// another number. Default: 1.
     pub fn shards(mut self, count: usize) -> Self {
         self.config.shards = count;
         self
@@ -178,7 +179,8 @@ impl Builder {
         self
     }
 
-    /// Builds a runtime of one shard, which belongs to the calling thread.
+    /// Builds a runtime of one shard, which belongs to the calling thread. Several are started by
+    /// [`run`](Self::run).
     ///
     /// Raises the process's soft limit of descriptors to its hard limit, if it is lower, unless
     /// [`raise_descriptor_limit(false)`](Self::raise_descriptor_limit) was said.
@@ -186,9 +188,11 @@ impl Builder {
     /// # Errors
     ///
     /// `CORERING_DRIVER` names no driver; the driver was demanded and is refused (the text says
-    /// why, and what to do); a size is out of its range; or descriptors have run out.
+    /// why, and what to do); a size is out of its range; [`shards`](Self::shards) asked for another
+    /// number than one; or descriptors have run out.
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.checked()?;
+        config.check_single()?;
         let pool = config.pool();
         match config.driver {
             Driver::Epoll => Runtime::new(Backend::Epoll, &config, pool),
@@ -234,6 +238,19 @@ impl Builder {
 }
 
 impl Config {
+    /// Fails unless one shard was asked for, with what `run` says where it would fail, too.
+    fn check_single(&self) -> io::Result<()> {
+        if self.shards == 1 {
+            return Ok(());
+        }
+        shards::processors(self)?;
+        let text = format!(
+            "build() makes a runtime of one shard, and {} were asked for: start them with run(..)",
+            self.shards
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    }
+
     pub(super) fn pool(&self) -> Arc<Pool<Job>> {
         let threads_max = self.blocking_threads;
         Arc::new(Pool::new(pool::Config { threads_max, ..pool::Config::default() }))

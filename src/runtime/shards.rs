@@ -136,6 +136,7 @@ impl Builder {
     {
         let mut config = self.checked()?;
         let processors = processors(&config)?;
+        warn_of_quota(&config);
         let auto = config.driver == Driver::Auto;
         if auto {
             config.driver = Driver::Uring;
@@ -166,7 +167,7 @@ impl From<StartError> for io::Error {
 const OVERSUBSCRIBED_MAX: usize = 1024;
 
 /// The processor of each shard; empty if they are not to be pinned.
-fn processors(config: &Config) -> io::Result<Vec<usize>> {
+pub(super) fn processors(config: &Config) -> io::Result<Vec<usize>> {
     let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     if config.shards == 0 {
         return invalid("a program needs at least one shard".to_owned());
@@ -182,14 +183,6 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
             return Ok(Vec::new());
         }
     };
-    if let Some(quota) = affinity::cpu_quota()
-        && quota < config.shards as f64
-    {
-        log::warn(format_args!(
-            "{} shards share a quota of {quota} processors (cgroup); some will be stopped at times",
-            config.shards
-        ));
-    }
     if config.shards <= allowed.len() {
         let pinned = if config.pin { config.shards } else { 0 };
         return Ok(allowed[..pinned].to_vec());
@@ -210,6 +203,17 @@ fn processors(config: &Config) -> io::Result<Vec<usize>> {
         allowed.len(),
         allowed.len()
     ))
+}
+
+fn warn_of_quota(config: &Config) {
+    if let Some(quota) = affinity::cpu_quota()
+        && quota < config.shards as f64
+    {
+        log::warn(format_args!(
+            "{} shards share a quota of {quota} processors (cgroup); some will be stopped at times",
+            config.shards
+        ));
+    }
 }
 
 /// Starts all shards on one driver; either all begin or none. The first is the calling thread.
