@@ -121,6 +121,9 @@ pub(crate) struct Driver {
     limits: Limits,
     is_uring: bool,
     support: Option<Support>,
+    /// The number of forks with which the driver is usable: that of its process, or none any more.
+    usable_in: Cell<u32>,
+    /// That of its process.
     fork_generation: u32,
     /// The doorbell of signals is watched.
     watches_signals: Cell<bool>,
@@ -241,6 +244,7 @@ impl Driver {
             limits: parts.limits,
             is_uring: support.is_some(),
             support,
+            usable_in: Cell::new(fork::fork_generation()),
             fork_generation: fork::fork_generation(),
             watches_signals: Cell::new(false),
             for_device: Cell::new(0),
@@ -292,7 +296,14 @@ impl Driver {
     /// Whether this process is the one that started the runtime, and the runtime has not ended.
     #[inline]
     fn is_usable(&self) -> bool {
-        !self.is_of_parent() && !self.ended.get()
+        // One comparison for both: it is asked for every operation.
+        fork::fork_generation() == self.usable_in.get()
+    }
+
+    fn set_ended(&self) {
+        self.ended.set(true);
+        // No process is forked so often.
+        self.usable_in.set(u32::MAX);
     }
 
     /// An error that says why the runtime cannot be used, if it cannot.
@@ -462,12 +473,12 @@ impl Driver {
     pub(crate) fn shut_down(self: &Rc<Self>, patience: Duration) -> usize {
         if self.is_of_parent() {
             // The ring's memory is shared with the parent: leave everything as it is.
-            self.ended.set(true);
+            self.set_ended();
             std::mem::forget(self.state.borrow_mut().system.take());
             return 0;
         }
         let deadline = clock::now().checked_add(patience);
-        self.ended.set(true);
+        self.set_ended();
         if let Some(System::Uring(uring)) = &mut self.state.borrow_mut().system {
             uring.ends();
         }

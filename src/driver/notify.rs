@@ -47,13 +47,13 @@ impl ReadableWait {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<RecvBuf>> {
         let waker = cx.waker();
-        if !self.place.as_ref().is_some_and(|(driver, _)| driver.is_here()) {
+        if !self.place.as_ref().is_some_and(|(driver, _)| driver.is_usable()) {
             self.arrive()?;
         }
         let (driver, key) = self.place.as_mut().expect("it has arrived");
         match driver.next_step(*key, self.waits, waker) {
-            Step::Wait => return Poll::Pending,
-            Step::BeginToWait => return self.wait(fd, waker),
+            Step::Wait if driver.is_here() => return Poll::Pending,
+            Step::Wait | Step::BeginToWait => return self.wait(fd, waker),
             // What waited has begun before.
             Step::Receive if self.waits => {}
             Step::Receive => ready!(self.toll.pay(waker)),
@@ -75,9 +75,6 @@ impl ReadableWait {
     fn arrive(&mut self) -> io::Result<()> {
         let driver = current()?;
         driver.check_usable()?;
-        if let Some((before, _)) = &self.place {
-            before.check_not_elsewhere()?;
-        }
         self.leave();
         self.place = Some((driver, Key::NONE));
         Ok(())
@@ -85,6 +82,10 @@ impl ReadableWait {
 
     fn wait(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<RecvBuf>> {
         let (driver, key) = self.place.as_mut().expect("there is a driver before there is a wait");
+        if !driver.is_here() {
+            current()?;
+            driver.check_not_elsewhere()?;
+        }
         if !driver.begin_to_wait(*key, waker) {
             *key = driver.watch(fd)?;
             driver.begin_to_wait(*key, waker);

@@ -92,6 +92,29 @@ impl<T: Operation> Submit<T> {
 }
 
 impl<T: Operation> Submit<T> {
+    /// Whether a ring did not wait, since the descriptor came from outside, and does from now on.
+    #[cold]
+    fn has_to_wait(&self, error: &io::Error) -> bool {
+        error.raw_os_error() == Some(libc::EAGAIN)
+            && self.flight.as_ref().is_some_and(|flight| flight.driver.is_uring())
+            && self.operation.as_ref().and_then(T::stream).is_some_and(SharedFd::lets_ring_wait)
+    }
+
+    /// Why it failed: what the kernel says of a cancelled operation is told apart by who cancelled.
+    #[cold]
+    fn reason(&self, error: io::Error) -> io::Error {
+        if !was_cancelled(&error) {
+            error
+        } else if self.expired {
+            super::deadline::timed_out()
+        } else if self.flight.as_ref().is_some_and(|flight| !flight.driver.is_here()) {
+            // Whether the kernel had begun with it is nothing to the one who waits.
+            cancelled()
+        } else {
+            error
+        }
+    }
+
     /// The flight has ended, or goes on without this future.
     #[inline]
     fn land(&mut self) -> Option<Flight> {
@@ -135,21 +158,14 @@ impl<T: Operation> Future for Submit<T> {
                 }
             }
         };
-        let flight = this.land();
-        if outcome.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN))
-            && flight.as_ref().is_some_and(|flight| flight.driver.is_uring())
-            && this.operation.as_ref().and_then(T::stream).is_some_and(SharedFd::lets_ring_wait)
-        {
-            return Pin::new(this).poll(cx);
-        }
-        if outcome.as_ref().is_err_and(was_cancelled) {
-            if this.expired {
-                outcome = Err(super::deadline::timed_out());
-            } else if flight.is_some_and(|flight| !flight.driver.is_here()) {
-                // Whether the kernel had begun with it is nothing to the one who waits.
-                outcome = Err(cancelled());
+        if let Err(error) = outcome {
+            if this.has_to_wait(&error) {
+                this.land();
+                return Pin::new(this).poll(cx);
             }
+            outcome = Err(this.reason(error));
         }
+        this.land();
         let operation = this.operation.take().expect("it was there above");
         Poll::Ready(operation.decode(outcome))
     }
