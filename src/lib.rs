@@ -100,12 +100,12 @@ pub use driver::{IoFuture, Metrics, ReceivePolicy, Timeout};
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub use runtime::sim;
-#[doc(hidden)]
-pub use runtime::test_support;
 pub use runtime::{
-    BlockingHandle, Builder, Driver, Runtime, Shard, ShardError, ShardReceiver, ShardSender,
-    ShutdownReport, block_on, metrics, shard_channel, spawn_blocking,
+    BlockingHandle, Builder, Driver, Runtime, Shard, ShardError, ShardFailure, ShardReceiver,
+    ShardSender, ShutdownReport, block_on, metrics, shard_channel, spawn_blocking,
 };
+#[doc(hidden)]
+pub use runtime::{run_main, test_support};
 pub use sys::probe::{Capabilities, probe};
 pub use sys::refusal::Refusal;
 pub use task::{JoinHandle, spawn, yield_now};

@@ -1,6 +1,9 @@
 //! Several shards of one program: closures, values and connections that go from one to another.
 
 #[allow(dead_code)] // Each test file uses a part.
+#[path = "common/child.rs"]
+mod child;
+#[allow(dead_code)]
 #[path = "common/net.rs"]
 mod net;
 
@@ -12,10 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use child::Child;
 use corering::net::{TcpDetached, TcpListener, TcpStream};
 use corering::{
-    Builder, IoFuture, Runtime, Shard, ShardError, shard_channel, spawn, spawn_blocking,
-    test_support, yield_now,
+    Builder, IoFuture, Runtime, Shard, ShardError, ShardFailure, shard_channel, spawn,
+    spawn_blocking, test_support, yield_now,
 };
 use net::{POLICIES, drop_in_flight, pattern, poll_once, receive_all, tcp_peer, unix_peer};
 
@@ -215,6 +219,120 @@ fn panic_in_a_main_future_is_passed_on_when_the_others_have_ended() {
     let payload = run.expect_err("it is passed on");
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"on shard 1"));
     assert_eq!(ended.load(Ordering::SeqCst), 2);
+}
+
+/// Runs a test again in a child, once for each driver, and gives what it said on standard error.
+fn told_by_child(test: &str) -> String {
+    let output = Child::of(test).output();
+    let told = child::text(&output.stderr);
+    assert!(output.status.success(), "{told}\n{}", child::text(&output.stdout));
+    told
+}
+
+fn two_shards(driver: corering::Driver, choice: ShardFailure) -> Builder {
+    let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+    builder.on_shard_failure(choice)
+}
+
+#[test]
+fn error_of_one_shard_is_told_and_ends_the_others_if_they_are_to() {
+    const TEST: &str = "error_of_one_shard_is_told_and_ends_the_others_if_they_are_to";
+    if !child::is_child() {
+        let told = told_by_child(TEST);
+        let lines: Vec<_> = told.lines().filter(|line| line.contains("has failed")).collect();
+        assert_eq!(lines.len(), test_support::drivers().len(), "{told}");
+        let line = "shard 1 of 2 has failed: cannot listen";
+        assert!(
+            lines.iter().all(|told| told.contains(line) && told.contains("end, too")),
+            "{told}"
+        );
+        return;
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound");
+    for driver in test_support::drivers() {
+        let dropped = AtomicUsize::new(0);
+        let ended = two_shards(driver, ShardFailure::End).try_run(|shard| {
+            let dropped = &dropped;
+            async move {
+                if shard.id() == 1 {
+                    return TcpListener::bind(address).await.map(drop);
+                }
+                let _counts = OnDrop(|| {
+                    dropped.fetch_add(1, Ordering::SeqCst);
+                });
+                std::future::pending().await
+            }
+        });
+        let error: io::Error = ended.expect_err("the address is taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{driver}");
+        assert_eq!(dropped.load(Ordering::SeqCst), 1, "{driver}");
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn error_of_one_shard_is_told_while_the_others_go_on() {
+    const TEST: &str = "error_of_one_shard_is_told_while_the_others_go_on";
+    if !child::is_child() {
+        let told = told_by_child(TEST);
+        // The line comes before the other shard has ended.
+        let failed = told.find("shard 0 of 2 has failed: out of luck; the others go on");
+        let ended = told.find("the other has ended");
+        assert!(failed.is_some() && failed < ended, "{told}");
+        return;
+    }
+    for driver in test_support::drivers() {
+        let failed = Arc::new(AtomicUsize::new(0));
+        let ended = two_shards(driver, ShardFailure::GoOn).try_run(|shard| {
+            let failed = failed.clone();
+            async move {
+                if shard.id() == 0 {
+                    // The other ends when this future is gone and its failure was told.
+                    spawn(async move {
+                        yield_now().await;
+                        failed.fetch_add(1, Ordering::SeqCst);
+                    });
+                    return Err(io::Error::other("out of luck"));
+                }
+                net::until(|| failed.load(Ordering::SeqCst) == 1).await;
+                eprintln!("the other has ended");
+                Ok(())
+            }
+        });
+        assert_eq!(ended.expect_err("of shard 0").to_string(), "out of luck", "{driver}");
+    }
+}
+
+#[test]
+fn panic_of_one_shard_is_told_and_ends_the_others_if_they_are_to() {
+    const TEST: &str = "panic_of_one_shard_is_told_and_ends_the_others_if_they_are_to";
+    if !child::is_child() {
+        let told = told_by_child(TEST);
+        assert!(told.contains("shard 0 of 2 has failed: the task panicked: no luck"), "{told}");
+        assert!(told.contains("shard 1 of 2 has failed: the task panicked: no luck"), "{told}");
+        return;
+    }
+    for driver in test_support::drivers() {
+        for unlucky in [0, 1] {
+            let run = catch_unwind(AssertUnwindSafe(|| {
+                two_shards(driver, ShardFailure::End).run(|shard| async move {
+                    if shard.id() == unlucky {
+                        panic!("no luck");
+                    }
+                    std::future::pending::<()>().await;
+                })
+            }));
+            assert_eq!(run.expect_err("passed on").downcast_ref::<&str>(), Some(&"no luck"));
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Driver, Runtime, Times, shards};
+use super::{Driver, Runtime, ShardFailure, Times, shards};
 use crate::driver::{Backend, Job, Limits, ReceivePolicy};
 use crate::sys::refusal::Refusal;
 use crate::sys::ring::{KernelRing, Ring};
@@ -25,6 +25,7 @@ pub struct Builder {
 pub(crate) struct Config {
     pub(super) driver: Driver,
     pub(super) shards: usize,
+    pub(super) on_shard_failure: ShardFailure,
     pub(super) oversubscribe: bool,
     pub(super) pin: bool,
     raise_descriptor_limit: bool,
@@ -54,6 +55,7 @@ impl Builder {
         let config = Config {
             driver: Driver::Auto,
             shards: 1,
+            on_shard_failure: ShardFailure::default(),
             oversubscribe: false,
             pin: true,
             raise_descriptor_limit: true,
@@ -76,6 +78,13 @@ impl Builder {
     /// another number. Default: 1.
     pub fn shards(mut self, count: usize) -> Self {
         self.config.shards = count;
+        self
+    }
+
+    /// What the other shards do when the main future of one panics, or returns an error to
+    /// [`try_run`](Self::try_run). Default: [`ShardFailure::GoOn`].
+    pub fn on_shard_failure(mut self, choice: ShardFailure) -> Self {
+        self.config.on_shard_failure = choice;
         self
     }
 

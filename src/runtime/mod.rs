@@ -9,6 +9,7 @@ mod across;
 mod blocking;
 mod builder;
 mod choice;
+mod mains;
 mod shards;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -18,6 +19,7 @@ pub use across::{ShardError, ShardReceiver, ShardSender, shard_channel};
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use builder::Builder;
 pub use choice::Driver;
+pub use mains::ShardFailure;
 pub use shards::Shard;
 
 use std::cell::RefCell;

@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
-use std::thread;
+use std::{fmt, thread};
 
 use super::across::{self, ShardError};
 use super::builder::{Config, fall_back};
+use super::mains::Mains;
 use super::{Builder, Driver, Runtime};
 use crate::driver::{Backend, Job};
 use crate::sys::refusal::Refusal;
@@ -116,7 +116,10 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// If the main future of a shard panics, when the others have ended.
+    /// If the main future of a shard panics, when the others have ended; the log tells of it at
+    /// once. What the others do is for [`on_shard_failure`](Self::on_shard_failure) to say. Errors
+    /// that main futures return are like any other output here: [`try_run`](Self::try_run) knows
+    /// them.
     ///
     /// # Examples
     ///
@@ -134,6 +137,62 @@ impl Builder {
         Fut: Future<Output = T>,
         T: Send,
     {
+        let outputs = self.run_with(main, |_| None)?;
+        // Only a failure ends the others, and here it is a panic, which has been passed on.
+        Ok(outputs.by_shard.into_iter().flatten().collect())
+    }
+
+    /// As [`run`](Self::run), of main futures that may fail: returns what they return, by number, or
+    /// the error of the first that has failed. That a shard has failed, and why, is told by the log
+    /// at once, and [`on_shard_failure`](Self::on_shard_failure) says what the others do.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a main future, when all have ended; and those of [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::{Runtime, ShardFailure, net::TcpListener};
+    ///
+    /// let builder = Runtime::builder().shards(2).oversubscribe(true);
+    /// let ended = builder.on_shard_failure(ShardFailure::End).try_run(|shard| async move {
+    ///     if shard.id() == 0 {
+    ///         // Serves for ever, if the other does, too.
+    ///         std::future::pending::<()>().await;
+    ///     }
+    ///     TcpListener::bind("no address").await.map(drop)
+    /// });
+    /// assert!(ended.is_err());
+    /// ```
+    pub fn try_run<F, Fut, T, E>(self, main: F) -> Result<Vec<T>, E>
+    where
+        F: Fn(Shard) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>>,
+        T: Send,
+        E: fmt::Display + From<io::Error> + Send,
+    {
+        let failure: Failure<Result<T, E>> = |output| match output {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let mut outputs = self.run_with(main, failure)?;
+        if let Some(failed) = outputs.failed {
+            outputs.by_shard.swap(0, failed);
+        }
+        outputs.by_shard.into_iter().flatten().collect()
+    }
+
+    fn run_with<F, Fut, T>(self, main: F, failure: Failure<T>) -> io::Result<Outputs<T>>
+    where
+        F: Fn(Shard) -> Fut + Send + Sync,
+        Fut: Future<Output = T>,
+        T: Send,
+    {
         let mut config = self.checked()?;
         let processors = processors(&config)?;
         warn_of_quota(&config);
@@ -141,12 +200,12 @@ impl Builder {
         if auto {
             config.driver = Driver::Uring;
         }
-        match run_on(&config, &processors, &main) {
+        match run_on(&config, &processors, &main, failure) {
             Ok(outputs) => Ok(outputs),
             Err(StartError::Refused(refusal)) if auto => {
                 fall_back(&refusal);
                 config.driver = Driver::Epoll;
-                run_on(&config, &processors, &main).map_err(io::Error::from)
+                run_on(&config, &processors, &main, failure).map_err(io::Error::from)
             }
             Err(error) => Err(error.into()),
         }
@@ -217,7 +276,12 @@ fn warn_of_quota(config: &Config) {
 }
 
 /// Starts all shards on one driver; either all begin or none. The first is the calling thread.
-fn run_on<F, Fut, T>(config: &Config, processors: &[usize], main: &F) -> Result<Vec<T>, StartError>
+fn run_on<F, Fut, T>(
+    config: &Config,
+    processors: &[usize],
+    main: &F,
+    failure: Failure<T>,
+) -> Result<Outputs<T>, StartError>
 where
     F: Fn(Shard) -> Fut + Send + Sync,
     Fut: Future<Output = T>,
@@ -228,7 +292,8 @@ where
         pool: config.pool(),
         processors,
         main,
-        all: Arc::new(Mutex::new(Mains { running: config.shards, wakers: Vec::new() })),
+        failure,
+        all: Mains::new(config.shards, config.on_shard_failure),
     };
     let _unpinned_again = affinity::Restore::of_this_thread();
     thread::scope(|scope| {
@@ -281,23 +346,34 @@ where
                 Err(payload) => std::panic::resume_unwind(payload),
             }
         }
-        Ok(outputs)
+        Ok(Outputs { by_shard: outputs, failed: start.all.first_failed() })
     })
+}
+
+/// What the shards have returned, by number; `None` of those that another one has ended.
+struct Outputs<T> {
+    by_shard: Vec<Option<T>>,
+    /// The first shard that has failed.
+    failed: Option<usize>,
 }
 
 type Mailboxes = Arc<[Arc<Mailbox>]>;
 
 /// What every shard starts from.
-struct Start<'a, F> {
+struct Start<'a, F, T> {
     config: &'a Config,
     pool: Arc<Pool<Job>>,
     /// The processor of each shard; empty if they are not to be pinned.
     processors: &'a [usize],
     main: &'a F,
-    all: Arc<Mutex<Mains>>,
+    failure: Failure<T>,
+    all: Arc<Mains>,
 }
 
-impl<F> Start<'_, F> {
+/// Whether an output of a main future is a failure.
+type Failure<T> = fn(&T) -> Option<&dyn fmt::Display>;
+
+impl<F, T> Start<'_, F, T> {
     /// On the thread of the shard.
     fn build(&self, id: usize) -> Result<Runtime, StartError> {
         if let Some(&processor) = self.processors.get(id) {
@@ -310,57 +386,19 @@ impl<F> Start<'_, F> {
         Runtime::new(backend, self.config, self.pool.clone()).map_err(StartError::Other)
     }
 
-    fn run<Fut, T>(&self, id: usize, runtime: &Runtime, mailboxes: Mailboxes) -> T
+    /// `None` if the main future was dropped since another shard has failed.
+    fn run<Fut>(&self, id: usize, runtime: &Runtime, mailboxes: Mailboxes) -> Option<T>
     where
         F: Fn(Shard) -> Fut,
         Fut: Future<Output = T>,
     {
-        let running = Running { all: self.all.clone() };
+        let running = self.all.running(id);
         let shard = Shard { id, mailboxes, driver: runtime.driver() };
         runtime.block_on(async move {
-            let output = (self.main)(shard).await;
+            let output = running.run(async { (self.main)(shard).await }, self.failure).await;
             // The others may still submit to this shard.
             running.until_all_have_ended().await;
             output
         })
-    }
-}
-
-/// The main futures that have not ended.
-struct Mains {
-    running: usize,
-    wakers: Vec<Waker>,
-}
-
-/// One of them. Dropped, by its end or by a panic, it counts as ended.
-struct Running {
-    all: Arc<Mutex<Mains>>,
-}
-
-impl Running {
-    async fn until_all_have_ended(self) {
-        let all = self.all.clone();
-        drop(self);
-        std::future::poll_fn(|cx| {
-            let waker = cx.waker().clone();
-            let mut mains = all.lock().unwrap_or_else(PoisonError::into_inner);
-            if mains.running == 0 {
-                return Poll::Ready(());
-            }
-            mains.wakers.push(waker);
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut mains = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        mains.running -= 1;
-        let wakers =
-            if mains.running == 0 { std::mem::take(&mut mains.wakers) } else { Vec::new() };
-        drop(mains);
-        wakers.into_iter().for_each(Waker::wake);
     }
 }

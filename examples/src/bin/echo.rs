@@ -47,8 +47,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     // Before any shard starts, so that all of them hear of every signal from now on.
     let stop = signal::shutdown();
     let serve = |shard| serve(shard, tcp.as_ref(), unix.as_ref(), stop.clone());
-    let ended = arguments.shards.runtime().run(serve).map_err(|error| error.to_string())?;
-    ended.into_iter().collect::<io::Result<()>>().map_err(|error| error.to_string())
+    let ended = arguments.shards.runtime().try_run(serve);
+    ended.map(drop).map_err(|error: io::Error| error.to_string())
 }
 
 /// Serves on one shard until a signal comes. Connections that are open then are closed.

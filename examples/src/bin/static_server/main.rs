@@ -102,10 +102,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let runtime = arguments.shards.runtime().max_queued_accepts(places.queued);
     // From here on a signal waits for all shards, whenever they start, and does not end the process.
     let stop = corering::signal::shutdown();
-    let ended =
-        runtime.run(|shard| serve(shard, arguments, &listeners, places.connections, stop.clone()));
-    let ended = ended.map_err(|error| error.to_string())?;
-    ended.into_iter().collect::<io::Result<()>>().map_err(|error| error.to_string())
+    let ended = runtime
+        .try_run(|shard| serve(shard, arguments, &listeners, places.connections, stop.clone()));
+    ended.map(drop).map_err(|error: io::Error| error.to_string())
 }
 
 /// Serves on one shard.
