@@ -76,6 +76,76 @@ fn main_returns_what_its_body_returns() {
     assert_eq!(program(), Ok(42));
 }
 
+/// Names that an expansion may have used itself.
+macro_rules! of_all_names {
+    ($with:ident) => {
+        $with! {
+            runtime error name run main test run_main driver only output body corering core std
+        }
+    };
+}
+
+#[test]
+fn main_may_have_any_name() {
+    macro_rules! programs {
+        ($($name:ident)*) => {$({
+            #[corering::main]
+            async fn $name() -> &'static str {
+                corering::yield_now().await;
+                stringify!($name)
+            }
+            assert_eq!($name(), stringify!($name));
+        })*};
+    }
+    of_all_names!(programs);
+}
+
+#[test]
+fn main_may_stand_beside_constants_of_any_name() {
+    macro_rules! constants {
+        ($($name:ident)*) => {
+            $(
+                #[allow(dead_code, non_upper_case_globals)]
+                const $name: u8 = 1;
+            )*
+            #[corering::main]
+            async fn program() -> u8 {
+                0 $(+ $name)*
+            }
+            assert_eq!(program(), [$($name),*].len() as u8);
+        };
+    }
+    of_all_names!(constants);
+}
+
+/// Tests of such names, and constants of them beside one.
+mod named {
+    macro_rules! tests {
+        ($($name:ident)*) => {$(
+            #[corering::test]
+            async fn $name() {
+                corering::yield_now().await;
+            }
+        )*};
+    }
+    of_all_names!(tests);
+
+    mod constants {
+        macro_rules! constants {
+            ($($name:ident)*) => {$(
+                #[allow(dead_code, non_upper_case_globals)]
+                const $name: u8 = 1;
+            )*};
+        }
+        of_all_names!(constants);
+
+        #[corering::test]
+        async fn beside() {
+            corering::yield_now().await;
+        }
+    }
+}
+
 #[test]
 fn main_takes_the_driver_it_is_told() {
     #[corering::main(driver = "epoll")]

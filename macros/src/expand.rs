@@ -1,5 +1,6 @@
 //! The code that takes the place of the attribute and its function.
 //!
+//! It binds no name of its own, which a name of the program's could meet, and calls one function.
 //! The user's function stays as it is, an `async fn` inside the new one: its messages, its types
 //! and its `?` are those of any other function.
 
@@ -22,13 +23,7 @@ pub(crate) fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
         Err(mistake) => return with_empty_function(&mistake, &function),
     };
     let run = format!(
-        "match ::corering::Runtime::builder().driver(::corering::Driver::{driver}).build() {{
-            ::core::result::Result::Ok(runtime) => runtime.block_on({name}()),
-            ::core::result::Result::Err(error) => {{
-                ::std::eprintln!(\"{{error}}\");
-                ::std::process::exit(1)
-            }}
-        }}",
+        "::corering::run_main(::corering::Driver::{driver}, {name})",
         name = function.name,
     );
     let returns = function.returns.clone();

@@ -24,8 +24,9 @@ pub use shards::Shard;
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::pin::pin;
+use std::process;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -282,6 +283,19 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     match Runtime::builder().build() {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => panic!("no corering runtime can be started: {error}"),
+    }
+}
+
+/// What `#[corering::main]` expands to.
+#[doc(hidden)]
+pub fn run_main<M: FnOnce() -> F, F: Future>(driver: Driver, main: M) -> F::Output {
+    match Runtime::builder().driver(driver).build() {
+        Ok(runtime) => runtime.block_on(main()),
+        Err(error) => {
+            // A closed standard error is no reason to panic.
+            let _ = writeln!(io::stderr(), "{error}");
+            process::exit(1)
+        }
     }
 }
 
