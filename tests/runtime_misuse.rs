@@ -97,6 +97,102 @@ fn a_forked_child_that_drops_everything_leaves_its_parent_alone() {
     }
 }
 
+/// Ends a forked child, with what it found.
+fn exit_child(is_good: bool) -> ! {
+    // SAFETY: _exit takes no pointer and runs no destructor.
+    unsafe { libc::_exit(if is_good { 0 } else { 1 }) }
+}
+
+/// In a forked child, whose thread would end with status 0: a panic is nothing good.
+struct PanicIsBad;
+
+impl Drop for PanicIsBad {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            exit_child(false);
+        }
+    }
+}
+
+/// Waits for a forked child, which is to have found everything good.
+fn child_is_good(pid: i32) -> bool {
+    let mut status = 0;
+    // SAFETY: the pointer leads to an integer that outlives the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    status == 0
+}
+
+#[test]
+fn forked_child_starts_its_own_runtime_where_it_was_told_to() {
+    const TEST: &str = "forked_child_starts_its_own_runtime_where_it_was_told_to";
+    if !child::is_child() {
+        return Child::of(TEST).passes();
+    }
+    for driver in drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("the driver is there");
+        let is_good = runtime.block_on(async {
+            let (mut stream, mut peer) = waiting_stream().await.expect("sockets work");
+            // SAFETY: the test runs alone in its process, which has no other thread that holds a lock.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let _is_bad = PanicIsBad;
+                let error = corering::io::nop().await.expect_err("its runtime is its parent's");
+                let own = Runtime::builder().driver(driver).build().expect("a driver is there");
+                let works = own.block_on(async {
+                    let (mut stream, mut peer) = waiting_stream().await?;
+                    peer.write_all(b"in the child")?;
+                    let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                    assert_eq!(&*received, b"in the child");
+                    corering::spawn(async { 7 }).await.map_err(io::Error::other)
+                });
+                drop(own);
+                exit_child(error.to_string().contains("after fork") && works.is_ok_and(|n| n == 7));
+            }
+            let is_good = child_is_good(pid);
+            peer.write_all(b"in the parent").expect("there is room");
+            assert_eq!(&*stream.recv().await.expect("it was sent"), b"in the parent");
+            is_good
+        });
+        assert!(is_good, "{driver}: the child said why");
+    }
+}
+
+#[test]
+fn forked_child_with_drain_and_tasks_ends_by_one_panic() {
+    const TEST: &str = "forked_child_with_drain_and_tasks_ends_by_one_panic";
+    if !child::is_child() {
+        return Child::of(TEST).passes();
+    }
+    for driver in drivers() {
+        let builder = Runtime::builder().driver(driver).drain_timeout(Duration::from_secs(60));
+        let runtime = builder.build().expect("the driver is there");
+        let parent = std::process::id();
+        let told = complaint(|| {
+            // Dropped by the panic, with a task.
+            let runtime = runtime;
+            runtime.block_on(async {
+                let (mut stream, peer) = waiting_stream().await?;
+                let waiting = corering::spawn(async move { stream.recv().await.map(drop) });
+                let closure = corering::spawn_blocking(|| ());
+                closure.await.map_err(io::Error::other)?;
+                // SAFETY: as above; the thread of the pool holds no lock for long.
+                let pid = unsafe { libc::fork() };
+                if pid == 0 {
+                    corering::yield_now().await;
+                }
+                assert!(child_is_good(pid), "{driver}: the child ended otherwise");
+                waiting.abort();
+                drop(peer);
+                Ok(())
+            })
+        });
+        if std::process::id() != parent {
+            exit_child(told.is_some_and(|told| told.contains("fork")));
+        }
+        assert_eq!(told, None, "{driver}");
+    }
+}
+
 /// A stream that waits to receive, and its peer.
 async fn waiting_stream() -> io::Result<(TcpStream, std::net::TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

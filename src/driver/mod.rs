@@ -197,6 +197,12 @@ pub(crate) fn with_current<T>(then: impl FnOnce(&Driver) -> T) -> Option<T> {
     unsafe { CURRENT.get().as_ref() }.map(then)
 }
 
+/// Whether a runtime of this process runs on this thread. One that was entered before a fork is its
+/// parent's.
+pub(crate) fn is_running() -> bool {
+    with_current(|driver| !driver.is_of_parent()) == Some(true)
+}
+
 /// Makes a driver the thread's current one until dropped. Guards are dropped in the reverse order of
 /// their making.
 pub(crate) struct Entered {

@@ -121,7 +121,7 @@ impl Driver {
 
     /// Whether the driver is that of a process that this one was forked off.
     #[inline]
-    pub(super) fn is_of_parent(&self) -> bool {
+    pub(crate) fn is_of_parent(&self) -> bool {
         fork::fork_generation() != self.fork_generation
     }
 

@@ -137,7 +137,7 @@ impl Runtime {
     /// ```
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
-            driver::current().is_err(),
+            !driver::is_running(),
             "block_on inside a corering runtime: await the future, or spawn a task for it"
         );
         let _scheduler = self.scheduler.enter();
@@ -204,6 +204,9 @@ impl Runtime {
 
     fn end(&mut self, patience_with_closures: Duration) -> ShutdownReport {
         self.over = true;
+        if self.driver.is_of_parent() {
+            return self.leave_to_parent();
+        }
         let scheduler = self.scheduler.clone();
         let _scheduler = scheduler.enter();
         let _driver = self.driver.enter();
@@ -220,6 +223,19 @@ impl Runtime {
             _ => 0,
         };
         ShutdownReport { cancelled_tasks, leaked_operations, running_closures }
+    }
+
+    /// The end in a forked child: its copies of the tasks are dropped, and nothing is waited for.
+    fn leave_to_parent(&self) -> ShutdownReport {
+        let _scheduler = self.scheduler.enter();
+        let _driver = self.driver.enter();
+        let cancelled_tasks = self.scheduler.live_tasks();
+        self.scheduler.cancel_all();
+        self.driver.shut_down(Duration::ZERO);
+        // A thread of the parent's may have held their locks at the fork, and is not here to open
+        // them again. The pool has no threads here.
+        std::mem::forget((self.scheduler.clone(), self.pool.clone()));
+        ShutdownReport { cancelled_tasks, ..ShutdownReport::default() }
     }
 
     /// Lets the tasks go on until all have ended or their time is over.
