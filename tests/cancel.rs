@@ -579,3 +579,30 @@ async fn dropped_read_that_had_received_gives_its_bytes_to_the_next() -> io::Res
     assert_eq!(&*stream.recv().await?, b"arrived");
     Ok(())
 }
+
+#[test]
+fn address_of_dropped_socket_is_free_at_once() {
+    for accepts_max in [1, 64] {
+        let configure = |builder: corering::Builder| builder.max_queued_accepts(accepts_max);
+        corering::test_support::run_configured("address_is_free", None, configure, || async {
+            let mut listener = corering::net::TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            for _ in 0..20 {
+                drop_in_flight(listener.accept()).await;
+                corering::io::nop().await?;
+                drop(listener);
+                listener = corering::net::TcpListener::bind(address).await?;
+            }
+            // One that lives on keeps its address.
+            let error = corering::net::TcpListener::bind(address).await.expect_err("it is taken");
+            assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+            let udp = corering::net::UdpSocket::bind("127.0.0.1:0").await?;
+            let address = udp.local_addr()?;
+            drop_in_flight(udp.recv(vec![0; 9])).await;
+            corering::io::nop().await?;
+            drop(udp);
+            corering::net::UdpSocket::bind(address).await?;
+            std::io::Result::Ok(())
+        });
+    }
+}

@@ -465,3 +465,36 @@ fn limit_of_operation_holds_in_later_runtime() {
         }
     }
 }
+
+#[test]
+fn dropped_outside_runtime_socket_ends_at_once() {
+    in_each_way(|driver, policy| {
+        let runtime = with_policy(driver, policy)?;
+        let (listener, (stream, peer), (reading, other)) = runtime.block_on(async {
+            let (listener, _) = net::listener().await?;
+            drop_in_flight(listener.accept()).await;
+            let (mut stream, other) = net::unix_peer()?;
+            drop_in_flight(stream.recv()).await;
+            corering::io::nop().await?;
+            io::Result::Ok((listener, receiving().await?, (stream, other)))
+        })?;
+        let address = listener.local_addr()?;
+        drop((listener, stream, reading));
+        // The runtime does not run meanwhile.
+        assert!(net::ends(&peer), "{driver}, {policy:?}");
+        assert!(net::ends(&other), "{driver}, {policy:?}");
+        std::net::TcpListener::bind(address)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn dropped_in_another_runtime_socket_ends_at_once() {
+    in_each_way(|driver, policy| {
+        let first = with_policy(driver, policy)?;
+        let (stream, peer) = first.block_on(receiving())?;
+        with_policy(driver, policy)?.block_on(async { drop(stream) });
+        assert!(net::ends(&peer), "{driver}, {policy:?}");
+        Ok(())
+    });
+}

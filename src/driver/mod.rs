@@ -8,6 +8,7 @@
 //! where the two drivers part, `turn.rs` where they meet again.
 
 mod alarm;
+mod closing;
 mod deadline;
 mod jobs;
 mod metrics;
@@ -29,6 +30,7 @@ pub(crate) use deadline::{deadline_after, is_timed_out, timed_out};
 pub use metrics::Metrics;
 
 pub(crate) use alarm::Alarm;
+pub(crate) use closing::dropped_have_ended;
 pub(crate) use jobs::Job;
 pub(crate) use metrics::count;
 pub(crate) use multi::Multi;
@@ -470,6 +472,9 @@ impl Driver {
         }
         drop(state);
         self.run(&mut effects);
+        if let Some(poll) = poll {
+            self.visit_from_outside(poll);
+        }
         self.is_uring && poll.is_some()
     }
 

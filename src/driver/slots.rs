@@ -139,6 +139,17 @@ impl Slots {
         effects.wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
     }
 
+    /// The operations of the kernel's whose futures are gone.
+    pub(crate) fn abandoned(&mut self) -> Vec<Key> {
+        let keys = self.keys();
+        keys.into_iter()
+            .filter(|key| {
+                let slot = self.slots.get_mut(*key).expect("its key was just listed");
+                slot.abandoned.is_some() && slot.kind != Kind::Pool
+            })
+            .collect()
+    }
+
     /// The keys of all slots in use.
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.slots.keys().collect()

@@ -113,7 +113,7 @@ impl Driver {
     }
 
     /// Whether the kernel or the pool works on a slot's operation.
-    fn is_held(&self, key: Key) -> bool {
+    pub(super) fn is_held(&self, key: Key) -> bool {
         let mut state = self.state.borrow_mut();
         let slot = state.slots.get_mut(key);
         slot.is_some_and(|slot| !slot.done && !matches!(slot.kind, Kind::Waiting { .. }))

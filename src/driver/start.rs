@@ -375,6 +375,7 @@ impl Driver {
         drop(state);
         drop(old);
         self.cancel(key);
+        self.visit_from_outside(key);
     }
 
     /// Asks for an early end. The final completion comes all the same, and tells who won.

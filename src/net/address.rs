@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 
+use crate::driver::{self, submit};
+use crate::op;
 use crate::runtime::spawn_blocking;
 
 /// Where to connect to, or to listen: an address, or a name that has to be looked up.
@@ -18,6 +20,21 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+}
+
+/// Opens a socket that has an address of its own. A socket that this shard has just dropped has its
+/// address until the ring has ended what was in flight on it: then that is waited for.
+pub(super) async fn bind<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if driver::dropped_have_ended(|| submit(op::nop::Nop)).await {
+                open()
+            } else {
+                Err(error)
+            }
+        }
+        opened => opened,
+    }
 }
 
 /// What can be turned into an [`Address`]: `"127.0.0.1:80"`, `"localhost:80"`, `("::1", 80)`, a

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 #[cfg(doc)]
 use super::WriteAbandoned;
 use super::accept::{Accept, Acceptor, Incoming};
-use super::address::ToAddress;
+use super::address::{ToAddress, bind};
 use super::receive::{Read, ReadExact, Receiver, Recv};
 use super::send_file::send_file;
 use super::stream::{listener, stream};
@@ -118,7 +118,8 @@ async fn connect_to(address: SocketAddr) -> io::Result<SharedFd> {
 
 impl TcpListener {
     /// Listens on an address; port 0 is any free one. A port that an earlier process has just left
-    /// is taken over (`SO_REUSEADDR`).
+    /// is taken over (`SO_REUSEADDR`), and that of a listener that this shard has just dropped is
+    /// waited for.
     ///
     /// # Cancel safety
     ///
@@ -150,7 +151,7 @@ impl TcpListener {
 async fn listen(address: impl ToAddress, shared: bool) -> io::Result<TcpListener> {
     let mut last = None;
     for address in address.to_address()?.resolve().await? {
-        match listen_on(address, shared) {
+        match bind(|| listen_on(address, shared)).await {
             Ok(fd) => return Ok(TcpListener { acceptor: Acceptor::new(fd) }),
             Err(error) => {
                 let text = format!("cannot listen on {address}: {error}");
@@ -165,11 +166,12 @@ fn listen_on(address: SocketAddr, shared: bool) -> io::Result<SharedFd> {
     let nonblocking = !driver::current()?.is_uring();
     let domain = Domain::for_address(address);
     let fd = sys::socket::open(domain, Type::STREAM, Some(Protocol::TCP), nonblocking)?;
+    let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::Mark);
     sys::socket::with_options(fd.as_fd(), |socket| {
         socket.set_reuse_address(true)?;
         if shared { socket.set_reuse_port(true) } else { Ok(()) }
     })?;
     sys::socket::bind(fd.as_fd(), &address.into())?;
     sys::socket::listen(fd.as_fd(), BACKLOG)?;
-    Ok(SharedFd::opened_socket(fd, nonblocking, CutBy::Mark))
+    Ok(fd)
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, Protocol, Type};
 
-use super::address::ToAddress;
+use super::address::{ToAddress, bind};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
 use crate::op::{self, recvmsg::Received};
@@ -67,7 +67,7 @@ impl UdpSocket {
     pub async fn bind(address: impl ToAddress) -> io::Result<UdpSocket> {
         let mut last = None;
         for address in address.to_address()?.resolve().await? {
-            match bind_to(address) {
+            match bind(|| bind_to(address)).await {
                 Ok(fd) => return Ok(UdpSocket { fd }),
                 Err(error) => {
                     let text = format!("cannot bind to {address}: {error}");
@@ -210,8 +210,9 @@ fn bind_to(address: SocketAddr) -> io::Result<SharedFd> {
     let nonblocking = !driver::current()?.is_uring();
     let domain = Domain::for_address(address);
     let fd = sys::socket::open(domain, Type::DGRAM, Some(Protocol::UDP), nonblocking)?;
+    let fd = SharedFd::opened(fd, nonblocking);
     sys::socket::bind(fd.as_fd(), &address.into())?;
-    Ok(SharedFd::opened(fd, nonblocking))
+    Ok(fd)
 }
 
 fn no_ip_address() -> io::Error {

@@ -12,6 +12,7 @@ use socket2::{Domain, SockAddr, Type};
 #[cfg(doc)]
 use super::WriteAbandoned;
 use super::accept::{Accept, Acceptor, Incoming};
+use super::address::bind;
 use super::receive::{Read, ReadExact, Receiver, Recv};
 use super::send_file::send_file;
 use super::stream::{listener, stream};
@@ -111,7 +112,7 @@ impl UnixListener {
     /// `listen(2)`; the text names the path.
     pub async fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
         let path = path.as_ref();
-        let fd = listen_on(path).map_err(|error| {
+        let fd = bind(|| listen_on(path)).await.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
         })?;
         Ok(UnixListener { acceptor: Acceptor::new(fd) })
@@ -121,7 +122,8 @@ impl UnixListener {
 fn listen_on(path: &Path) -> io::Result<SharedFd> {
     let nonblocking = !driver::current()?.is_uring();
     let fd = sys::socket::open(Domain::UNIX, Type::STREAM, None, nonblocking)?;
+    let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::MarkOrControl);
     sys::socket::bind(fd.as_fd(), &SockAddr::unix(path)?)?;
     sys::socket::listen(fd.as_fd(), BACKLOG)?;
-    Ok(SharedFd::opened_socket(fd, nonblocking, CutBy::MarkOrControl))
+    Ok(fd)
 }

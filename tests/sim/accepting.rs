@@ -272,3 +272,19 @@ fn unix_connect_waits_until_a_full_backlog_has_room() {
         assert!(run.metrics.rounds < 4 * full, "{} rounds", run.metrics.rounds);
     }
 }
+
+#[test]
+fn address_of_dropped_listener_is_free_at_once() {
+    for seed in 0..100 {
+        let builder = defaults().max_queued_accepts([1, 64][seed as usize % 2]);
+        run(seed, builder, async move {
+            let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..5 {
+                drop(drop_after(Duration::from_micros(seed), listener.accept()).await);
+                drop(listener);
+                listener = TcpListener::bind(address).await.unwrap();
+            }
+        });
+    }
+}
