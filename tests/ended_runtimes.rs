@@ -479,6 +479,7 @@ fn dropped_outside_runtime_socket_ends_at_once() {
             io::Result::Ok((listener, receiving().await?, (stream, other)))
         })?;
         let address = listener.local_addr()?;
+        peer.set_nonblocking(true)?;
         drop((listener, stream, reading));
         // The runtime does not run meanwhile.
         assert!(net::ends(&peer), "{driver}, {policy:?}");
@@ -493,6 +494,7 @@ fn dropped_in_another_runtime_socket_ends_at_once() {
     in_each_way(|driver, policy| {
         let first = with_policy(driver, policy)?;
         let (stream, peer) = first.block_on(receiving())?;
+        peer.set_nonblocking(true)?;
         with_policy(driver, policy)?.block_on(async { drop(stream) });
         assert!(net::ends(&peer), "{driver}, {policy:?}");
         Ok(())

@@ -18,8 +18,12 @@
 //!
 //! All lines are first come, first served, and all waiting is cancel safe: a future that is dropped
 //! leaves its line, and what it had been given but had not yet returned goes to the next in line.
-//! (A future that is forgotten with [`std::mem::forget`] cannot leave its line, and holds what it
-//! was given for good.) In steady state waiting allocates nothing.
+//! In steady state waiting allocates nothing.
+//!
+//! A future that is forgotten with [`std::mem::forget`] cannot leave its line. It keeps for good what
+//! it is given when its turn comes: a permit, the lock of a mutex, a place in a channel, a
+//! notification. Those behind it get what comes after that; who waits for a lock that is kept, or
+//! behind one that asked for more permits than ever come, waits for ever.
 #![forbid(unsafe_code)]
 
 pub mod channel;

@@ -240,3 +240,29 @@ fn waker_may_use_the_channel_when_cloned_woken_or_dropped() {
 fn capacity_of_zero_panics() {
     drop(bounded::<()>(0));
 }
+
+#[test]
+fn forgotten_send_keeps_a_place_and_a_forgotten_receive_takes_nothing() {
+    let (sender, mut receiver) = bounded(2);
+    assert!(sender.try_send(1).is_ok() && sender.try_send(2).is_ok());
+    let poller = Poller::new();
+    let mut forgotten = Box::pin(sender.send(3));
+    assert!(poller.poll(&mut forgotten).is_pending());
+    std::mem::forget(forgotten);
+    for value in [1, 2] {
+        assert_eq!(receiver.try_recv(), Ok(value));
+    }
+    let mut forgotten = Box::pin(receiver.recv());
+    assert!(poller.poll(&mut forgotten).is_pending());
+    std::mem::forget(forgotten);
+    for value in 4..10 {
+        let mut receive = Box::pin(receiver.recv());
+        let waiting = Poller::new();
+        assert!(waiting.poll(&mut receive).is_pending());
+        assert!(sender.try_send(value).is_ok());
+        // The place that is left.
+        assert!(sender.try_send(0).is_err());
+        assert_eq!(waiting.wakes(), 1);
+        assert_eq!(waiting.poll(&mut receive), std::task::Poll::Ready(Some(value)));
+    }
+}

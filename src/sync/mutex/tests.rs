@@ -111,3 +111,16 @@ fn unsized_values_can_be_locked() {
     let _guard = mutex.try_lock();
     assert_eq!(format!("{mutex:?}"), "Mutex { value: <locked>, .. }");
 }
+
+#[test]
+fn forgotten_waiter_keeps_the_lock_it_is_given() {
+    let mutex = Mutex::new(1);
+    let guard = mutex.try_lock().expect("nobody holds it");
+    let poller = Poller::new();
+    let mut forgotten = Box::pin(mutex.lock());
+    assert!(poller.poll(&mut forgotten).is_pending());
+    std::mem::forget(forgotten);
+    drop(guard);
+    assert_eq!(poller.wakes(), 1);
+    assert!(mutex.try_lock().is_err());
+}

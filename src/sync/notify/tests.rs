@@ -128,3 +128,18 @@ fn future_that_is_done_stays_done() {
     assert!(Poller::new().poll(&mut notified).is_ready());
     assert!(Poller::new().poll(&mut notified).is_ready());
 }
+
+#[test]
+fn forgotten_waiter_keeps_one_notification_and_the_line_goes_on() {
+    let notify = Notify::new();
+    let poller = Poller::new();
+    let mut forgotten = Box::pin(notify.notified());
+    assert!(poller.poll(&mut forgotten).is_pending());
+    std::mem::forget(forgotten);
+    let mut behind = Box::pin(notify.notified());
+    assert!(poller.poll(&mut behind).is_pending());
+    notify.notify_one();
+    assert!(poller.poll(&mut behind).is_pending());
+    notify.notify_one();
+    assert!(poller.poll(&mut behind).is_ready());
+}

@@ -240,3 +240,20 @@ fn conserve(mut seed: u64) {
     drop((waiting, held));
     assert_eq!(semaphore.available_permits(), 4);
 }
+
+#[test]
+fn forgotten_waiter_keeps_its_permit_and_the_line_goes_on() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire().expect("one is free");
+    let poller = Poller::new();
+    let mut forgotten = Box::pin(semaphore.acquire());
+    assert!(poller.poll(&mut forgotten).is_pending());
+    std::mem::forget(forgotten);
+    let mut behind = Box::pin(semaphore.acquire());
+    assert!(poller.poll(&mut behind).is_pending());
+    drop(held);
+    assert!(poller.poll(&mut behind).is_pending());
+    assert_eq!(semaphore.available_permits(), 0);
+    semaphore.add_permits(1);
+    assert!(poller.poll(&mut behind).is_ready());
+}
