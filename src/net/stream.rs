@@ -258,6 +258,7 @@ macro_rules! stream {
             }
 
             async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
+                crate::util::budget::pay().await;
                 drop(self.transmitter.finish().await);
                 let (fd, received) = self.receiver.finish().await?;
                 if fd.forget_readiness() {

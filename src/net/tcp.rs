@@ -18,6 +18,7 @@ use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, CutBy, IoFuture, SharedFd, submit};
 use crate::fs::File;
+use crate::util::budget;
 use crate::{op, sys};
 
 stream! {
@@ -149,6 +150,7 @@ impl TcpListener {
 }
 
 async fn listen(address: impl ToAddress, shared: bool) -> io::Result<TcpListener> {
+    budget::pay().await;
     let mut last = None;
     for address in address.to_address()?.resolve().await? {
         match bind(|| listen_on(address, shared)).await {

@@ -15,6 +15,7 @@ use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
 use crate::op::{self, recvmsg::Received};
 use crate::sys;
+use crate::util::budget;
 
 /// A UDP socket.
 ///
@@ -65,6 +66,7 @@ impl UdpSocket {
     /// `AddrInUse`, `AddrNotAvailable` and the others of `socket(2)` and `bind(2)`; the text names
     /// the address. `InvalidInput` if the text is no address.
     pub async fn bind(address: impl ToAddress) -> io::Result<UdpSocket> {
+        budget::pay().await;
         let mut last = None;
         for address in address.to_address()?.resolve().await? {
             match bind(|| bind_to(address)).await {

@@ -21,6 +21,7 @@ use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::driver::{self, CutBy, IoFuture, SharedFd, submit};
 use crate::fs::File;
 use crate::time::sleep;
+use crate::util::budget;
 use crate::{op, sys};
 
 stream! {
@@ -111,6 +112,7 @@ impl UnixListener {
     /// `AddrInUse` if there is a file of that path, and the others of `socket(2)`, `bind(2)` and
     /// `listen(2)`; the text names the path.
     pub async fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        budget::pay().await;
         let path = path.as_ref();
         let fd = bind(|| listen_on(path)).await.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))

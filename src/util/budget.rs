@@ -136,6 +136,7 @@ impl Toll {
     fn overdrawn(&mut self, waker: &Waker) -> Poll<()> {
         LEFT.set(0);
         if *self == Toll::Refused {
+            *self = Toll::Due;
             return Poll::Ready(());
         }
         *self = Toll::Refused;

@@ -8,6 +8,8 @@ mod calls;
 mod source;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use source::{Source, sources};
 
@@ -217,6 +219,34 @@ fn every_async_function_documents_cancelling_and_errors() {
             })
             .collect()
     });
+}
+
+#[test]
+fn every_leaf_is_looped_beside_others_in_a_test() {
+    let futures: BTreeSet<String> = sources().iter().flat_map(Source::future_types).collect();
+    let rows = rows_of_the_budget();
+    complain_about("leaves without a row in tests/budget, or a reason there", |source| {
+        let layer = source.module().and_then(layer_of);
+        if layer.is_none_or(|layer| layer < 4) {
+            return Vec::new();
+        }
+        source
+            .public_functions()
+            .into_iter()
+            .filter(|function| function.is_async(&futures))
+            .map(|function| format!("{}::{}", source.module_path(), function.name()))
+            .filter(|leaf| !rows.contains(&format!("\"{leaf}\"")))
+            .collect()
+    });
+}
+
+/// The tests that loop each leaf, as text.
+fn rows_of_the_budget() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/budget");
+    let files = fs::read_dir(folder).expect("tests/budget can be read");
+    files
+        .map(|file| file.and_then(|file| fs::read_to_string(file.path())).expect("it is text"))
+        .collect()
 }
 
 /// Fails with all that `complaints` finds in any file of the library.

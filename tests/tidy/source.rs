@@ -50,6 +50,13 @@ impl Source {
         (module != "lib").then_some(module)
     }
 
+    /// `net::udp` of `src/net/udp.rs`, `fs` of `src/fs/mod.rs`.
+    pub(crate) fn module_path(&self) -> String {
+        let below = self.path.strip_prefix("src/").expect("all sources are below src/");
+        let below = below.strip_suffix(".rs").unwrap_or(below);
+        below.strip_suffix("/mod").unwrap_or(below).replace('/', "::")
+    }
+
     /// Whether the whole file is tests: those may use any layer.
     fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
@@ -150,6 +157,12 @@ impl Source {
 }
 
 impl Function {
+    /// What stands after `fn`.
+    pub(crate) fn name(&self) -> &str {
+        let after = self.signature.split_once("fn ").map_or("", |(_, after)| after);
+        words(after).next().unwrap_or_default()
+    }
+
     /// Whether the caller gets something to await.
     pub(crate) fn is_async(&self, futures: &BTreeSet<String>) -> bool {
         if self.signature.starts_with("pub async fn") {

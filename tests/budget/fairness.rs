@@ -1,0 +1,180 @@
+//! Who makes progress beside whom within one task, and what the budget leaves alone.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use corering::sync::{Semaphore, channel};
+use corering::task::{cooperative, unconstrained};
+use corering::{Driver, IoFuture, time, yield_now};
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{StreamExt, join};
+
+/// Beyond this a loop that should have been ended goes on for ever.
+const FOR_EVER: u64 = 200_000;
+
+/// Takes free permits until `ended` or for ever.
+async fn endless(free: &Semaphore, ended: &Cell<bool>) {
+    for _ in 0..FOR_EVER {
+        if ended.get() {
+            return;
+        }
+        drop(free.acquire().await);
+    }
+    panic!("nothing else had its turn");
+}
+
+#[corering::test]
+async fn join_goes_on_behind_an_endless_future() {
+    let (free, ended) = (Semaphore::new(2), Cell::new(false));
+    let behind = async {
+        for _ in 0..1_000 {
+            drop(free.acquire().await);
+        }
+        ended.set(true);
+    };
+    join!(endless(&free, &ended), behind);
+}
+
+#[corering::test]
+async fn thousand_leaves_of_one_task_all_end() {
+    let free = Semaphore::new(1_000);
+    let mut leaves: FuturesUnordered<_> = (0..1_000).map(|_| free.acquire()).collect();
+    let mut permits = Vec::new();
+    while let Some(permit) = leaves.next().await {
+        permits.push(permit.expect("it is not closed"));
+    }
+    assert_eq!((permits.len(), free.available_permits()), (1_000, 0));
+}
+
+#[corering::test]
+async fn thousand_operations_of_one_task_all_end() -> io::Result<()> {
+    let mut operations: FuturesUnordered<_> = (0..1_000).map(|_| corering::io::nop()).collect();
+    let mut ended = 0;
+    while let Some(operation) = operations.next().await {
+        operation?;
+        ended += 1;
+    }
+    assert_eq!(ended, 1_000);
+    Ok(())
+}
+
+#[corering::test]
+async fn time_limit_ends_an_endless_loop() {
+    let (free, never) = (Semaphore::new(1), Cell::new(false));
+    let limited = time::timeout(Duration::from_millis(2), endless(&free, &never));
+    limited.await.expect_err("the loop does not end by itself");
+}
+
+/// Polls a future once, and counts what `count` has become.
+async fn counted_in_one_poll<F: Future>(future: F, count: &Cell<u64>) -> (bool, u64) {
+    let mut future = pin!(future);
+    let ended = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await;
+    (ended, count.get())
+}
+
+/// Takes a free permit a thousand times.
+async fn thousand(count: &Cell<u64>) {
+    let free = Semaphore::new(1);
+    for _ in 0..1_000 {
+        drop(free.acquire().await);
+        count.set(count.get() + 1);
+    }
+}
+
+#[corering::test]
+async fn one_poll_begins_128_leaves() {
+    yield_now().await;
+    let count = Cell::new(0);
+    assert_eq!(counted_in_one_poll(thousand(&count), &count).await, (false, 128));
+}
+
+#[corering::test]
+async fn unconstrained_future_begins_as_many_as_it_likes() {
+    yield_now().await;
+    let count = Cell::new(0);
+    let counted = counted_in_one_poll(unconstrained(thousand(&count)), &count);
+    assert_eq!(counted.await, (true, 1_000));
+    // What it has taken is missing for what comes after it in the same poll.
+    let count = Cell::new(0);
+    assert_eq!(counted_in_one_poll(thousand(&count), &count).await, (false, 0));
+}
+
+#[corering::test]
+async fn foreign_stream_pays_for_each_of_its_results() {
+    yield_now().await;
+    let count = Cell::new(0);
+    let mut foreign = cooperative(stream::repeat(()));
+    let endless = async {
+        while foreign.next().await.is_some() {
+            count.set(count.get() + 1);
+        }
+    };
+    assert_eq!(counted_in_one_poll(endless, &count).await, (false, 128));
+}
+
+#[test]
+fn outside_a_runtime_nothing_is_refused() {
+    let count = Cell::new(0);
+    let counted = counted_in_one_poll(thousand(&count), &count);
+    assert_eq!(futures_util::FutureExt::now_or_never(counted), Some((true, 1_000)));
+}
+
+#[corering::test]
+async fn result_that_is_there_is_given_also_without_budget() -> io::Result<()> {
+    let mut nop = pin!(corering::io::nop());
+    let begun = poll_fn(|cx| Poll::Ready(nop.as_mut().poll(cx))).await;
+    if corering::test_support::current_driver() == Driver::Epoll {
+        assert!(begun.is_ready(), "it is a plain call there");
+        return Ok(());
+    }
+    assert!(begun.is_pending());
+    while corering::metrics().operations_in_flight > 0 {
+        yield_now().await;
+    }
+    let count = Cell::new(0);
+    assert_eq!(counted_in_one_poll(thousand(&count), &count).await, (false, 128));
+    assert!(poll_fn(|cx| Poll::Ready(nop.as_mut().poll(cx).is_ready())).await);
+    Ok(())
+}
+
+#[corering::test]
+async fn channel_hands_over_far_more_than_one_poll_may_take() {
+    let (sender, mut receiver) = channel::unbounded();
+    let sum = corering::spawn(async move {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    });
+    for number in 0..10_000_u64 {
+        sender.send(number).await.expect("the receiver is there");
+    }
+    drop(sender);
+    assert_eq!(sum.await.expect("it does not panic"), 49_995_000);
+}
+
+#[corering::test]
+async fn limited_operation_that_was_refused_loses_nothing() -> io::Result<()> {
+    let received = Rc::new(Cell::new(0_u64));
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    let mut ours = corering::net::UnixStream::from(std::os::fd::OwnedFd::from(ours));
+    std::io::Write::write_all(&mut &theirs, &[7; 1_000])?;
+    drop(theirs);
+    loop {
+        let read = ours.read(Vec::with_capacity(1)).timeout(Duration::from_nanos(1)).await;
+        match read {
+            Ok((0, _)) => break,
+            Ok((count, _)) => received.set(received.get() + count as u64),
+            Err(failed) if failed.kind() == io::ErrorKind::TimedOut => {}
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+    assert_eq!(received.get(), 1_000);
+    Ok(())
+}

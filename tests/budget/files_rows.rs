@@ -1,0 +1,189 @@
+//! Files that are in the page cache, and what is always there to read and to write.
+
+use std::path::{Path, PathBuf};
+
+use corering::fs::{self, File, OpenOptions};
+
+use crate::beside::Beside;
+
+const BYTES: usize = 512;
+
+pub(crate) async fn rows(beside: &Beside) {
+    let name = format!("budget-{}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("the build's folder is writable");
+    let path = folder.join("file");
+    std::fs::write(&path, [7; BYTES]).expect("the folder is writable");
+    opened(beside, &path).await;
+    reads(beside, &path).await;
+    writes(beside, &path).await;
+    names(beside, folder.clone(), path).await;
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+async fn open(path: &Path) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).open(path).await.expect("the file is there")
+}
+
+async fn opened(beside: &Beside, path: &Path) {
+    let name = path.to_owned();
+    beside
+        .endless("fs::file::open", async move || {
+            drop(File::open(&name).await.expect("it is there"))
+        })
+        .await;
+    let name = path.with_extension("new");
+    beside
+        .endless("fs::file::create", async move || {
+            drop(File::create(&name).await.expect("the folder is writable"));
+        })
+        .await;
+    let name = path.to_owned();
+    beside.endless("fs::open::open", async move || drop(open(&name).await)).await;
+    let name = path.to_owned();
+    beside
+        .endless("fs::file::close", async move || {
+            open(&name).await.close().await.expect("nothing was written");
+        })
+        .await;
+}
+
+async fn reads(beside: &Beside, path: &Path) {
+    let file = open(path).await;
+    let room = || Vec::with_capacity(BYTES);
+    beside
+        .endless("fs::file::read_at", async move || {
+            assert_eq!(file.read_at(room(), 0).await.expect("it is there").0, BYTES);
+        })
+        .await;
+    let zeroes = File::open("/dev/zero").await.expect("it is there");
+    beside
+        .endless("fs::file::read_at", async move || {
+            assert_eq!(zeroes.read_at(room(), 0).await.expect("it is there").0, BYTES);
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::read_vectored_at", async move || {
+            file.read_vectored_at(vec![room()], 0).await.expect("it is there");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::read_exact_at", async move || {
+            file.read_exact_at(room(), BYTES, 0).await.expect("it is there");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::read_to_end", async move || {
+            file.read_to_end().await.expect("it is there");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::metadata", async move || {
+            file.metadata().await.expect("it is there");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::prefetch", async move || {
+            file.prefetch(0, BYTES as u64).await.expect("it is there");
+        })
+        .await;
+}
+
+async fn writes(beside: &Beside, path: &Path) {
+    let file = open(path).await;
+    beside
+        .endless("fs::file::write_at", async move || {
+            file.write_at(vec![7; BYTES], 0).await.expect("the disk has room");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::write_vectored_at", async move || {
+            file.write_vectored_at(vec![vec![7; BYTES]], 0).await.expect("the disk has room");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::write_all_at", async move || {
+            file.write_all_at(vec![7; BYTES], 0).await.expect("the disk has room");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::sync_all", async move || file.sync_all().await.expect("a disk works"))
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::sync_data", async move || file.sync_data().await.expect("it works"))
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::set_len", async move || {
+            file.set_len(BYTES as u64).await.expect("the file is writable");
+        })
+        .await;
+    let file = open(path).await;
+    beside
+        .endless("fs::file::allocate", async move || {
+            file.allocate(0, BYTES as u64).await.expect("the disk has room");
+        })
+        .await;
+}
+
+async fn names(beside: &Beside, folder: PathBuf, path: PathBuf) {
+    let name = path.clone();
+    beside
+        .endless("fs::read", async move || drop(fs::read(&name).await.expect("it is there")))
+        .await;
+    let name = path.with_extension("written");
+    beside
+        .endless("fs::write", async move || {
+            fs::write(&name, vec![7; BYTES]).await.expect("the disk has room");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::metadata", async move || {
+            fs::metadata(&name).await.expect("it is there");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::symlink_metadata", async move || {
+            fs::symlink_metadata(&name).await.expect("it is there");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::exists", async move || assert!(fs::exists(&name).await.expect("it is asked")))
+        .await;
+    let missing = folder.join("missing");
+    let name = missing.clone();
+    beside
+        .endless("fs::remove_file", async move || {
+            fs::remove_file(&name).await.expect_err("it is not there");
+        })
+        .await;
+    let name = missing.clone();
+    beside
+        .endless("fs::remove_dir", async move || {
+            fs::remove_dir(&name).await.expect_err("it is not there");
+        })
+        .await;
+    beside
+        .endless("fs::rename", async move || {
+            fs::rename(&missing, "nowhere").await.expect_err("it is not there");
+        })
+        .await;
+    beside
+        .endless("fs::create_dir", async move || {
+            fs::create_dir(&folder).await.expect_err("it is there");
+        })
+        .await;
+}

@@ -1,0 +1,77 @@
+//! No leaf that is always ready keeps the shard for its task: beside an endless loop of each, another
+//! task, a timer, an echo and a signal have their turn, counted and not timed.
+//!
+//! `ROWS` names the leaf of each row as `tests/tidy` reads it from the sources: a public function that
+//! gives something to await has a row here, or a reason in `WITHOUT_A_ROW`.
+
+mod beside;
+#[path = "../common/child.rs"]
+mod child;
+mod fairness;
+mod files_rows;
+mod net_rows;
+mod sync_rows;
+mod task_rows;
+
+use corering::{Driver, ReceivePolicy, Runtime};
+
+use beside::Beside;
+use child::Child;
+
+/// Leaves that have no row, and why.
+#[allow(dead_code, reason = "tests/tidy reads it")]
+const WITHOUT_A_ROW: &[(&str, &str)] = &[
+    ("runtime::shards::submit_to", "its message is taken in a later round"),
+    ("runtime::test_support::nop", "the same as io::nop"),
+    ("task::cooperative::unconstrained", "it is there to have no limit"),
+];
+
+/// Runs rows in a process of their own, since a signal is the process's, on each driver and, on a ring,
+/// with each way to receive.
+fn in_a_child(test: &str, rows: impl AsyncFn(&Beside)) {
+    if !child::is_child() {
+        return Child::of(test).passes();
+    }
+    for driver in corering::test_support::drivers() {
+        let policies: &[ReceivePolicy] = match driver {
+            Driver::Uring => {
+                &[ReceivePolicy::Adaptive, ReceivePolicy::Completion, ReceivePolicy::Notification]
+            }
+            _ => &[ReceivePolicy::Adaptive],
+        };
+        for policy in policies {
+            let runtime = Runtime::builder().driver(driver).receive_policy(*policy).build();
+            let runtime = runtime.expect("the driver was asked for");
+            runtime.block_on(async {
+                let beside = Beside::new(format!("on {driver}, {policy:?}")).await;
+                rows(&beside).await;
+                beside.end();
+            });
+        }
+    }
+}
+
+#[test]
+fn loops_of_channels_and_locks_leave_others_their_turn() {
+    in_a_child("loops_of_channels_and_locks_leave_others_their_turn", sync_rows::rows);
+}
+
+#[test]
+fn loops_of_joins_timers_and_signals_leave_others_their_turn() {
+    in_a_child("loops_of_joins_timers_and_signals_leave_others_their_turn", task_rows::rows);
+}
+
+#[test]
+fn loops_of_sockets_leave_others_their_turn() {
+    in_a_child("loops_of_sockets_leave_others_their_turn", net_rows::rows);
+}
+
+#[test]
+fn loops_of_datagrams_and_listeners_leave_others_their_turn() {
+    in_a_child("loops_of_datagrams_and_listeners_leave_others_their_turn", net_rows::more_rows);
+}
+
+#[test]
+fn loops_of_files_leave_others_their_turn() {
+    in_a_child("loops_of_files_leave_others_their_turn", files_rows::rows);
+}

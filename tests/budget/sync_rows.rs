@@ -1,0 +1,112 @@
+//! Channels, locks and notifications that never make anyone wait.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use corering::shard_channel;
+use corering::sync::{Mutex, Notify, Semaphore, channel, oneshot};
+use futures_util::StreamExt;
+
+use crate::beside::Beside;
+
+pub(crate) async fn rows(beside: &Beside) {
+    channels(beside).await;
+    others(beside).await;
+}
+
+async fn channels(beside: &Beside) {
+    let (sender, receiver) = channel::unbounded();
+    beside
+        .endless("sync::channel::send", async move || {
+            sender.send(1).await.expect("the receiver is there");
+            let _ = &receiver;
+        })
+        .await;
+    let (sender, mut receiver) = channel::bounded(1);
+    beside
+        .endless("sync::channel::recv", async move || {
+            sender.try_send(1).expect("there is room");
+            receiver.recv().await.expect("it was sent");
+        })
+        .await;
+    let (sender, mut receiver) = channel::bounded(1);
+    beside
+        .endless("sync::channel::Receiver", async move || {
+            sender.try_send(1).expect("there is room");
+            receiver.next().await.expect("it was sent");
+        })
+        .await;
+    for (sender, receiver) in [channel::bounded::<u8>(1), channel::unbounded()] {
+        beside
+            .endless("sync::channel::reserve", async move || {
+                drop(sender.reserve().await.expect("the receiver is there"));
+                let _ = &receiver;
+            })
+            .await;
+    }
+    let (sender, _) = channel::bounded::<u8>(1);
+    beside.endless("sync::channel::closed", async move || sender.closed().await).await;
+    let (sender, mut receiver) = shard_channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let feeder =
+        std::thread::spawn(
+            move || {
+                while !stopped.load(Ordering::Relaxed) && sender.send(1).is_ok() {}
+            },
+        );
+    beside
+        .endless("runtime::across::recv", async move || {
+            receiver.recv().await.expect("the feeder is there");
+        })
+        .await;
+    stop.store(true, Ordering::Relaxed);
+    feeder.join().expect("the feeder does not panic");
+}
+
+async fn others(beside: &Beside) {
+    let semaphore = Rc::new(Semaphore::new(3));
+    let free = semaphore.clone();
+    beside.endless("sync::semaphore::acquire", async move || drop(free.acquire().await)).await;
+    let free = semaphore.clone();
+    beside
+        .endless("sync::semaphore::acquire_many", async move || {
+            drop(free.acquire_many(2).await);
+        })
+        .await;
+    let free = semaphore.clone();
+    beside
+        .endless("sync::semaphore::acquire_owned", async move || {
+            drop(free.clone().acquire_owned().await);
+        })
+        .await;
+    beside
+        .endless("sync::semaphore::acquire_many_owned", async move || {
+            drop(semaphore.clone().acquire_many_owned(3).await);
+        })
+        .await;
+    let mutex = Mutex::new(0);
+    beside.endless("sync::mutex::lock", async move || *mutex.lock().await += 1).await;
+    let notify = Notify::new();
+    beside
+        .endless("sync::notify::notified", async move || {
+            notify.notify_one();
+            notify.notified().await;
+        })
+        .await;
+    beside
+        .endless("sync::oneshot::Receiver", async || {
+            let (sender, receiver) = oneshot::channel();
+            sender.send(1).expect("the receiver is there");
+            receiver.await.expect("it was sent");
+        })
+        .await;
+    beside
+        .endless("sync::oneshot::closed", async || {
+            let (mut sender, receiver) = oneshot::channel::<u8>();
+            drop(receiver);
+            sender.closed().await;
+        })
+        .await;
+}

@@ -1,0 +1,109 @@
+//! Joins of what has ended, timers that are over, and signals that have come.
+
+use std::future::ready;
+use std::pin::Pin;
+use std::time::Duration;
+
+use corering::sync::Semaphore;
+use corering::task::{JoinHandle, JoinSet, cooperative};
+use corering::{io, signal, spawn, spawn_blocking, time, yield_now};
+use futures_util::{StreamExt, stream};
+
+use crate::beside::Beside;
+
+/// So many that a loop of joins without a budget goes far beyond its share.
+const ENDED: usize = 1_000;
+
+pub(crate) async fn rows(beside: &Beside) {
+    tasks(beside).await;
+    timers(beside).await;
+    signals(beside).await;
+    let (reader, writer) = std::io::pipe().expect("descriptors are left");
+    let (reader, writer) = (io::Watched::new(reader.into()), io::Watched::new(writer.into()));
+    beside
+        .endless("io::writable", async move || {
+            writer.writable().await.expect("the pipe is empty");
+        })
+        .await;
+    // Its other end is gone.
+    beside
+        .endless("io::readable", async move || reader.readable().await.expect("it has hung up"))
+        .await;
+    beside.endless("io::nop", async || io::nop().await.expect("the runtime is there")).await;
+}
+
+async fn tasks(beside: &Beside) {
+    let mut handles: Vec<JoinHandle<()>> = Vec::new();
+    beside
+        .endless("task::join_handle::JoinHandle", async move || {
+            if handles.is_empty() {
+                handles.extend((0..ENDED).map(|_| spawn(async {})));
+                while !handles.iter().all(JoinHandle::is_finished) {
+                    yield_now().await;
+                }
+            }
+            handles.pop().expect("there are some").await.expect("it did not panic");
+        })
+        .await;
+    let mut set = JoinSet::new();
+    beside
+        .endless("task::join_set::join_next", async move || {
+            if set.is_empty() {
+                let all = (0..ENDED).map(|_| set.spawn(async {})).collect::<Vec<_>>();
+                while !all.iter().all(|task| task.is_finished()) {
+                    yield_now().await;
+                }
+            }
+            set.join_next().await.expect("there are some").expect("it did not panic");
+        })
+        .await;
+    beside.endless("task::yield_now::yield_now", async || yield_now().await).await;
+    beside
+        .endless("runtime::blocking::BlockingHandle", async || {
+            spawn_blocking(|| ()).await.expect("it does not panic");
+        })
+        .await;
+    beside.endless("task::cooperative::cooperative", async || cooperative(ready(())).await).await;
+    let mut numbers = cooperative(stream::repeat(1));
+    beside
+        .endless("task::cooperative::Cooperative", async move || {
+            numbers.next().await.expect("it does not end");
+        })
+        .await;
+}
+
+async fn timers(beside: &Beside) {
+    let past = time::now();
+    beside.endless("time::sleep::sleep", async || time::sleep(Duration::ZERO).await).await;
+    beside.endless("time::sleep::sleep_until", async move || time::sleep_until(past).await).await;
+    let mut over = time::sleep(Duration::ZERO);
+    beside.endless("time::sleep::Sleep", async move || Pin::new(&mut over).await).await;
+    let mut beat = time::interval(Duration::from_nanos(1));
+    beside.endless("time::interval::tick", async move || _ = beat.tick().await).await;
+    let (free, longer) = (Semaphore::new(1), Duration::from_secs(60));
+    beside
+        .endless("time::timeout::timeout", async move || {
+            drop(time::timeout(longer, free.acquire()).await.expect("it is free"));
+        })
+        .await;
+    let free = Semaphore::new(1);
+    beside
+        .endless("time::timeout::timeout_at", async move || {
+            let limit = time::now() + longer;
+            drop(time::timeout_at(limit, free.acquire()).await.expect("it is free"));
+        })
+        .await;
+}
+
+async fn signals(beside: &Beside) {
+    for (leaf, signal, number) in [
+        ("signal::ctrl_c", signal::ctrl_c(), libc::SIGINT),
+        ("signal::terminate", signal::terminate(), libc::SIGTERM),
+        ("signal::shutdown", signal::shutdown(), libc::SIGTERM),
+    ] {
+        // SAFETY: raise takes no pointer.
+        assert_eq!(unsafe { libc::raise(number) }, 0);
+        signal.clone().await.expect("the handler is installed");
+        beside.endless(leaf, async move || signal.clone().await.expect("it has come")).await;
+    }
+}
