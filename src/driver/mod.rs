@@ -463,6 +463,9 @@ impl Driver {
         match system {
             Some(System::Uring(uring)) => {
                 if let Some(poll) = poll {
+                    if let Some(slot) = slots.get_mut(poll) {
+                        slot.cancel_sent = true;
+                    }
                     uring.cancel(poll.to_bits(), &self.counters);
                 }
             }

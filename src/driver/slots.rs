@@ -139,13 +139,17 @@ impl Slots {
         effects.wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
     }
 
-    /// The operations of the kernel's whose futures are gone.
+    /// The operations of the kernel's whose futures are gone, and the polls of descriptors that are.
     pub(crate) fn abandoned(&mut self) -> Vec<Key> {
         let keys = self.keys();
         keys.into_iter()
             .filter(|key| {
                 let slot = self.slots.get_mut(*key).expect("its key was just listed");
-                slot.abandoned.is_some() && slot.kind != Kind::Pool
+                match slot.kind {
+                    Kind::Single | Kind::Multi { .. } => slot.abandoned.is_some(),
+                    Kind::Poll { .. } => slot.cancel_sent,
+                    Kind::Pool | Kind::Waiting { .. } => false,
+                }
             })
             .collect()
     }
