@@ -80,9 +80,11 @@ impl ReadableWait {
         Ok(())
     }
 
+    #[inline]
     fn wait(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<RecvBuf>> {
         let (driver, key) = self.place.as_mut().expect("there is a driver before there is a wait");
-        if !driver.is_here() {
+        // Whether it has ended, and whose process this is, was asked on the way here.
+        if !driver.is_current() {
             current()?;
             driver.check_not_elsewhere()?;
         }
@@ -177,7 +179,7 @@ impl Driver {
             CutBy::MarkOrControl => unsafe {
                 self.receive_message(fd, buffer.as_mut_ptr().cast(), room)
             },
-            _ => {
+            CutBy::Mark | CutBy::Anything => {
                 let (begin, flags) = (buffer.as_mut_ptr() as usize, libc::MSG_DONTWAIT as usize);
                 let call = SysCall::new(libc::SYS_recvfrom, [fd.argument(), begin, room, flags]);
                 // SAFETY: as above.

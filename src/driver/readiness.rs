@@ -18,10 +18,9 @@ use crate::util::linked_slab::{Key, LinkedSlab, List};
 pub(super) struct Registration {
     readable: bool,
     writable: bool,
-    /// The peer hung up, or there is an error: no further edge will come, so stay ready.
-    hung_up: bool,
-    /// An urgent mark was reported, and may still end a receive early.
-    marked: bool,
+    /// A short receive says nothing, only EAGAIN does: the peer hung up, or there is an error, so no
+    /// further edge will come; or an urgent mark was reported, which may end a receive early.
+    readable_until_refused: bool,
     /// The slot of the poll that watches the descriptor, on a ring.
     pub(super) poll: Option<Key>,
     /// The waker of the stream that waits to receive: there is one at most for a descriptor.
@@ -48,8 +47,7 @@ impl Registrations {
         self.entries.insert(Registration {
             readable: false,
             writable: false,
-            hung_up: false,
-            marked: false,
+            readable_until_refused: false,
             poll: None,
             receiver: None,
             readers: List::EMPTY,
@@ -94,8 +92,7 @@ impl Registrations {
     ) -> bool {
         let Some(registration) = self.entries.get_mut(key) else { return false };
         if events & (HANG_UP | MARK) != 0 {
-            registration.hung_up |= events & HANG_UP != 0;
-            registration.marked |= events & MARK != 0;
+            registration.readable_until_refused = true;
         }
         if events & (libc::EPOLLIN as u32 | HANG_UP) != 0 {
             registration.readable = true;
@@ -118,16 +115,15 @@ const MARK: u32 = libc::EPOLLPRI as u32;
 impl Registration {
     pub(super) fn is_ready(&self, direction: Direction) -> bool {
         match direction {
-            Direction::Read => self.readable || self.hung_up,
+            Direction::Read => self.readable,
             Direction::Write => self.writable,
         }
     }
 
-    /// A receive came back short: the descriptor is drained, unless the peer hung up, for then no
-    /// further edge tells of the end of the stream, or a mark may have cut it. A mark that came
-    /// after the last event is still to be reported, with what follows it.
+    /// A receive came back short: the descriptor is drained, unless only EAGAIN says so. A mark that
+    /// came after the last event is still to be reported, with what follows it.
     pub(super) fn drained(&mut self) {
-        self.readable = self.hung_up || self.marked;
+        self.readable = self.readable_until_refused;
     }
 
     /// A call was refused with EAGAIN.
@@ -135,8 +131,7 @@ impl Registration {
         match direction {
             Direction::Read => {
                 self.readable = false;
-                self.hung_up = false;
-                self.marked = false;
+                self.readable_until_refused = false;
             }
             Direction::Write => self.writable = false,
         }

@@ -49,10 +49,16 @@ const RECALL_TRIES_MAX: u32 = 1000;
 const RECALL_PAUSE: Duration = Duration::from_millis(1);
 
 impl Driver {
+    /// Whether this thread has entered the driver's runtime, be it usable or not.
+    #[inline(always)]
+    pub(super) fn is_current(&self) -> bool {
+        ptr::eq(CURRENT.get(), self)
+    }
+
     /// Whether this is the driver of the runtime that runs on this thread.
     #[inline(always)]
     pub(super) fn is_here(&self) -> bool {
-        ptr::eq(CURRENT.get(), self) && self.is_usable()
+        self.is_current() && self.is_usable()
     }
 
     #[cold]

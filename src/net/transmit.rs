@@ -267,6 +267,8 @@ struct Sending<'a, T: Unpin + 'static, P: Parcel<T>> {
     state: State<T, P::Send>,
     sent: usize,
     all: bool,
+    /// It is no part of a greater write, and has not looked yet whether an earlier one was forgotten.
+    claims: bool,
     expired: bool,
     toll: Toll,
 }
@@ -288,16 +290,10 @@ enum AtOnce {
 
 impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     #[inline]
-    fn new(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
-        transmitter.claim();
-        Sending::part(transmitter, buf, all)
-    }
-
-    /// A part of a greater write.
-    #[inline]
-    fn part(transmitter: &'a mut Transmitter, buf: T, all: bool) -> Self {
+    fn new(transmitter: &'a mut Transmitter, buf: T, all: bool, claims: bool) -> Self {
         let state = State::Ready(Some(buf));
-        Sending { transmitter, state, sent: 0, all, expired: false, toll: Toll::Due }
+        let (sent, expired, toll) = (0, false, Toll::Due);
+        Sending { transmitter, state, sent, all, claims, expired, toll }
     }
 
     /// The buffer, once `sent` says how many of its bytes were sent.
@@ -306,6 +302,9 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, BufError<T>>> {
         loop {
             if let State::Ready(_) = self.state {
+                if mem::take(&mut self.claims) {
+                    self.transmitter.claim();
+                }
                 match self.send_at_once(cx) {
                     AtOnce::Ended(Ok(())) => return Poll::Ready(Ok(self.end())),
                     AtOnce::Ended(Err(error)) => {
@@ -467,7 +466,7 @@ pub struct Write<'a, B: IoBuf>(Sending<'a, B, One>);
 
 impl<'a, B: IoBuf> Write<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        Write(Sending::new(transmitter, buf, false))
+        Write(Sending::new(transmitter, buf, false, true))
     }
 }
 
@@ -491,12 +490,12 @@ pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B, One>);
 
 impl<'a, B: IoBuf> WriteAll<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        WriteAll(Sending::new(transmitter, buf, true))
+        WriteAll(Sending::new(transmitter, buf, true, true))
     }
 
     /// A part of a greater write.
     pub(super) fn part(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        WriteAll(Sending::part(transmitter, buf, true))
+        WriteAll(Sending::new(transmitter, buf, true, false))
     }
 }
 
@@ -521,7 +520,7 @@ pub struct SendAll<'a, B: IoBuf>(Sending<'a, Vec<B>, Gathered>);
 
 impl<'a, B: IoBuf> SendAll<'a, B> {
     pub(super) fn new(transmitter: &'a mut Transmitter, bufs: Vec<B>) -> Self {
-        SendAll(Sending::new(transmitter, bufs, true))
+        SendAll(Sending::new(transmitter, bufs, true, true))
     }
 }
 

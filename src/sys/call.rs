@@ -45,7 +45,8 @@ impl SysCall {
     /// # Safety
     ///
     /// The pointers among the arguments must be valid for what the call does with them.
-    #[inline]
+    // Inlined: see `enter_kernel`.
+    #[inline(always)]
     pub(crate) unsafe fn run(&self) -> i32 {
         #[cfg(feature = "sim")]
         // SAFETY: the caller vouches for the arguments.
