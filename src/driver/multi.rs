@@ -50,7 +50,7 @@ impl<M: Multishot> Multi<M> {
         };
         match driver.next_of(*key, operation, cx.waker()) {
             Next::Item(cqe) => Poll::Ready(Ok(Some(operation.decode(cqe)))),
-            Next::Pending if driver.is_here() => Poll::Pending,
+            Next::Pending if driver.is_current() => Poll::Pending,
             Next::Pending => {
                 driver.check_not_elsewhere()?;
                 Poll::Pending

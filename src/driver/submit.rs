@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::{io, ptr};
@@ -41,7 +42,7 @@ struct Flight {
 #[derive(Clone, Copy)]
 pub(crate) struct Trail {
     /// To be compared only. A future that was forgotten keeps its driver, so no later one is there.
-    driver: *const Driver,
+    driver: NonNull<Driver>,
     key: Key,
 }
 
@@ -50,7 +51,8 @@ impl Trail {
     /// drops it, and waits for it. `None` if nothing had begun, or its runtime is not this one any
     /// more. What the future owned stays leaked.
     pub(crate) fn poll_forgotten(self, cx: &mut Context<'_>) -> Poll<Option<io::Result<u32>>> {
-        let driver = current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver));
+        let driver =
+            current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver.as_ptr()));
         let Some(driver) = driver else { return Poll::Ready(None) };
         driver.cancel(self.key);
         driver.poll_forgotten(self.key, cx.waker())
@@ -62,7 +64,7 @@ impl<T: Operation> Submit<T> {
     #[inline]
     pub(crate) fn trail(&self) -> Option<Trail> {
         let Flight { driver, key } = self.flight.as_ref()?;
-        Some(Trail { driver: Rc::as_ptr(driver), key: *key })
+        Some(Trail { driver: NonNull::from(&**driver), key: *key })
     }
 
     /// Whether the operation was submitted and its result not yet taken.

@@ -17,11 +17,10 @@ pub(super) struct Transmitter {
     fd: SharedFd,
     /// What became of the last write.
     last: Last,
-    /// The write that waits for the kernel, or for its turn. Its future clears this; the next write
-    /// finds it if that future was forgotten.
-    begun: Option<Begun>,
-    /// Bytes that a write of several parts has sent, while there is one. Cleared as `begun` is.
-    parts: Option<usize>,
+    /// Bytes that a write of several parts has sent, while there is one.
+    parts_sent: usize,
+    /// There is one. Its future clears this; the next write finds it if that was forgotten.
+    in_parts: bool,
     /// Each send is tried at once, whatever the others of its round do.
     at_once: bool,
     /// More follows at once after the next write of one buffer.
@@ -31,19 +30,17 @@ pub(super) struct Transmitter {
 /// The last write, as far as the caller does not know of it.
 enum Last {
     Told,
+    /// It waits for the kernel, or for its turn, and its earlier sends have sent so many bytes. Its
+    /// future clears this; the next write finds it if that was forgotten.
+    Begun {
+        sent: usize,
+        trail: Option<Trail>,
+    },
     /// It was dropped in flight, or forgotten. The next one waits for its end, and hears how many
     /// bytes were sent.
     Dropped(Pin<Box<dyn Future<Output = usize>>>),
     /// It ended in the middle, with so many bytes sent.
     Abandoned(usize),
-}
-
-/// A write that may not be over yet.
-struct Begun {
-    /// Bytes that its earlier sends have sent.
-    sent: usize,
-    /// Where the present one is in flight.
-    trail: Option<Trail>,
 }
 
 /// A write was dropped, forgotten, or timed out, before it had ended. Only the caller can know what
@@ -80,7 +77,8 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Transmitter { fd, last: Last::Told, begun: None, parts: None, at_once: false, more: false }
+        let (parts_sent, in_parts, at_once, more) = (0, false, false, false);
+        Transmitter { fd, last: Last::Told, parts_sent, in_parts, at_once, more }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {
@@ -101,18 +99,33 @@ impl Transmitter {
     /// forgotten: it ends as one that was dropped does.
     #[inline]
     fn claim(&mut self) {
-        if self.begun.is_some() || self.parts.is_some() {
+        if self.in_parts || matches!(self.last, Last::Begun { .. }) {
             self.keep_forgotten();
+        }
+    }
+
+    /// The present write waits, when so many bytes were sent, be it for the end of what is in flight.
+    #[inline]
+    fn wait(&mut self, sent: usize, trail: Option<Trail>) {
+        // A write begins when nothing is left of the one before, so nothing is to be dropped here.
+        mem::forget(mem::replace(&mut self.last, Last::Begun { sent, trail }));
+    }
+
+    /// The write that had begun goes on, or is over.
+    #[inline]
+    fn go_on(&mut self) {
+        if let Last::Begun { .. } = self.last {
+            self.last = Last::Told;
         }
     }
 
     #[cold]
     fn keep_forgotten(&mut self) {
         (self.at_once, self.more) = (false, false);
-        let begun = self.begun.take().unwrap_or(Begun { sent: 0, trail: None });
-        let before = self.parts.take().unwrap_or(0) + begun.sent;
+        self.end_parts(false);
+        let Last::Begun { sent: before, trail } = self.last else { return };
         self.last = Last::Dropped(Box::pin(async move {
-            let Some(trail) = begun.trail else { return before };
+            let Some(trail) = trail else { return before };
             let ended = poll_fn(|cx| trail.poll_forgotten(cx)).await;
             before + ended.and_then(Result::ok).unwrap_or(0) as usize
         }));
@@ -121,20 +134,21 @@ impl Transmitter {
     /// A write of several parts begins: the writes of its parts are no writes of their own.
     pub(super) fn begin_parts(&mut self) {
         self.claim();
-        self.parts = Some(0);
+        (self.in_parts, self.parts_sent) = (true, 0);
     }
 
     /// So many bytes of it were sent.
     pub(super) fn add_part(&mut self, sent: usize) {
-        *self.parts.get_or_insert(0) += sent;
+        self.parts_sent += sent;
     }
 
     /// It is over. If it has not `ended` well, the next write tells how much of it was sent.
     pub(super) fn end_parts(&mut self, ended: bool) {
-        let sent = self.parts.take().unwrap_or(0);
+        let sent = if mem::take(&mut self.in_parts) { self.parts_sent } else { 0 };
         self.last = match mem::replace(&mut self.last, Last::Told) {
             last if ended || sent == 0 => last,
             Last::Told => Last::Abandoned(sent),
+            Last::Begun { sent: more, trail } => Last::Begun { sent: sent + more, trail },
             Last::Dropped(last) => Last::Dropped(Box::pin(async move { sent + last.await })),
             Last::Abandoned(more) => Last::Abandoned(sent + more),
         };
@@ -164,7 +178,7 @@ impl Transmitter {
 
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = match &mut self.last {
-            Last::Told => return Poll::Ready(Ok(())),
+            Last::Told | Last::Begun { .. } => return Poll::Ready(Ok(())),
             Last::Dropped(dropped) => ready!(dropped.as_mut().poll(cx)),
             Last::Abandoned(written) => *written,
         };
@@ -302,8 +316,9 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, BufError<T>>> {
         loop {
             if let State::Ready(_) = self.state {
-                if mem::take(&mut self.claims) {
-                    self.transmitter.claim();
+                match mem::take(&mut self.claims) {
+                    true => self.transmitter.claim(),
+                    false => self.transmitter.go_on(),
                 }
                 match self.send_at_once(cx) {
                     AtOnce::Ended(Ok(())) => return Poll::Ready(Ok(self.end())),
@@ -311,8 +326,9 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                         return Poll::Ready(Err(BufError::new(error, self.end())));
                     }
                     AtOnce::NotNow => {
-                        let begun = Begun { sent: self.sent, trail: None };
-                        self.transmitter.begun = Some(begun).filter(|begun| begun.sent > 0);
+                        if self.sent > 0 {
+                            self.transmitter.wait(self.sent, None);
+                        }
                         return Poll::Pending;
                     }
                     AtOnce::No => {}
@@ -324,10 +340,10 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             let State::Sending(send) = &mut self.state else { unreachable!("it has begun") };
             let Poll::Ready(result) = Pin::new(&mut *send).poll(cx) else {
                 let trail = send.trail();
-                self.transmitter.begun = Some(Begun { sent: self.sent, trail });
+                self.transmitter.wait(self.sent, trail);
                 return Poll::Pending;
             };
-            self.transmitter.begun = None;
+            self.transmitter.go_on();
             self.state = State::Ready(None);
             match result {
                 Ok((count, buf)) => {
@@ -393,8 +409,6 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     /// The buffer; the future has nothing any more.
     #[inline]
     fn end(&mut self) -> T {
-        // It may have waited for its turn.
-        self.transmitter.begun = None;
         match &mut self.state {
             State::Ready(buf) => buf.take().expect("a future is not polled after its end"),
             State::Sending(_) => unreachable!("an operation in flight has the buffer"),
@@ -440,7 +454,6 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
             State::Ready(None) => {}
             // It had to let others have their turn between two sends.
             State::Ready(Some(_)) if self.sent > 0 => {
-                self.transmitter.begun = None;
                 self.transmitter.set_abandoned(self.sent);
             }
             State::Ready(Some(_)) => {}
@@ -451,7 +464,7 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
 
 impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
     fn leave_in_flight(&mut self) {
-        self.transmitter.begun = None;
+        self.transmitter.go_on();
         if let State::Sending(send) = mem::replace(&mut self.state, State::Ready(None))
             && send.in_flight()
         {
