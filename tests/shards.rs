@@ -256,6 +256,8 @@ fn error_of_one_shard_is_told_and_ends_the_others_if_they_are_to() {
             let dropped = &dropped;
             async move {
                 if shard.id() == 1 {
+                    // It answers when its main future has been polled, and so has what it counts.
+                    shard.submit_to(0, || async {}).await.expect("it serves until this fails");
                     return TcpListener::bind(address).await.map(drop);
                 }
                 let _counts = OnDrop(|| {
