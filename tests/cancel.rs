@@ -582,6 +582,11 @@ async fn dropped_read_that_had_received_gives_its_bytes_to_the_next() -> io::Res
 
 #[test]
 fn address_of_dropped_socket_is_free_at_once() {
+    // In a process of its own: a child that another test starts has all descriptors for a moment, and
+    // with them the address.
+    if !child::is_child() {
+        return Child::of("address_of_dropped_socket_is_free_at_once").passes();
+    }
     for accepts_max in [1, 64] {
         let configure = |builder: corering::Builder| builder.max_queued_accepts(accepts_max);
         corering::test_support::run_configured("address_is_free", None, configure, || async {

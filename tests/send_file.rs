@@ -291,8 +291,10 @@ async fn a_head_and_a_beginning_in_memory_leave_by_one_call() -> std::io::Result
         let mut sending = pin!(ours.send_file_after("head", &file, 0, 200_000));
         let calls = corering::metrics().attempts;
         assert!(poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await.is_pending());
-        // The first question, a copy, and both at once.
-        assert_eq!(corering::metrics().attempts - calls == 3, told);
+        // The first question, a copy, and both at once. Where the file did not give all of its end
+        // up, there may be more to ask, or less.
+        let calls = corering::metrics().attempts - calls;
+        assert!(calls == 3 || !told, "{calls} calls");
         if told {
             theirs.read_exact(&mut received)?;
             assert!(received[..4] == *b"head" && received[4..] == bytes[..65_536]);

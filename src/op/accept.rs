@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::driver::{IoFuture, submit};
     use crate::op::test_sockets::{
-        client_of, drop_in_flight, has_ended, listener, nothing_is_in_flight, pair, poll_once,
+        client_of, drop_in_flight, ends, listener, nothing_is_in_flight, pair, poll_once,
     };
 
     #[corering::test]
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(corering::metrics().slots_in_use, 0);
         // Without a ring nothing was accepted yet: the connection ends with its listener.
         drop(fd);
-        assert!(has_ended(&client));
+        assert!(ends(&client));
     }
 
     #[corering::test]

@@ -67,7 +67,7 @@ impl Drop for Close {
 mod tests {
     use super::*;
     use crate::driver::{SharedFd, submit};
-    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
+    use crate::op::test_sockets::{ends, nothing_is_in_flight, pair, poll_once};
 
     fn only(fd: SharedFd) -> OwnedFd {
         fd.try_unwrap().expect("nobody else uses it")
@@ -77,7 +77,7 @@ mod tests {
     async fn peer_sees_the_end() -> io::Result<()> {
         let (fd, peer) = pair();
         submit(Close::new(only(fd))).await?;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
         Ok(())
     }
 
@@ -85,7 +85,7 @@ mod tests {
     async fn dropped_before_it_began_it_closes() {
         let (fd, peer) = pair();
         drop(submit(Close::new(only(fd))));
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
     }
 
     #[corering::test]
@@ -95,7 +95,7 @@ mod tests {
         assert!(poll_once(&mut close).await.is_pending());
         drop(close);
         nothing_is_in_flight().await;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
     }
 
     #[test]
@@ -107,6 +107,6 @@ mod tests {
             panic!("there is nothing to wait for")
         };
         assert!(closed.is_err());
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
     }
 }

@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{IoFuture, submit};
-    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+    use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
 
     #[corering::test]
     async fn socket_is_readable_when_bytes_come() -> io::Result<()> {
@@ -155,7 +155,7 @@ mod tests {
         let (fd, peer) = pair();
         drop_in_flight(submit(PollAdd::readable(fd))).await;
         nothing_is_in_flight().await;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
     }
 
     #[corering::test]

@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{IoFuture, submit};
-    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+    use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
 
     #[corering::test]
     async fn bytes_fill_the_buffer_from_its_beginning() -> io::Result<()> {
@@ -156,7 +156,7 @@ mod tests {
         let (fd, peer) = pair();
         drop_in_flight(submit(Recv::new(fd, Vec::with_capacity(64)))).await;
         nothing_is_in_flight().await;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
     }
 
     #[corering::test]

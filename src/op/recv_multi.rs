@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{self, Multi};
-    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
+    use crate::op::test_sockets::{ends, nothing_is_in_flight, pair, poll_once};
 
     fn receives(fd: SharedFd, queued_max: u32) -> Multi<RecvMulti> {
         let group = driver::current().expect("a test has a runtime").group();
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(corering::metrics().group_buffers_out, 1);
         drop(taken);
         assert_eq!(corering::metrics().group_buffers_out, 0);
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
         Ok(())
     }
 

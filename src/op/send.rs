@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::driver::{IoFuture, submit};
-    use crate::op::test_sockets::{drop_in_flight, has_ended, nothing_is_in_flight, pair};
+    use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
 
     /// More than two sockets hold.
     const TOO_MUCH: usize = 8 << 20;
@@ -124,7 +124,7 @@ mod tests {
         fill(&fd).await?;
         drop_in_flight(submit(Send::new(fd, vec![0; TOO_MUCH], 0))).await;
         nothing_is_in_flight().await;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
         Ok(())
     }
 

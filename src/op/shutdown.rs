@@ -63,14 +63,14 @@ mod tests {
 
     use super::*;
     use crate::driver::submit;
-    use crate::op::test_sockets::{has_ended, nothing_is_in_flight, pair, poll_once};
+    use crate::op::test_sockets::{ends, has_ended, nothing_is_in_flight, pair, poll_once};
 
     #[corering::test]
     async fn peer_sees_the_end_of_the_sending_side() -> io::Result<()> {
         let (fd, mut peer) = pair();
         assert!(!has_ended(&peer));
         submit(Shutdown::new(fd.clone(), std::net::Shutdown::Write)).await?;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
         peer.write_all(b"the other side goes on")
     }
 
@@ -114,7 +114,7 @@ mod tests {
         let _at_once = poll_once(&mut shutdown).await;
         drop(shutdown);
         nothing_is_in_flight().await;
-        assert!(has_ended(&peer));
+        assert!(ends(&peer));
         drop(fd);
     }
 }

@@ -4,12 +4,13 @@
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::driver::SharedFd;
 
@@ -54,6 +55,15 @@ pub(super) fn has_ended(mut peer: impl Read) -> bool {
             Err(error) => return error.kind() == ErrorKind::ConnectionReset,
         }
     }
+}
+
+/// Whether the other end closes. What was sent before is passed over. A child that another test has
+/// just started has all descriptors for a moment, and keeps what was closed open: that is waited for.
+pub(super) fn ends(peer: impl AsFd + Read) -> bool {
+    let socket = SockRef::from(&peer);
+    socket.set_nonblocking(false).expect("a socket can wait");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket can wait for so long");
+    has_ended(peer)
 }
 
 /// Polls a future once, with the waker of the calling task.
