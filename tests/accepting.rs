@@ -106,7 +106,7 @@ async fn many_waiting_accepts_are_polled_once_for_each_connection() -> io::Resul
 }
 
 #[corering::test]
-async fn listener_made_nonblocking_behind_our_back_accepts_without_spinning() -> io::Result<()> {
+async fn listener_made_nonblocking_elsewhere_accepts_without_spinning() -> io::Result<()> {
     let (listener, address) = listener().await?;
     let shared = listener.as_fd().try_clone_to_owned()?;
     std::net::TcpListener::from(shared).set_nonblocking(true)?;

@@ -96,7 +96,7 @@ fn set_of_waits_hears_that_their_runtime_has_ended() {
 }
 
 #[test]
-fn wait_in_another_runtime_than_its_own_fails_and_says_what_to_do() {
+fn wait_in_a_foreign_runtime_fails_and_says_what_to_do() {
     for driver in drivers() {
         let (first, second) = (runtime(driver), runtime(driver));
         let (mut waits, open) = first.block_on(waits()).expect("sockets work");
@@ -241,7 +241,7 @@ fn send_that_waited_ends_with_its_runtime_or_goes_on() {
 }
 
 #[test]
-fn stream_in_another_runtime_than_its_own_fails_and_says_what_to_do() {
+fn stream_in_a_foreign_runtime_fails_and_says_what_to_do() {
     in_each_way(|driver, policy| {
         let (first, second) = (with_policy(driver, policy)?, with_policy(driver, policy)?);
         let (mut stream, mut peer) = first.block_on(receiving())?;

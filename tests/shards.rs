@@ -235,8 +235,8 @@ fn two_shards(driver: corering::Driver, choice: ShardFailure) -> Builder {
 }
 
 #[test]
-fn error_of_one_shard_is_told_and_ends_the_others_if_they_are_to() {
-    const TEST: &str = "error_of_one_shard_is_told_and_ends_the_others_if_they_are_to";
+fn error_of_one_shard_is_told_and_ends_the_others_on_demand() {
+    const TEST: &str = "error_of_one_shard_is_told_and_ends_the_others_on_demand";
     if !child::is_child() {
         let told = told_by_child(TEST);
         let lines: Vec<_> = told.lines().filter(|line| line.contains("has failed")).collect();
@@ -314,8 +314,8 @@ fn error_of_one_shard_is_told_while_the_others_go_on() {
 }
 
 #[test]
-fn panic_of_one_shard_is_told_and_ends_the_others_if_they_are_to() {
-    const TEST: &str = "panic_of_one_shard_is_told_and_ends_the_others_if_they_are_to";
+fn panic_of_one_shard_is_told_and_ends_the_others_on_demand() {
+    const TEST: &str = "panic_of_one_shard_is_told_and_ends_the_others_on_demand";
     if !child::is_child() {
         let told = told_by_child(TEST);
         assert!(told.contains("shard 0 of 2 has failed: the task panicked: no luck"), "{told}");

@@ -23,7 +23,7 @@ pub type BufResult<T, B> = Result<(T, B), BufError<B>>;
 pub struct BufError<B> {
     /// What went wrong.
     pub error: io::Error,
-    /// On the heap, so that a result is no larger than what it holds when all is well.
+    /// Boxed, so that it does not enlarge the results of operations that succeed.
     buf: Box<ThreadBound<B>>,
 }
 

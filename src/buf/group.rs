@@ -39,7 +39,7 @@ impl BufferGroup {
         let buffers_layout = Self::buffers_layout(count, buffer_size)?;
         let buffers = allocate(buffers_layout)?;
         let Some(entries) = allocate(Self::entries_layout(count)) else {
-            // SAFETY: it was allocated with this layout just now, and nobody knows it.
+            // SAFETY: `allocate` returned it for this layout, and no other pointer to it exists.
             unsafe { dealloc(buffers.as_ptr(), buffers_layout) };
             return None;
         };

@@ -1,9 +1,8 @@
 //! The line of the streams that found the buffer group empty, first come, first served.
 //!
-//! As many are called as there are buffers, and no more: each that arms a receive for a buffer that
-//! another takes costs a refusal, and a poll that is cancelled and begun again. Whoever stands in
-//! line watches its socket meanwhile, so none that was called and does not come holds up another's
-//! bytes.
+//! The line calls as many streams as there are buffers, and no more. A stream that arms a receive and
+//! finds its buffer taken pays for a refusal, a cancelled poll and a new one. A stream in line
+//! watches its socket meanwhile, so one that was called and does not come holds up no other.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -24,7 +23,7 @@ impl Line {
         Line { places: LinkedSlab::new(), waiting: List::EMPTY, called: 0 }
     }
 
-    /// Whether nobody waits.
+    /// Returns true if no stream waits in the line.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

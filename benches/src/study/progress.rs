@@ -27,7 +27,7 @@ impl Progress {
         Progress { bar, cells, done: 0 }
     }
 
-    /// So many were finished in an earlier session.
+    /// Counts the cells that an earlier session has finished.
     pub(super) fn kept(&mut self, count: usize) {
         self.done += count;
         match &self.bar {

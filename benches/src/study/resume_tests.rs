@@ -199,7 +199,7 @@ fn spare_seconds_repeat_what_was_spoiled() {
     let ids: Vec<_> = study.cells.iter().map(|cell| cell.id.as_str()).collect();
     assert_eq!(ids, first);
     assert!(study.cells.iter().all(is_valid));
-    // What was spoiled is told of, and pairs with nothing that counts.
+    // The report lists the spoiled runs; no valid run is paired with one.
     for run in &study.cells[0].runs {
         assert_eq!(run.repetition, u32::from(run.invalid.is_none()));
     }

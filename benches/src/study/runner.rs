@@ -133,8 +133,8 @@ impl Task<'_> {
     }
 }
 
-/// `cell` with the runs of an earlier attempt before its own. What was spoiled is told of, and pairs
-/// with nothing of this attempt, since its repetitions are others.
+/// Puts the runs of an earlier attempt before those of `cell`, so that the report lists them. Their
+/// repetition numbers differ, so no run of one attempt is paired with a run of the other.
 fn behind(mut earlier: Vec<Run>, mut cell: Cell) -> Cell {
     let first = earlier.iter().map(|run| run.repetition + 1).max().unwrap_or(0);
     cell.runs.iter_mut().for_each(|run| run.repetition += first);
@@ -229,8 +229,8 @@ impl Clock {
         self.left = open.map(|costs| share(&costs, self.mode)).sum();
     }
 
-    /// What the next cell gets. Nothing if it is a repetition and there is no spare time for it: never
-    /// in a full study, which takes hours and repeats when it is resumed.
+    /// The budget of the next cell. `None` if it is a repetition and no spare time is left for it. A
+    /// full study, which takes hours, repeats only when it is resumed.
     fn next(&self, costs: &Costs) -> Option<Budget> {
         if self.mode == Mode::Full {
             return (!self.is_repeating).then(|| Budget::full(costs));

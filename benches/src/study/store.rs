@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A file is written beside its place, made durable and then renamed, so it is there as a whole or
-//! not at all. A cell that is finished and valid is never written again; whoever wants it measured
-//! anew removes its file and resumes. One that is invalid is measured again.
+//! not at all. A resumed study keeps the cells that are finished and valid, and measures invalid ones
+//! again. To measure a valid cell anew, remove its file and resume.
 
 #![forbid(unsafe_code)]
 

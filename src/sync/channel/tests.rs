@@ -242,7 +242,7 @@ fn capacity_of_zero_panics() {
 }
 
 #[test]
-fn forgotten_send_keeps_a_place_and_a_forgotten_receive_takes_nothing() {
+fn forgotten_send_keeps_its_place_forgotten_receive_takes_none() {
     let (sender, mut receiver) = bounded(2);
     assert!(sender.try_send(1).is_ok() && sender.try_send(2).is_ok());
     let poller = Poller::new();
