@@ -178,3 +178,27 @@ async fn limited_operation_that_was_refused_loses_nothing() -> io::Result<()> {
     assert_eq!(received.get(), 1_000);
     Ok(())
 }
+
+#[corering::test]
+async fn bytes_that_came_without_budget_are_received_next() -> io::Result<()> {
+    let listener = corering::net::TcpListener::bind("127.0.0.1:0").await?;
+    let mut peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let mut stream = listener.accept().await?;
+    // Arms the receive; what comes waits with the stream.
+    assert!(poll_fn(|cx| Poll::Ready(pin!(stream.recv()).poll(cx).is_pending())).await);
+    std::io::Write::write_all(&mut peer, b"hello")?;
+    drop(peer);
+    for _ in 0..10 {
+        corering::io::nop().await?;
+    }
+    let count = Cell::new(0);
+    assert!(!counted_in_one_poll(thousand(&count), &count).await.0, "nothing is left");
+    // Given up at once, refused or not.
+    let received = poll_fn(|cx| Poll::Ready(pin!(stream.recv()).poll(cx))).await;
+    let bytes = match received {
+        Poll::Ready(bytes) => bytes?,
+        Poll::Pending => stream.recv().await?,
+    };
+    assert_eq!(bytes[..], *b"hello");
+    Ok(())
+}
