@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::line::{self, Line, Place, Service};
+use super::line::{self, Service};
 use crate::util::budget::Toll;
+use crate::util::line::{Line, Place};
 
 /// Tells tasks of the shard that something has changed. What, they see for themselves.
 ///
@@ -59,7 +60,7 @@ impl Notify {
     /// At most one is stored, however often this is called.
     pub fn notify_one(&self) {
         let mut state = self.state.borrow_mut();
-        let first = state.line.serve_first(Notification::One);
+        let first = state.line.call_first(Notification::One);
         if first.is_none() {
             state.stored = true;
         }
@@ -114,7 +115,7 @@ struct State {
     round: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Notification {
     One,
     All,
@@ -136,10 +137,10 @@ impl Service for State {
     }
 
     fn serve_first(&mut self) -> Option<Waker> {
-        if *self.line.first()? == self.round {
+        if self.line.first()? == self.round {
             return None;
         }
-        self.line.serve_first(Notification::All)
+        self.line.call_first(Notification::All)
     }
 }
 

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::line::{self, Line, Place, Service};
+use super::line::{self, Service};
 use crate::util::budget::Toll;
+use crate::util::line::{Line, Place};
 
 /// Limits how many tasks of a shard do something at once.
 ///
@@ -251,11 +252,11 @@ impl Service for State {
 
     fn serve_first(&mut self) -> Option<Waker> {
         if self.closed {
-            return self.line.serve_first(Err(AcquireError(())));
+            return self.line.call_first(Err(AcquireError(())));
         }
-        let wants = *self.line.first()?;
+        let wants = self.line.first()?;
         self.permits = self.permits.checked_sub(wants)?;
-        self.line.serve_first(Ok(()))
+        self.line.call_first(Ok(()))
     }
 }
 

@@ -2,9 +2,10 @@
 //! the kernel's rings, and no structure runs user code while it is being changed: what a caller
 //! stored is moved out, and the caller drops or calls it afterwards.
 //!
-//! Read `linked_slab.rs` first: the timer wheel and the waiting lines of `sync` stand on it.
+//! Read `linked_slab.rs` first: the timer wheel stands on it, and `line.rs`, the line to wait in.
 
 pub(crate) mod budget;
+pub(crate) mod line;
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;
 pub(crate) mod poll_pinned;
