@@ -5,7 +5,6 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -18,8 +17,9 @@ use super::join_handle::JoinHandle;
 use super::lists::{LiveList, RunQueue};
 use super::waker::RootWaker;
 use crate::util::budget;
+use crate::util::current::{self, Current, Place};
 use crate::util::mailbox::Mailbox;
-use crate::util::sync_types::Ordering;
+use crate::util::sync_types::{Ordering, thread_local};
 use crate::util::unwind::discard;
 
 /// Spawns a task onto the shard of this thread. It runs until it is complete or aborted, also when
@@ -67,22 +67,13 @@ impl Scheduler {
 
     /// The scheduler that this thread has entered.
     pub(crate) fn current() -> Option<Rc<Scheduler>> {
-        let current = CURRENT.with(Cell::get);
-        if current.is_null() {
-            return None;
-        }
-        // SAFETY: the pointer came from `Rc::into_raw`'s equal, `Rc::as_ptr`, and the guard of
-        // `enter` holds a count while it stands here.
-        unsafe { Rc::increment_strong_count(current) };
-        // SAFETY: the count that was just added becomes this `Rc`'s.
-        Some(unsafe { Rc::from_raw(current) })
+        CURRENT.get()
     }
 
     /// Makes this the thread's current scheduler until the guard is dropped. Guards are dropped in
     /// the reverse order of their making.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        let previous = CURRENT.with(|current| current.replace(Rc::as_ptr(self)));
-        Entered { scheduler: Rc::clone(self), previous, _budget: budget::Apart::begin() }
+        Entered { _scheduler: CURRENT.enter(Rc::clone(self)), _budget: budget::Apart::begin() }
     }
 
     /// Makes a task of `future`, at the back of the run queue.
@@ -133,8 +124,7 @@ impl Scheduler {
     /// Whether a task of this thread's shard will run after the one that runs now, in this round.
     #[inline]
     pub(crate) fn another_is_ready() -> bool {
-        // SAFETY: the guard of `enter` keeps the scheduler alive while its pointer stands here.
-        unsafe { CURRENT.with(Cell::get).as_ref() }.is_some_and(|current| !current.ready.is_empty())
+        CURRENT.with(|current| !current.ready.is_empty()) == Some(true)
     }
 
     /// Queues the tasks that other threads have woken.
@@ -224,15 +214,14 @@ impl Scheduler {
     pub(super) fn if_owner(mailbox: &Arc<Mailbox>, then: impl FnOnce(&Scheduler)) -> bool {
         // Compared is the mailbox, which the caller keeps alive, so that its address is not that
         // of a later one; and a mailbox has one scheduler.
-        // SAFETY: the guard of `enter` keeps the scheduler alive while its pointer stands here, and
-        // `then` does not leave the runtime.
-        match unsafe { CURRENT.with(Cell::get).as_ref() } {
-            Some(current) if Arc::ptr_eq(&current.mailbox, mailbox) => {
+        let is_owner = CURRENT.with(|current| {
+            let is_owner = Arc::ptr_eq(&current.mailbox, mailbox);
+            if is_owner {
                 then(current);
-                true
             }
-            _ => false,
-        }
+            is_owner
+        });
+        is_owner == Some(true)
     }
 
     /// Polls a task once, or cancels it if it was aborted.
@@ -316,27 +305,13 @@ impl Drop for Scheduler {
 /// While it lives, its scheduler is the thread's current one.
 #[must_use = "the scheduler is current only as long as the guard lives"]
 pub(crate) struct Entered {
-    scheduler: Rc<Scheduler>,
-    previous: *const Scheduler,
+    _scheduler: current::Entered<Scheduler>,
     _budget: budget::Apart,
 }
 
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let left = CURRENT.with(|current| current.replace(self.previous));
-        debug_assert!(ptr::eq(left, Rc::as_ptr(&self.scheduler)), "guards left out of order");
-    }
-}
-
-// Without a destructor, so that it can be read as long as the thread runs.
-#[cfg(not(loom))]
 thread_local! {
-    /// The scheduler that this thread has entered, or null.
-    static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    static PLACE: Place<Scheduler> = const { Place::empty() };
 }
 
-// Loom's threads are coroutines of one thread and need its own kind.
-#[cfg(loom)]
-loom::thread_local! {
-    static CURRENT: Cell<*const Scheduler> = Cell::new(ptr::null());
-}
+/// The scheduler that this thread has entered.
+const CURRENT: Current<Scheduler> = Current::at(&PLACE);

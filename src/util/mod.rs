@@ -5,6 +5,7 @@
 //! Read `linked_slab.rs` first: the timer wheel stands on it, and `line.rs`, the line to wait in.
 
 pub(crate) mod budget;
+pub(crate) mod current;
 pub(crate) mod line;
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;

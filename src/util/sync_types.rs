@@ -1,20 +1,38 @@
-//! The atomics, lock and cell of everything that more than one thread touches: the standard
-//! library's, or loom's where a model is checked (`RUSTFLAGS="--cfg loom"`).
+//! The atomics, lock and cell of everything that more than one thread touches, and the thread-local
+//! of what each has for itself: the standard library's, or loom's where a model is checked
+//! (`RUSTFLAGS="--cfg loom"`).
 //!
-//! Only the mailbox and the task header use these. Loom runs its threads as coroutines of one
-//! thread, so that a standard atomic would hide every interleaving from it.
+//! Only the mailbox, the task header and `current.rs` use these. Loom runs its threads as coroutines
+//! of one thread, so that a standard atomic would hide every interleaving from it.
 
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+pub(crate) use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+    },
+    thread::LocalKey,
+    thread_local,
 };
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+pub(crate) use loom::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+    },
+    thread::LocalKey,
 };
+
+/// Loom's knows nothing of `const`.
+#[cfg(loom)]
+macro_rules! loom_local {
+    (static $name:ident: $type:ty = const $init:block;) => {
+        loom::thread_local! { static $name: $type = $init; }
+    };
+}
+#[cfg(loom)]
+pub(crate) use loom_local as thread_local;
 
 /// An `UnsafeCell` whose accesses loom checks: two at once, or one that no synchronisation orders
 /// after the last, fail the model.
