@@ -95,6 +95,27 @@ fn every_server_echoes_over_unix_sockets() {
 }
 
 #[test]
+fn every_server_echoes_from_its_own_buffers() {
+    all_serve(&servers(), &["--cells=8x20000", "--read=owned"]);
+}
+
+#[test]
+fn servers_get_the_way_of_reading_that_was_asked_for() {
+    let own = if test_support::drivers().contains(&Driver::Epoll) { "epoll" } else { "uring" };
+    for (options, is_given) in [(&["--read=owned"][..], true), (&[], false)] {
+        let running = Running::start(own, &[&["--rounds=1000000"], options].concat());
+        let server = running.busy_server(own);
+        let line = fs::read_to_string(format!("/proc/{server}/cmdline")).expect("it is alive");
+        assert_eq!(line.contains("--read=owned\0"), is_given, "{line}");
+        os::send_signal(running.0.id(), libc::SIGINT).expect("it is our child");
+        let document = document(&running.finish());
+        let title = &document.cells[0].title;
+        assert_eq!(title.ends_with(", by read(buf)"), is_given, "{title}");
+        assert_eq!(document.cells[0].id.ends_with("/read-owned"), is_given);
+    }
+}
+
+#[test]
 fn every_server_answers_http_from_memory() {
     all_serve(&servers(), &["--cells=8x5000", "--workload=http"]);
 }
@@ -231,6 +252,8 @@ fn what_makes_no_sense_is_refused() {
         (["--workload=churn", "--depth=2"], "depth of 1"),
         (["--servers=monoio,tokio", "--rounds=1"], "add --with-peers"),
         (["--with-peers", "--unix"], "over TCP only"),
+        (["--read=owned", "--workload=http"], "for echo, churn and idle"),
+        (["--read=owned", "--servers=tokio"], "for uring and epoll"),
     ] {
         let output = paired(&options);
         assert_eq!(output.status.code(), Some(2), "{options:?}");
@@ -275,10 +298,10 @@ fn a_full_disk_is_told() {
 struct Running(Child);
 
 impl Running {
-    fn start(rounds: &str) -> Self {
+    fn start(servers: &str, options: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["paired", "--servers=tokio,raw-epoll", "--cells=2x64", "--slice-ms=5"]);
-        command.args(ONE_CPU).args([rounds, "--json=-"]);
+        command.args(["paired", "--servers", servers, "--cells=2x64", "--slice-ms=5"]);
+        command.args(ONE_CPU).args(options).arg("--json=-");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Running(command.spawn().expect("cargo built it for this test"))
     }
@@ -326,7 +349,7 @@ fn cpu_time_ms(pid: u32) -> u128 {
 
 #[test]
 fn a_server_that_goes_away_is_named_and_the_others_go_on() {
-    let running = Running::start("--rounds=150");
+    let running = Running::start("tokio,raw-epoll", &["--rounds=150"]);
     let victim = running.busy_server("raw-epoll");
     os::send_signal(victim, libc::SIGKILL).expect("it is a child of our child");
     let output = running.finish();
@@ -340,7 +363,7 @@ fn a_server_that_goes_away_is_named_and_the_others_go_on() {
 
 #[test]
 fn an_interrupt_leaves_what_was_measured() {
-    let running = Running::start("--rounds=1000000");
+    let running = Running::start("tokio,raw-epoll", &["--rounds=1000000"]);
     running.busy_server("tokio");
     os::send_signal(running.0.id(), libc::SIGINT).expect("it is our child");
     let output = running.finish();

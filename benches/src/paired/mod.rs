@@ -44,7 +44,7 @@ use crate::interrupt::Interrupt;
 use crate::load::Pace;
 use crate::os::trace::SystemCallCounter;
 use crate::outcome::{Failure, Outcome};
-use crate::server::{Workload, peers};
+use crate::server::{Read, Workload, peers};
 use crate::study::schema::{self, Cell, Excluded, Noise};
 
 /// Compares servers: CPU time per request, throughput and latency, slice by slice.
@@ -104,6 +104,9 @@ pub struct Arguments {
     /// comparison notices.
     #[arg(long, value_delimiter = ',', value_name = "SERVER=TIME")]
     handicap: Vec<Handicap>,
+    /// Whose buffers uring and epoll receive into; the others have their own.
+    #[arg(long, value_enum, default_value = "lent")]
+    read: Read,
     /// Over Unix sockets instead of TCP.
     #[arg(long)]
     unix: bool,
@@ -209,6 +212,7 @@ impl Arguments {
             order: self.order,
             seed: self.seed,
             cpus: Cpus::choose(self.server_cpu, self.client_cpu)?,
+            read: self.read,
             is_unix: self.unix,
             server_options: self.serve_option.clone(),
             ..Plan::new(candidates.collect(), shape)?

@@ -59,6 +59,11 @@ impl Name {
     pub fn is_peer(&self) -> bool {
         matches!(self.program, Program::Peer(_))
     }
+
+    /// Whether it can receive into buffers that the runtime lends, and into its own.
+    pub(super) fn has_choice_of_buffers(&self) -> bool {
+        matches!(self.program, Program::Own(server) if server.has_choice_of_buffers())
+    }
 }
 
 impl fmt::Display for Name {

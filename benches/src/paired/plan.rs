@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::load::{Pace, Protocol};
 use crate::os;
 use crate::outcome::Failure;
-use crate::server::Workload;
+use crate::server::{Read, Workload};
 use crate::study::schema;
 
 /// One comparison: all its servers live at once and take turns.
@@ -40,6 +40,8 @@ pub struct Plan {
     pub with_noise: bool,
     /// After the rounds the kernel counts the system calls, where it can.
     pub with_trace: bool,
+    /// Whose buffers the servers receive into that have a choice.
+    pub read: Read,
     /// Over Unix sockets, where the kernel's share is a quarter of that of loopback TCP.
     pub is_unix: bool,
     /// Further options of `serve` for all candidates, such as `--group=16`.
@@ -127,6 +129,7 @@ impl Plan {
             cpus: Cpus::choose(None, None)?,
             with_noise: true,
             with_trace: true,
+            read: Read::Lent,
             is_unix: false,
             server_options: Vec::new(),
             peers: None,
@@ -158,10 +161,16 @@ impl Plan {
         if self.workload == Workload::Faulty {
             return refuse("a server that fails on purpose is not worth comparing".to_owned());
         }
-        let is_simple = matches!(self.workload, Workload::Echo | Workload::Churn | Workload::Idle);
-        let peer =
-            self.candidates.iter().map(|candidate| &candidate.name).find(|name| name.is_peer());
-        if let (Some(peer), false) = (peer, is_simple && !self.is_unix) {
+        let mut names = self.candidates.iter().map(|candidate| &candidate.name);
+        if self.read == Read::Owned && !self.workload.is_echo() {
+            return refuse("--read owned is for echo, churn and idle: leave it out".to_owned());
+        }
+        if self.read == Read::Owned && !names.clone().any(Name::has_choice_of_buffers) {
+            return refuse("--read is for uring and epoll: name one, or leave it out".to_owned());
+        }
+        if let (Some(peer), false) =
+            (names.find(|name| name.is_peer()), self.workload.is_echo() && !self.is_unix)
+        {
             return refuse(format!(
                 "{peer} serves echo, churn and idle over TCP only: leave it out"
             ));
@@ -172,7 +181,8 @@ impl Plan {
     /// As in `study.json`: `echo/64x64/depth-1`.
     pub fn id(&self) -> String {
         let Shape { connections, message_bytes, depth, .. } = self.shape;
-        format!("{}/{connections}x{message_bytes}/depth-{depth}", self.workload.name())
+        let read = if self.read == Read::Owned { "/read-owned" } else { "" };
+        format!("{}/{connections}x{message_bytes}/depth-{depth}{read}", self.workload.name())
     }
 
     /// For people.
@@ -184,6 +194,9 @@ impl Plan {
         );
         if idle_connections > 0 {
             title.push_str(&format!(", beside {idle_connections} idle connections"));
+        }
+        if self.read == Read::Owned {
+            title.push_str(", by read(buf)");
         }
         if self.is_unix {
             title.push_str(", Unix sockets");

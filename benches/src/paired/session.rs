@@ -17,7 +17,7 @@ use crate::os;
 use crate::os::trace::SystemCallCounter;
 use crate::outcome::Failure;
 use crate::process::{self, Ended, ServerProcess};
-use crate::server::Workload;
+use crate::server::{Read, Workload};
 use crate::study::ratio::AGAIN;
 
 /// A server whose connections break is given this long to turn out to have ended.
@@ -236,6 +236,9 @@ fn command(plan: &Plan, index: usize, candidate: &Candidate) -> Result<Command, 
         .arg(format!("--addr={}", address(plan, index)))
         .arg(format!("--size={}", plan.shape.message_bytes))
         .arg(format!("--cpu={}", plan.cpus.server));
+    if plan.read == Read::Owned && name.has_choice_of_buffers() {
+        command.arg(format!("--read={}", plan.read.name()));
+    }
     if let Some(receive) = name.receive {
         command.arg(format!("--receive={}", receive.name()));
     }

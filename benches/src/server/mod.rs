@@ -26,7 +26,7 @@ use std::io::{self, Write};
 
 pub use counters::Counters;
 pub use fault::{FaultOptions, Mode};
-pub use options::{Arguments, Receive, Server, Workload};
+pub use options::{Arguments, Read, Receive, Server, Workload};
 pub use site::body;
 
 use crate::os;

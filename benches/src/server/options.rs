@@ -57,6 +57,15 @@ pub enum Receive {
     Notification,
 }
 
+/// Whose buffers the handlers of corering receive into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Read {
+    /// Those that the runtime lends, by `recv()`
+    Lent,
+    /// One of each connection's own, by `read(buf)`
+    Owned,
+}
+
 /// Serves one workload, until SIGTERM or SIGINT, or until the parent process ends.
 ///
 /// Prints `listening on ADDRESS` once it listens, and `counters {JSON}` when it ends.
@@ -80,6 +89,12 @@ pub struct Arguments {
     /// How uring and raw-uring receive [default: adaptive].
     #[arg(long, value_enum)]
     pub receive: Option<Receive>,
+    /// Whose buffers uring and epoll receive into (echo, churn and idle only).
+    #[arg(long, value_enum, default_value = "lent")]
+    pub read: Read,
+    /// Bytes of each buffer of --read owned [default: 16 KiB, or --size if that is more].
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub room: Option<u32>,
     /// The CPU to run on, with one shard.
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -106,6 +121,11 @@ impl Server {
     pub fn name(self) -> String {
         name(&self)
     }
+
+    /// Whether its handlers can receive into either kind of buffer: see [`Read`].
+    pub(crate) fn has_choice_of_buffers(self) -> bool {
+        matches!(self, Server::Uring | Server::Epoll)
+    }
 }
 
 impl Workload {
@@ -114,7 +134,8 @@ impl Workload {
         name(&self)
     }
 
-    fn is_echo(self) -> bool {
+    /// Whether every byte comes back, and nothing else is done.
+    pub(crate) fn is_echo(self) -> bool {
         matches!(self, Workload::Echo | Workload::Churn | Workload::Idle)
     }
 }
@@ -134,11 +155,26 @@ impl Receive {
     }
 }
 
+impl Read {
+    /// The name that the command line takes.
+    pub fn name(self) -> String {
+        name(&self)
+    }
+}
+
 fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().expect("no variant is hidden").get_name().to_owned()
 }
 
+/// Room that an owned buffer has at least, unless it is told: what a reader is likely to choose.
+const ROOM_BYTES_MIN: usize = 16 * 1024;
+
 impl Arguments {
+    /// The bytes of each owned buffer.
+    pub(super) fn room(&self) -> usize {
+        self.room.map_or(self.size.max(ROOM_BYTES_MIN), |bytes| bytes as usize)
+    }
+
     /// Refuses what makes no sense together.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
@@ -147,6 +183,19 @@ impl Arguments {
             return usage(format!(
                 "--receive is for uring and raw-uring: {driver} knows one way; leave it out"
             ));
+        }
+        if self.read == Read::Owned && !self.driver.has_choice_of_buffers() {
+            return usage(format!(
+                "--read is for uring and epoll: {driver} has buffers of its own; leave it out"
+            ));
+        }
+        if self.read == Read::Owned && !self.workload.is_echo() {
+            return usage(format!(
+                "--read owned is for echo, churn and idle, not for {workload}: leave it out"
+            ));
+        }
+        if self.room.is_some() && self.read == Read::Lent {
+            return usage("--room is for --read owned: add that, or leave it out".to_owned());
         }
         let is_raw = matches!(self.driver, Server::RawUring | Server::RawEpoll);
         if is_raw && self.workload == Workload::Mixed {

@@ -6,16 +6,18 @@ use std::net::Shutdown;
 use corering_bench::server::body;
 
 use crate::programs::is_left_out;
-use crate::support::{Server, answer, bytes, echoed, receives, servers};
+use crate::support::{Server, answer, bytes, echoed, reads, receives, servers};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";
 
-/// Runs `check` on each server, in each of its ways of receiving.
+/// Runs `check` on each server, in each of its ways of receiving and of reading.
 fn on_each(workload: &str, options: &[&str], check: impl Fn(&str, Server)) {
     for driver in servers() {
         for receive in receives(driver) {
-            let options = options.iter().copied().chain(receive).chain([workload]);
-            check(driver, Server::start(driver, options));
+            for read in reads(driver, workload) {
+                let ways = receive.iter().chain(*read).copied().chain([workload]);
+                check(driver, Server::start(driver, options.iter().copied().chain(ways)));
+            }
         }
     }
 }

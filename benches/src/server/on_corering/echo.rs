@@ -3,21 +3,39 @@
 use corering::net::{TcpStream, UnixStream};
 
 use super::Shop;
+use crate::server::options::Read;
 
-pub(super) async fn tcp(mut stream: TcpStream, shop: &'static Shop) {
-    while let Ok(received) = stream.recv().await {
-        shop.work.echoes(received.len());
-        if received.is_empty() || stream.write_all(received).await.is_err() {
-            break;
+/// Both kinds of stream have the same methods, and no trait.
+macro_rules! echo {
+    ($spawn:ident, $Stream:ident) => {
+        /// Serves a connection, in a task of its own.
+        pub(super) fn $spawn(stream: $Stream, shop: &'static Shop) {
+            async fn lent(mut stream: $Stream, shop: &'static Shop) {
+                while let Ok(received) = stream.recv().await {
+                    shop.work.echoes(received.len());
+                    if received.is_empty() || stream.write_all(received).await.is_err() {
+                        break;
+                    }
+                }
+            }
+
+            async fn owned(mut stream: $Stream, shop: &'static Shop) {
+                let mut buffer = Vec::with_capacity(shop.stage.arguments.room());
+                while let Ok((count @ 1.., filled)) = stream.read(buffer).await {
+                    shop.work.echoes(count);
+                    let Ok(sent) = stream.write_all(filled).await else { break };
+                    buffer = sent;
+                }
+            }
+
+            // Not one future for both: each would be as large as the larger.
+            match shop.stage.arguments.read {
+                Read::Lent => corering::spawn(lent(stream, shop)),
+                Read::Owned => corering::spawn(owned(stream, shop)),
+            };
         }
-    }
+    };
 }
 
-pub(super) async fn unix(mut stream: UnixStream, shop: &'static Shop) {
-    while let Ok(received) = stream.recv().await {
-        shop.work.echoes(received.len());
-        if received.is_empty() || stream.write_all(received).await.is_err() {
-            break;
-        }
-    }
-}
+echo!(spawn_tcp, TcpStream);
+echo!(spawn_unix, UnixStream);

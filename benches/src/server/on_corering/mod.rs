@@ -108,7 +108,7 @@ async fn accept(
     if !shop.stage.is_tcp() {
         let listener = UnixListener::from(listener);
         loop {
-            corering::spawn(echo::unix(listener.accept().await?, shop));
+            echo::spawn_unix(listener.accept().await?, shop);
         }
     }
     let listener = TcpListener::from(listener);
@@ -120,7 +120,7 @@ async fn accept(
         }
         match shop.stage.arguments.workload {
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
-                corering::spawn(echo::tcp(stream, shop));
+                echo::spawn_tcp(stream, shop);
             }
             Workload::Http | Workload::File => {
                 corering::spawn(http::connection(stream, shop));
