@@ -171,6 +171,25 @@ fn a_study_tells_its_verdict_and_where_the_report_is() {
 }
 
 #[test]
+fn cell_that_reads_has_every_server_and_a_heading() {
+    if is_refused() {
+        return;
+    }
+    let folder = Folder::new("owned");
+    let output = folder.run(&["study", "--quick", "--cells=owned-echo", "--seconds=4"]);
+    assert_done(&folder, output.status.code(), &text(&output.stderr));
+    let study = folder.study();
+    let [cell] = &study.cells[..] else { panic!("{} cells", study.cells.len()) };
+    assert_eq!(cell.title, "TCP echo by read(buf), 64 connections, 128 B");
+    for server in ["uring", "uring/notification", "epoll", "tokio"] {
+        assert!(cell.runs.iter().any(|run| run.server == server), "no run of {server}");
+    }
+    let report = fs::read_to_string(folder.0.join("report.md")).expect("it was written");
+    let is_valid = cell.runs.iter().any(|run| run.invalid.is_none());
+    assert!(!is_valid || report.contains("### TCP echo by read(buf)\n"), "{report}");
+}
+
+#[test]
 fn bad_usage_says_what_would_be_good() {
     let folder = Folder::new("usage");
     let refused = |options: &[&str], hint: &str| {

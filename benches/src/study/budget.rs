@@ -58,7 +58,9 @@ impl Costs {
     pub fn of(plan: &CellPlan, servers: usize) -> Self {
         let connections = match *plan {
             CellPlan::Idle { idle_connections, .. } => idle_connections,
-            CellPlan::Echo { connections, .. } => connections,
+            CellPlan::Echo { connections, .. } | CellPlan::OwnedEcho { connections, .. } => {
+                connections
+            }
             _ => 0,
         };
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);

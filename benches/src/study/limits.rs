@@ -111,7 +111,8 @@ fn needs(cell: &CellPlan, servers: u64) -> Needs {
             Needs { descriptors, ..streams(connections, message_bytes) }
         }
         CellPlan::Churn { message_bytes, .. } => streams(CHURN_CONNECTIONS, message_bytes),
-        CellPlan::Mixed { connections, message_bytes, .. }
+        CellPlan::OwnedEcho { connections, message_bytes }
+        | CellPlan::Mixed { connections, message_bytes, .. }
         | CellPlan::Rate { connections, message_bytes, .. } => streams(connections, message_bytes),
         CellPlan::Http { connections, body_bytes } => streams(connections, body_bytes),
         CellPlan::FileToSocket { connections, file_bytes } => streams(connections, file_bytes),

@@ -13,6 +13,8 @@ pub const ECHO_CONNECTIONS: [u64; 6] = [1, 8, 64, 256, 1_000, 10_000];
 pub const ECHO_MESSAGE_BYTES: [u64; 5] = [16, 128, 1024, 16 * 1024, 64 * 1024];
 /// Messages that are under way at once on each connection of the echo cells.
 pub const ECHO_DEPTHS: [u64; 4] = [1, 4, 16, 64];
+/// Message sizes of the echo by `read(buf)`.
+pub const OWNED_ECHO_MESSAGE_BYTES: [u64; 2] = [SMALL_MESSAGE_BYTES, 16 * 1024];
 /// Connections that do nothing while others work.
 pub const IDLE_CONNECTIONS: [u64; 2] = [10_000, 100_000];
 /// The others.
@@ -50,6 +52,7 @@ fn quick() -> Vec<CellPlan> {
     let message_bytes = SMALL_MESSAGE_BYTES;
     vec![
         CellPlan::Echo { connections: 64, message_bytes, depth: 1 },
+        owned_echo(message_bytes),
         idle(IDLE_CONNECTIONS[0]),
         churn(CHURN_PERCENT[0]),
         CellPlan::Http { connections: 64, body_bytes: 1024 },
@@ -71,6 +74,7 @@ fn full() -> Vec<CellPlan> {
             }
         }
     }
+    cells.extend(OWNED_ECHO_MESSAGE_BYTES.map(owned_echo));
     cells.extend(IDLE_CONNECTIONS.map(idle));
     cells.extend(CHURN_PERCENT.map(churn));
     cells.extend(
@@ -91,6 +95,10 @@ fn full() -> Vec<CellPlan> {
     cells.extend(RuntimeWork::ALL.map(CellPlan::Runtime));
     cells.push(rate());
     cells
+}
+
+fn owned_echo(message_bytes: u64) -> CellPlan {
+    CellPlan::OwnedEcho { connections: ACTIVE_CONNECTIONS, message_bytes }
 }
 
 fn idle(idle_connections: u64) -> CellPlan {
@@ -131,8 +139,9 @@ mod tests {
     use super::super::schema::{Mode, Workload};
     use super::{RuntimeWork, cells, full};
 
-    const WORKLOADS: [Workload; 10] = [
+    const WORKLOADS: [Workload; 11] = [
         Workload::Echo,
+        Workload::OwnedEcho,
         Workload::Idle,
         Workload::Churn,
         Workload::Http,
@@ -184,6 +193,7 @@ mod tests {
         assert_eq!(echo("connections"), [1, 8, 64, 256, 1_000, 10_000]);
         assert_eq!(echo("message_bytes"), [16, 128, 1_024, 16_384, 65_536]);
         assert_eq!(echo("depth"), [1, 4, 16, 64]);
+        assert_eq!(values(Workload::OwnedEcho, "message_bytes"), [128, 16_384]);
         assert_eq!(values(Workload::Idle, "idle_connections"), [10_000, 100_000]);
         assert_eq!(values(Workload::Idle, "connections"), [64]);
         assert_eq!(values(Workload::Http, "connections"), [64, 512]);

@@ -17,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::load::Pace;
 use crate::outcome::Failure;
 use crate::paired::{self, Candidate, Cpus, Handicap, Order, Shape};
-use crate::server::{Workload, peers};
+use crate::server::{Read, Workload, peers};
 
 /// The instruments, and what they have in common over a whole study.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ impl Instruments {
         plan.seed = self.seed;
         plan.cpus = self.cpus;
         plan.server_options = server_options;
+        if matches!(cell, CellPlan::OwnedEcho { .. }) {
+            plan.read = Read::Owned;
+        }
         plan.peers = self.peers.clone();
         Ok(plan)
     }
@@ -135,8 +138,13 @@ impl Instruments {
 impl Measure for Instruments {
     fn servers(&self, plan: &CellPlan) -> Vec<String> {
         let mut servers = plan.servers();
-        let serves_peers =
-            matches!(plan, CellPlan::Echo { .. } | CellPlan::Idle { .. } | CellPlan::Churn { .. });
+        let serves_peers = matches!(
+            plan,
+            CellPlan::Echo { .. }
+                | CellPlan::OwnedEcho { .. }
+                | CellPlan::Idle { .. }
+                | CellPlan::Churn { .. }
+        );
         if self.peers.is_some() && serves_peers {
             servers.extend(peers::NAMES.map(str::to_owned));
         }
@@ -241,7 +249,8 @@ fn served(cell: &CellPlan) -> Result<(Workload, Shape, Vec<String>), Failure> {
         CellPlan::Echo { connections, message_bytes, depth } => {
             (Workload::Echo, shape(connections, message_bytes, depth, 0), none)
         }
-        CellPlan::Rate { connections, message_bytes, .. } => {
+        CellPlan::OwnedEcho { connections, message_bytes }
+        | CellPlan::Rate { connections, message_bytes, .. } => {
             (Workload::Echo, shape(connections, message_bytes, 1, 0), none)
         }
         CellPlan::Idle { idle_connections, active_connections, message_bytes } => {

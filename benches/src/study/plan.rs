@@ -30,6 +30,13 @@ pub enum CellPlan {
         /// Messages under way on each connection.
         depth: u64,
     },
+    /// Bytes that come back, received into buffers of the server's own.
+    OwnedEcho {
+        /// Open at once.
+        connections: u64,
+        /// Of one message.
+        message_bytes: u64,
+    },
     /// Echo on a few connections beside many that do nothing.
     Idle {
         /// That do nothing.
@@ -107,6 +114,7 @@ impl CellPlan {
     pub fn workload(&self) -> Workload {
         match self {
             CellPlan::Echo { .. } => Workload::Echo,
+            CellPlan::OwnedEcho { .. } => Workload::OwnedEcho,
             CellPlan::Idle { .. } => Workload::Idle,
             CellPlan::Churn { .. } => Workload::Churn,
             CellPlan::Http { .. } => Workload::Http,
@@ -124,6 +132,9 @@ impl CellPlan {
         match self {
             CellPlan::Echo { connections, message_bytes, depth } => {
                 format!("echo/{connections}x{message_bytes}/depth-{depth}")
+            }
+            CellPlan::OwnedEcho { connections, message_bytes } => {
+                format!("owned-echo/{connections}x{message_bytes}")
             }
             CellPlan::Idle { idle_connections, active_connections, .. } => {
                 format!("idle/{idle_connections}-beside-{active_connections}")
@@ -167,6 +178,11 @@ impl CellPlan {
                 } else {
                     format!(", {depth} messages in flight each")
                 },
+            ),
+            CellPlan::OwnedEcho { connections, message_bytes } => format!(
+                "TCP echo by read(buf), {}, {}",
+                Connections(*connections),
+                Bytes(*message_bytes)
             ),
             CellPlan::Idle { idle_connections, active_connections, message_bytes } => format!(
                 "TCP echo, {active_connections} active beside {idle_connections} idle connections, {}",
@@ -240,7 +256,8 @@ impl CellPlan {
                 let percent = percent_of_capacity.map(|percent| ("percent_of_capacity", percent));
                 [("message_bytes", message_bytes)].into_iter().chain(percent).collect()
             }
-            CellPlan::Rate { connections, message_bytes, .. } => {
+            CellPlan::OwnedEcho { connections, message_bytes }
+            | CellPlan::Rate { connections, message_bytes, .. } => {
                 vec![("connections", connections), ("message_bytes", message_bytes)]
             }
             CellPlan::Http { connections, body_bytes } => {
@@ -282,6 +299,8 @@ impl CellPlan {
                     "tokio",
                 ]
             }
+            // The hand-written loops have no such choice; what tokio reads into is always its own.
+            CellPlan::OwnedEcho { .. } => &["uring", "uring/notification", "epoll", "tokio"],
             // Those that are compared. All servers at once would take most of the memory.
             CellPlan::Idle { idle_connections, .. } if *idle_connections > FEW_SERVERS_ABOVE => {
                 &["uring", "epoll"]

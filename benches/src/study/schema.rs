@@ -87,6 +87,8 @@ pub struct Noise {
 pub enum Workload {
     /// TCP echo.
     Echo,
+    /// TCP echo by `read(buf)`, into buffers of the server's own.
+    OwnedEcho,
     /// Many connections of which few are active.
     Idle,
     /// Accept, one request, close.

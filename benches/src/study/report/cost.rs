@@ -142,6 +142,7 @@ fn has_valid_run(cell: &Cell) -> bool {
 fn name(workload: Workload) -> &'static str {
     match workload {
         Workload::Echo => "TCP echo",
+        Workload::OwnedEcho => "TCP echo by read(buf)",
         Workload::Idle => "Many idle connections",
         Workload::Churn => "Accept, one request, close",
         Workload::Http => "HTTP/1.1",
