@@ -16,7 +16,10 @@ function class(call) {
 
 # How many of it a request may cost.
 function bound(call) {
-    if (name ~ /^uring/) return call == "io_uring_enter" ? 0.1 : 0.01
+    if (call == "io_uring_enter" && name ~ /^uring/) return 0.1
+    # What waits by notification receives and sends by a call of its own.
+    if (name ~ /^uring-(notification|owned)$/ && class(call) ~ /^(receive|send)$/) return 1.1
+    if (name ~ /^uring/) return 0.01
     if (name !~ /^epoll/) return 1e9
     if (call == "epoll_ctl") return 0.01
     return class(call) == "receive" ? 1.1 : 1e9
@@ -48,7 +51,7 @@ END {
     }
     # No heap allocation per receive or send in steady state.
     if (name ~ /^(uring|epoll)/) check("allocations", allocations, 0.01)
-    printf "%-10s %12.1f %11.4f ", name, instructions, allocations
+    printf "%-18s %12.1f %11.4f ", name, instructions, allocations
     count = split("enter wait control receive send others", classes, " ")
     for (place = 1; place <= count; place++) printf " %8.4f", by_class[classes[place]]
     printf "\n"

@@ -4,8 +4,14 @@
 #
 #   scripts/counts.sh [--costs COUNT] [SERVER ..]      (default: all)
 #
-# A server is uring, epoll, tokio, raw-uring, raw-epoll, or uring-unix and epoll-unix, which are on a
-# Unix socket.
+# A server is uring, epoll, tokio, raw-uring or raw-epoll, or uring and epoll in another way:
+#
+#   uring-notification       receives by notification
+#   uring-owned, epoll-owned receive by read(buf), into a buffer of 16 KiB of each connection's own
+#   uring-unix, epoll-unix   are on a Unix socket
+#
+# The first three of these are `corering-bench serve`, which counts its requests and bytes: compare
+# them with what they were, not with uring and epoll, which are the example.
 #
 # 64 connections have one message of 64 bytes each on the way when the server wakes: it is stopped
 # while it waits, and goes on when the client has sent all of them. So a round is the same work each
@@ -28,7 +34,8 @@
 # tracing is impossible here.
 set -euo pipefail
 
-known=(uring uring-unix epoll epoll-unix tokio raw-uring raw-epoll)
+known=(uring uring-notification uring-owned uring-unix epoll epoll-owned epoll-unix)
+known+=(tokio raw-uring raw-epoll)
 
 # usage TEXT: how this is run, for somebody who ran it otherwise.
 usage() {
@@ -112,7 +119,7 @@ report() {
         -f "$root/scripts/calls.awk" "$scratch/strace.short" "$scratch/strace.long"
 }
 
-printf '%-10s %12s %11s  %8s %8s %8s %8s %8s %8s\n' "" instructions allocations \
+printf '%-18s %12s %11s  %8s %8s %8s %8s %8s %8s\n' "" instructions allocations \
     enter wait control receive send others
 for name in "$@"; do
     profile "$name"

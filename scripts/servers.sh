@@ -1,7 +1,8 @@
 # Starts echo servers for the scripts that count what they cost. Sourced, not run.
 #
 # `uring` and `epoll` are the example `echo` on that driver, `uring-unix` and `epoll-unix` the same on
-# a Unix socket; every other name is a server of `corering-bench serve`, to compare with.
+# a Unix socket. `uring-notification`, `uring-owned` and `epoll-owned` are `corering-bench serve` with
+# an option. Every other name is a server of it, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -37,6 +38,12 @@ start_server() {
         uring-unix | epoll-unix)
             rm -f "$scratch/socket"
             command=("$target/release/echo" --unix "$scratch/socket" --driver "${name%-unix}" --shards 1)
+            ;;
+        uring-notification)
+            command=("$target/release/corering-bench" serve --driver uring --receive notification)
+            ;;
+        *-owned)
+            command=("$target/release/corering-bench" serve --driver "${name%-owned}" --read owned)
             ;;
         *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac

@@ -149,6 +149,14 @@ fn a_broken_bound_is_named_and_fails() {
 }
 
 #[test]
+fn ring_that_is_notified_may_receive_once_per_request() {
+    for name in ["uring-notification", "uring-owned"] {
+        assert_eq!(calls(name, "0", &summary(30, 1100)).status.code(), Some(0), "{name}");
+        assert_eq!(calls(name, "0", &summary(30, 1300)).status.code(), Some(1), "{name}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_of_servers_that_are_not_ours() {
     assert!(calls("tokio", "3", &summary(80, 9000)).status.success());
 }
