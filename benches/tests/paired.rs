@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -214,6 +215,32 @@ fn a_server_that_is_held_back_is_the_one_that_costs_more() {
 }
 
 #[test]
+fn server_that_was_slower_before_is_better_now() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let before = folder.path().join("before");
+    fs::write(&before, format!("#!/bin/sh\nexec {PROGRAM} \"$@\" --handicap=500us\n"))
+        .expect("the folder is ours");
+    fs::set_permissions(&before, PermissionsExt::from_mode(0o755)).expect("the file is ours");
+    let before = format!("--before={}", before.display());
+    let options = ["--servers=tokio,raw-epoll", "--cells=4x64", "--rounds=5", "--slice-ms=10"];
+    let output = paired(&[&options[..], &ONE_CPU, &[&before, "--json=-"]].concat());
+    let document = document(&output);
+    let cell = &document.cells[0];
+    let names: Vec<&str> = cell.runs.iter().map(|run| run.server.as_str()).collect();
+    let servers = ["tokio", "tokio again", "tokio before", "raw-epoll", "raw-epoll before"];
+    assert_eq!(names, servers);
+    assert!(cell.runs.iter().all(is_sound), "{:?}", document.invalid);
+    for server in ["tokio", "raw-epoll"] {
+        let against = format!("{server} before");
+        let mut own = cell.comparisons.iter().filter(|one| one.server == server);
+        let cpu = own.find(|one| one.against == against && one.metric == Metric::CpuNsPerUnit);
+        // A run that other tests have spoiled is in no comparison.
+        assert!(cpu.is_none_or(|one| one.verdict == Verdict::Less), "{cpu:?}");
+        assert!(cpu.is_some() || !document.invalid.is_empty(), "{server} was not compared");
+    }
+}
+
+#[test]
 fn latency_at_a_rate_has_a_row_and_two_files_for_each_server() {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let histograms = format!("--histograms={}", folder.path().display());
@@ -252,6 +279,7 @@ fn what_makes_no_sense_is_refused() {
         (["--workload=churn", "--depth=2"], "depth of 1"),
         (["--servers=monoio,tokio", "--rounds=1"], "add --with-peers"),
         (["--with-peers", "--unix"], "over TCP only"),
+        (["--before=corering-bench", "--against=tokio"], "cannot be used with"),
         (["--read=owned", "--workload=http"], "for echo, churn and idle"),
         (["--read=owned", "--servers=tokio"], "for uring and epoll"),
     ] {

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use compare::{compare, noise};
 pub use measure::{TRACED_CALLS, TRACED_UNITS, measure};
 pub use names::{CellSize, Handicap, Name, Program};
-pub use plan::{Bounds, Candidate, Cpus, Order, Plan, Shape};
+pub use plan::{BEFORE, Bounds, Candidate, Cpus, Order, Plan, Shape};
 pub use rate::{AtRate, at_rate};
 
 use output::{Output, unwritable};
@@ -65,6 +65,10 @@ pub struct Arguments {
     /// first server.
     #[arg(long, value_delimiter = ',', default_value = "tokio,raw-uring")]
     against: Vec<Name>,
+    /// Compare each server with the same one of another build, which takes part as `SERVER before`:
+    /// the corering-bench of an earlier commit.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["against", "with_peers"])]
+    before: Option<PathBuf>,
     /// Compare with monoio, compio and glommio, too, which are built for it: that takes a minute
     /// or two the first time.
     #[arg(long)]
@@ -195,9 +199,15 @@ impl Arguments {
             )));
         }
         let servers = self.all_servers()?;
-        let candidates = servers.iter().map(|name| {
+        let candidates = servers.iter().flat_map(|name| {
             let own = self.handicap.iter().filter(|handicap| handicap.concerns(name));
-            Candidate { name: name.clone(), handicap: own.map(|handicap| handicap.time).sum() }
+            let candidate = Candidate {
+                name: name.clone(),
+                handicap: own.map(|handicap| handicap.time).sum(),
+                before: None,
+            };
+            let before = Candidate { before: self.before.clone(), ..candidate.clone() };
+            [candidate].into_iter().chain(self.before.is_some().then_some(before))
         });
         let shape = Shape {
             connections: cell.connections,
@@ -239,6 +249,9 @@ impl Arguments {
     }
 
     fn against_names(&self) -> Vec<String> {
+        if self.before.is_some() {
+            return self.servers.iter().map(|name| format!("{name}{BEFORE}")).collect();
+        }
         let take_part =
             |name: &&Name| self.servers.contains(name) || self.with_peers && name.is_peer();
         let against: Vec<_> = self.against.iter().filter(take_part).collect();

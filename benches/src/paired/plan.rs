@@ -62,7 +62,12 @@ pub struct Candidate {
     pub name: Name,
     /// CPU time that it wastes on each request, on purpose.
     pub handicap: Duration,
+    /// The program of another build that serves it. Without one, this program does.
+    pub before: Option<PathBuf>,
 }
+
+/// What the name of a server of another build ends in.
+pub const BEFORE: &str = " before";
 
 /// What a client asks of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +150,9 @@ impl Plan {
             return refuse("there is nothing to compare: name a server".to_owned());
         }
         for (index, candidate) in self.candidates.iter().enumerate() {
-            if self.candidates[..index].iter().any(|earlier| earlier.name == candidate.name) {
-                return refuse(format!("{} is named twice: once is enough", candidate.name));
+            let title = candidate.title();
+            if self.candidates[..index].iter().any(|earlier| earlier.title() == title) {
+                return refuse(format!("{title} is named twice: once is enough"));
             }
         }
         if self.slice.is_zero() || self.rounds == 0 {
@@ -292,7 +298,12 @@ impl Default for Bounds {
 impl Candidate {
     /// A server that is not held back.
     pub fn new(name: Name) -> Self {
-        Candidate { name, handicap: Duration::ZERO }
+        Candidate { name, handicap: Duration::ZERO, before: None }
+    }
+
+    /// Its name in tables.
+    pub(super) fn title(&self) -> String {
+        format!("{}{}", self.name, if self.before.is_some() { BEFORE } else { "" })
     }
 }
 

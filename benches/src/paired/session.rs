@@ -39,11 +39,8 @@ impl Session {
         plan.check()?;
         plan.check_descriptors(os::raise_descriptor_limit()?)?;
         let pinned = Pinned::to(plan.cpus.client)?;
-        let mut named: Vec<(String, &Candidate)> = plan
-            .candidates
-            .iter()
-            .map(|candidate| (candidate.name.to_string(), candidate))
-            .collect();
+        let mut named: Vec<(String, &Candidate)> =
+            plan.candidates.iter().map(|candidate| (candidate.title(), candidate)).collect();
         if let (true, Some((name, candidate))) = (plan.with_noise, named.first()) {
             named.insert(1, (format!("{name}{AGAIN}"), candidate));
         }
@@ -225,7 +222,8 @@ fn command(plan: &Plan, index: usize, candidate: &Candidate) -> Result<Command, 
             Command::new(folder.join(program))
         }
         Program::Own(server) => {
-            let mut command = Command::new(env::current_exe()?);
+            let program = candidate.before.clone().map_or_else(env::current_exe, Ok)?;
+            let mut command = Command::new(program);
             command.arg("serve").arg(format!("--driver={}", server.name()));
             command.args(&plan.server_options);
             command
