@@ -8,25 +8,24 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::BufferGroup;
-use crate::util::linked_slab::{Key, LinkedSlab, List};
+use crate::util::line::{self, Standing, offer, wake_each};
+use crate::util::linked_slab::Key;
 
-/// The streams that wait, and those that were called and have not received since.
+/// The streams that wait, and how many were called and have not received since.
 pub(super) struct Line {
-    /// A place without a waker was called, and is in no list.
-    places: LinkedSlab<Option<Waker>>,
-    waiting: List,
+    streams: line::Line<(), ()>,
     called: usize,
 }
 
 impl Line {
     pub(super) const fn new() -> Self {
-        Line { places: LinkedSlab::new(), waiting: List::EMPTY, called: 0 }
+        Line { streams: line::Line::new(), called: 0 }
     }
 
     /// Returns true if no stream waits in the line.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.streams.is_empty()
     }
 
     /// Calls the first in line if fewer were called than there are buffers.
@@ -34,9 +33,9 @@ impl Line {
         if self.called >= buffers {
             return None;
         }
-        let first = self.places.pop_front(&mut self.waiting)?;
+        let waker = self.streams.call_first(())?;
         self.called += 1;
-        self.places.get_mut(first)?.take()
+        Some(waker)
     }
 }
 
@@ -50,63 +49,43 @@ pub(crate) struct Place {
 impl Place {
     /// Joins the line. It may be called at once.
     pub(crate) fn join(group: &Rc<BufferGroup>, waker: &Waker) -> Self {
-        let waker = waker.clone();
-        let mut line = group.line.borrow_mut();
-        let Line { places, waiting, .. } = &mut *line;
-        let key = places.insert(Some(waker));
-        places.push_back(waiting, key);
-        drop(line);
+        let mut place = None;
+        offer(&group.line, waker, |line, offer| {
+            line.streams.stand(&mut place, (), offer).then_some(())
+        });
         group.call();
-        Place { group: group.clone(), key }
+        Place { group: group.clone(), key: place.expect("it stands in line") }
     }
 
     /// Another stream was faster: goes back to the head of the line.
     pub(crate) fn rejoin(&self, waker: &Waker) {
         debug_assert!(self.is_called(), "who waits has nothing to come back from");
-        let waker = waker.clone();
-        let mut line = self.group.line.borrow_mut();
-        let Line { places, waiting, called } = &mut *line;
-        *called -= 1;
-        *places.get_mut(self.key).expect("a place lasts until it is dropped") = Some(waker);
-        places.push_front(waiting, self.key);
-        drop(line);
+        offer(&self.group.line, waker, |line, offer| {
+            line.streams.stand(&mut Some(self.key), (), offer).then(|| line.called -= 1)
+        });
         self.group.call();
     }
 
     /// Whether there is a buffer for this stream.
     pub(crate) fn is_called(&self) -> bool {
-        self.group.line.borrow().places.get(self.key).is_some_and(Option::is_none)
+        self.group.line.borrow().streams.is_called(Some(self.key))
     }
 
     /// Whether this stream was called. If not, this waker is woken when it is.
     pub(crate) fn poll_called(&self, waker: &Waker) -> bool {
-        let known = match self.group.line.borrow().places.get(self.key) {
-            Some(Some(known)) => known.will_wake(waker),
-            _ => return true,
-        };
-        if known {
-            return false;
-        }
-        // Cloning a waker runs code of the user's, which may give a buffer back.
-        let waker = waker.clone();
-        let mut line = self.group.line.borrow_mut();
-        let Some(Some(kept)) = line.places.get_mut(self.key) else { return true };
-        let old = std::mem::replace(kept, waker);
-        drop(line);
-        drop(old);
-        false
+        offer(&self.group.line, waker, |line, offer| {
+            let called = line.streams.is_called(Some(self.key));
+            let stands = called || line.streams.stand(&mut Some(self.key), (), offer);
+            stands.then_some(called)
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut line = self.group.line.borrow_mut();
-        let Line { places, waiting, called } = &mut *line;
-        match places.get(self.key) {
-            Some(Some(_)) => places.unlink(waiting, self.key),
-            _ => *called -= 1,
-        }
-        let left = places.remove(self.key);
+        let left = line.streams.leave(&mut Some(self.key));
+        line.called -= usize::from(matches!(left, Some(Standing::Called(()))));
         drop(line);
         drop(left);
         self.group.call();
@@ -115,13 +94,9 @@ impl Drop for Place {
 
 impl BufferGroup {
     /// Calls as many of those that wait as there are buffers.
+    // Not inlined: every buffer that is given back would pay for its frame.
+    #[inline(never)]
     pub(super) fn call(&self) {
-        loop {
-            let called = self.line.borrow_mut().call(self.free());
-            match called {
-                Some(waker) => waker.wake(),
-                None => return,
-            }
-        }
+        wake_each(&self.line, |line| line.call(self.free()));
     }
 }

@@ -154,6 +154,11 @@ impl<W: Copy, G: Copy> Places<W, G> {
         }
     }
 
+    /// Returns true if the one at this place was called, and has not taken what it was given.
+    pub(crate) fn is_called(&self, place: Place) -> bool {
+        place.is_some_and(|key| matches!(self.places.get(key), Some(Standing::Called(_))))
+    }
+
     /// Takes what was given, and with it the place away.
     pub(crate) fn take(&mut self, place: &mut Place) -> Option<G> {
         let key = (*place)?;
@@ -200,6 +205,11 @@ impl<W: Copy, G: Copy> Line<W, G> {
     #[must_use = "who was called is to be woken, not under the borrow"]
     pub(crate) fn call_first(&mut self, given: G) -> Option<Waker> {
         self.places.call_first(&mut self.waiting, given)
+    }
+
+    /// Returns true if the one at this place was called, and has not taken what it was given.
+    pub(crate) fn is_called(&self, place: Place) -> bool {
+        self.places.is_called(place)
     }
 
     /// Takes what was given, and with it the place away.
