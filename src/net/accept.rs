@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 
-use super::turns::{Place, Turns};
+use super::turns::Turns;
 use crate::driver::{
     self, Alarm, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit,
     timed_out,
@@ -17,6 +17,7 @@ use crate::driver::{
 use crate::op;
 use crate::sys::log;
 use crate::util::budget::Toll;
+use crate::util::line::Place;
 
 /// What a listener keeps.
 pub(super) struct Acceptor {
@@ -240,5 +241,57 @@ impl<S> Stream for Incoming<'_, S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.accept).poll(cx).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::TcpListener;
+    use crate::task::yield_now;
+    use crate::util::linked_slab::visits;
+    use crate::util::test_waker::Poller;
+
+    /// How often `step` looked at a value of a slab, be it a place, a slot or a timer.
+    fn visits_of<T>(step: impl FnOnce() -> T) -> (u64, T) {
+        let before = visits::counted();
+        let done = step();
+        (visits::counted() - before, done)
+    }
+
+    #[corering::test]
+    async fn ten_thousand_wait_in_accept_and_no_poll_looks_at_all() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut accepts: Vec<_> = (0..10_000).map(|_| listener.accept()).collect();
+        let (first, last) = (Poller::new(), Poller::new());
+        let mut most = 0;
+        for poller in [&first, &last] {
+            for accept in &mut accepts {
+                let (visits, polled) = visits_of(|| poller.poll(accept));
+                assert!(polled.is_pending());
+                most = most.max(visits);
+            }
+        }
+        let address = listener.local_addr()?;
+        let mut pairs = Vec::new();
+        for accept in &mut accepts[..100] {
+            let client = std::net::TcpStream::connect(address)?;
+            let accepted = loop {
+                let (visits, polled) = visits_of(|| last.poll(accept));
+                most = most.max(visits);
+                match polled {
+                    Poll::Ready(accepted) => break accepted?,
+                    Poll::Pending => yield_now().await,
+                }
+            };
+            pairs.push((client, accepted));
+        }
+        assert_eq!(first.kept(), 0);
+        for accept in accepts.into_iter().rev() {
+            let (visits, ()) = visits_of(|| drop(accept));
+            most = most.max(visits);
+        }
+        assert!((1..50).contains(&most), "one step looked at {most} values");
+        Ok(())
     }
 }

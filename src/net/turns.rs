@@ -7,44 +7,40 @@
 //! line is.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::driver::{Alarm, deadline_after};
-use crate::util::linked_slab::{Key, LinkedSlab, List};
+use crate::util::line::{Line, Place, Standing, offer};
 use crate::util::thread_bound::ThreadBound;
 
 /// The line, with the waker by which it is told that there may be something.
 pub(super) struct Turns(Arc<Shared>);
 
-/// The place of one future, `None` while it has none.
-pub(super) type Place = Option<Key>;
-
 /// How long one that was called has to come before the next is called, too.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-struct Shared(ThreadBound<Line>);
+/// Reached on its own thread only: nothing is awaited on another.
+struct Shared(ThreadBound<Caller>);
 
-struct Line {
+struct Caller {
     state: RefCell<State>,
     /// Runs while one that was called has not come, and others wait behind it.
     patience: RefCell<Option<Alarm>>,
 }
 
 struct State {
-    /// A place without a waker was called, and is in no list.
-    places: LinkedSlab<Option<Waker>>,
-    waiting: List,
+    line: Line<(), ()>,
     /// Nobody has looked since there may be something.
     news: bool,
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
-        let state = State { places: LinkedSlab::new(), waiting: List::EMPTY, news: true };
-        let line = Line { state: RefCell::new(state), patience: RefCell::new(None) };
-        Turns(Arc::new(Shared(ThreadBound::new(line))))
+        let state = RefCell::new(State { line: Line::new(), news: true });
+        Turns(Arc::new(Shared(ThreadBound::new(Caller { state, patience: RefCell::new(None) }))))
     }
 
     /// Looks, if it is this future's turn, with the waker of the line; else, and if there is
@@ -55,14 +51,18 @@ impl Turns {
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let Some(line) = self.0.line() else { unreachable!("its futures stay on this thread") };
-        line.stand(place, cx.waker());
-        if !line.may_look(*place) {
+        let Some(caller) = self.0.0.get() else { unreachable!("its futures stay on this thread") };
+        let may_look = offer(&caller.state, cx.waker(), |state, offer| {
+            let stands = state.line.stand(place, (), offer);
+            stands.then(|| mem::take(&mut state.news) || state.line.is_first(*place))
+        });
+        if !may_look {
             return Poll::Pending;
         }
+        caller.end_patience();
         let polled = look(&mut Context::from_waker(&Waker::from(self.0.clone())));
         if polled.is_ready() {
-            line.leave(place);
+            caller.leave(place);
             // There may be more.
             self.0.call_next();
         }
@@ -71,8 +71,8 @@ impl Turns {
 
     /// Leaves the line. If this future was called, the next one is.
     pub(super) fn leave(&self, place: &mut Place) {
-        if let Some(line) = self.0.line()
-            && line.leave(place)
+        if let Some(caller) = self.0.0.get()
+            && caller.leave(place)
         {
             self.0.call_next();
         }
@@ -82,8 +82,8 @@ impl Turns {
 impl Drop for Turns {
     fn drop(&mut self) {
         // The alarm keeps the line, and the line the alarm.
-        if let Some(line) = self.0.line() {
-            line.end_patience();
+        if let Some(caller) = self.0.0.get() {
+            caller.end_patience();
         }
     }
 }
@@ -99,95 +99,33 @@ impl Wake for Shared {
 }
 
 impl Shared {
-    /// `None` on another thread, on which nothing is awaited.
-    fn line(&self) -> Option<&Line> {
-        self.0.get()
-    }
-
     /// There may be something: calls the first in line.
     fn call_next(self: &Arc<Self>) {
-        let Some(line) = self.line() else { return };
-        line.end_patience();
-        let mut state = line.state.borrow_mut();
-        let State { places, waiting, news } = &mut *state;
-        *news = true;
-        let first = places.pop_front(waiting);
-        let waker = first.and_then(|first| places.get_mut(first)?.take());
-        let others_wait = !waiting.is_empty();
+        let Some(caller) = self.0.get() else { return };
+        caller.end_patience();
+        let mut state = caller.state.borrow_mut();
+        state.news = true;
+        let first = state.line.call_first(());
+        let others_wait = !state.line.is_empty();
         drop(state);
         if others_wait && let Some(end) = deadline_after(PATIENCE) {
             let mut alarm = Alarm::default();
             // Outside a runtime there is nobody to call.
             if alarm.poll(end, &Waker::from(self.clone())).is_pending() {
-                line.patience.replace(Some(alarm));
+                caller.patience.replace(Some(alarm));
             }
         }
-        if let Some(waker) = waker {
+        if let Some(waker) = first {
             waker.wake();
         }
     }
 }
 
-impl Line {
-    /// Takes a place, or goes back to the one that it was called from, with this waker.
-    fn stand(&self, place: &mut Place, waker: &Waker) {
-        let known = place.and_then(|key| {
-            let state = self.state.borrow();
-            state.places.get(key)?.as_ref().map(|known| known.will_wake(waker))
-        });
-        if known == Some(true) {
-            return;
-        }
-        // Cloning a waker runs code of the user's: before the borrow.
-        let waker = waker.clone();
-        let mut state = self.state.borrow_mut();
-        let State { places, waiting, .. } = &mut *state;
-        let old = match *place {
-            None => {
-                let key = places.insert(Some(waker));
-                places.push_back(waiting, key);
-                *place = Some(key);
-                None
-            }
-            Some(key) => {
-                let kept = places.get_mut(key).expect("a future has its place until it leaves");
-                let old = kept.replace(waker);
-                if old.is_none() {
-                    places.push_front(waiting, key);
-                }
-                old
-            }
-        };
-        drop(state);
-        drop(old);
-    }
-
-    /// Whether the holder of a place may look; it is then taken as having looked.
-    fn may_look(&self, place: Place) -> bool {
-        let mut state = self.state.borrow_mut();
-        let is_first = state.places.front(&state.waiting) == place;
-        if !state.news && !is_first {
-            return false;
-        }
-        state.news = false;
-        drop(state);
-        self.end_patience();
-        true
-    }
-
+impl Caller {
     /// Whether the one that leaves was called and had not come.
     fn leave(&self, place: &mut Place) -> bool {
-        let Some(key) = place.take() else { return false };
-        let mut state = self.state.borrow_mut();
-        let State { places, waiting, .. } = &mut *state;
-        let waits = places.get(key).is_some_and(Option::is_some);
-        if waits {
-            places.unlink(waiting, key);
-        }
-        let left = places.remove(key);
-        drop(state);
-        drop(left);
-        !waits
+        let left = self.state.borrow_mut().line.leave(place);
+        matches!(left, Some(Standing::Called(())))
     }
 
     fn end_patience(&self) {

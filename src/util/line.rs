@@ -196,6 +196,11 @@ impl<W: Copy, G: Copy> Line<W, G> {
         self.places.stand(&mut self.waiting, place, wants, offer)
     }
 
+    /// Returns true if nobody waits before the one at this place.
+    pub(crate) fn is_first(&self, place: Place) -> bool {
+        place.is_some() && self.places.places.front(&self.waiting) == place
+    }
+
     /// What the first in line asks for.
     pub(crate) fn first(&self) -> Option<W> {
         self.places.first(&self.waiting)
