@@ -3,16 +3,20 @@
 use super::faults::Fault;
 use super::state::State;
 use crate::sys::clock;
+use crate::util::current::{Current, Entered, Place};
+use crate::util::sync_types::thread_local;
 use std::cell::{RefCell, RefMut};
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 #[cfg(test)]
 use std::time::Instant;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+    static PLACE: Place<World> = const { Place::empty() };
 }
+
+/// The world that is installed on this thread.
+const CURRENT: Current<World> = Current::at(&PLACE);
 
 /// One simulated kernel with its sockets, its clock and its luck, all drawn from one seed.
 pub(crate) struct World {
@@ -29,17 +33,17 @@ impl World {
     /// Makes this the world of the thread: calls on descriptors go to it, and the clock is its.
     /// It lasts until the guard is dropped; the world before, if any, is back then.
     pub(crate) fn install(self: &Rc<Self>) -> Installed {
-        let before = CURRENT.replace(Some(self.clone()));
+        let before = CURRENT.get();
         if let Some(before) = &before {
             before.state().rules_clock = false;
         }
         self.rule_clock();
-        Installed { before, not_send: PhantomData }
+        Installed { before, world: self.clone(), _entered: CURRENT.enter(self.clone()) }
     }
 
-    /// The world that is installed on this thread. None also while the thread ends.
+    /// The world that is installed on this thread.
     pub(crate) fn current() -> Option<Rc<World>> {
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+        CURRENT.get()
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -129,21 +133,17 @@ impl World {
 #[must_use = "the world is installed until this is dropped"]
 pub(crate) struct Installed {
     before: Option<Rc<World>>,
-    /// It belongs to the thread that it was made on.
-    not_send: PhantomData<*mut ()>,
+    world: Rc<World>,
+    _entered: Entered<World>,
 }
 
 impl Drop for Installed {
     fn drop(&mut self) {
         clock::set_virtual(None);
-        let before = self.before.take();
-        if let Some(before) = &before {
+        if let Some(before) = &self.before {
             before.rule_clock();
         }
-        let Ok(ended) = CURRENT.try_with(|current| current.replace(before)) else { return };
-        if let Some(ended) = ended
-            && let Some(mut state) = ended.try_state()
-        {
+        if let Some(mut state) = self.world.try_state() {
             state.rules_clock = false;
         }
     }
