@@ -1,7 +1,6 @@
 //! Blocking work, on a thread of the pool.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +8,7 @@ use super::across::{self, Replied};
 use crate::driver::{self, Job};
 use crate::sys::log;
 use crate::task::JoinError;
+use crate::util::unwind::{Payload, catch};
 
 /// Runs a closure that blocks, or computes for long, on a thread of the pool, and resolves to what
 /// it returns.
@@ -50,9 +50,7 @@ where
         Err(error) => panic!("{error}"),
     };
     let (reply, replied) = across::reply();
-    let job = move || {
-        reply.send(catch_unwind(AssertUnwindSafe(closure)));
-    };
+    let job = move || reply.send(catch(closure));
     if driver.is_simulated() {
         job();
     } else if let Err(refused) = driver.pool().spawn(Job::Closure(Box::new(job))) {
@@ -64,7 +62,7 @@ where
 /// The result of [`spawn_blocking`].
 #[must_use = "await the handle to hear of a panic; drop it to let the closure go on alone"]
 pub struct BlockingHandle<T> {
-    replied: Replied<std::thread::Result<T>>,
+    replied: Replied<Result<T, Payload>>,
 }
 
 impl<T> Future for BlockingHandle<T> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 
 use crate::sys::log;
 use crate::task::JoinError;
+use crate::util::unwind::catch;
 
 /// What the other shards do when the main future of one has failed: it panicked, or returned an
 /// error to [`try_run`](super::Builder::try_run).
@@ -116,7 +117,7 @@ impl Running {
             if self.all.stopped.load(Ordering::Acquire) {
                 return Poll::Ready(None);
             }
-            match catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx))) {
+            match catch(|| main.as_mut().poll(cx)) {
                 Ok(Poll::Ready(output)) => {
                     if let Some(failure) = failure(&output) {
                         self.all.failed(self.shard, failure);

@@ -1,9 +1,7 @@
 //! The allocation of one task, and what its vtable does with the future and the output.
 
-use std::any::Any;
 use std::future::Future;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use super::header::{Header, TaskPtr, Vtable};
 use super::waker;
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::CheckedCell;
-use crate::util::unwind::discard;
+use crate::util::unwind::{Payload, catch, discard};
 
 #[repr(C)] // The header stays first: the task's address is the header's.
 struct TaskCell<F: Future> {
@@ -68,14 +66,14 @@ impl<F: Future + 'static> TaskCell<F> {
         let waker = ManuallyDrop::new(unsafe { waker::uncounted(task) });
         let mut context = Context::from_waker(&waker);
         let polled = |stage: *mut Stage<F>| {
-            catch_unwind(AssertUnwindSafe(|| {
+            catch(|| {
                 // SAFETY: `with_stage`'s access is exclusive, see below.
                 let Stage::Future(future) = (unsafe { &mut *stage }) else {
                     unreachable!("a task that is not complete holds its future");
                 };
                 // SAFETY: the future lives in the task's allocation and is dropped in place.
                 unsafe { Pin::new_unchecked(future) }.poll(&mut context)
-            }))
+            })
         };
         // SAFETY: the task is running, and the handles look at the stage of a complete task only.
         let output = match unsafe { Self::with_stage(task, polled) } {
@@ -151,12 +149,10 @@ impl<F: Future + 'static> TaskCell<F> {
     ///
     /// # Safety
     /// As for [`with_stage`](Self::with_stage), and the caller writes a new value afterwards.
-    unsafe fn drop_stage(task: TaskPtr) -> Result<(), Box<dyn Any + Send>> {
+    unsafe fn drop_stage(task: TaskPtr) -> Result<(), Payload> {
         let drop_in_place = |stage: *mut Stage<F>| {
-            catch_unwind(AssertUnwindSafe(|| {
-                // SAFETY: the stage holds a value, and the caller replaces it without dropping it.
-                unsafe { stage.drop_in_place() }
-            }))
+            // SAFETY: the stage holds a value, and the caller replaces it without dropping it.
+            catch(|| unsafe { stage.drop_in_place() })
         };
         // SAFETY: the caller's word is the same.
         unsafe { Self::with_stage(task, drop_in_place) }

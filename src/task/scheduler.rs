@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -20,7 +19,7 @@ use crate::util::budget;
 use crate::util::current::{self, Current, Place};
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::{Ordering, thread_local};
-use crate::util::unwind::discard;
+use crate::util::unwind::shield;
 
 /// Spawns a task onto the shard of this thread. It runs until it is complete or aborted, also when
 /// the handle is dropped.
@@ -283,10 +282,8 @@ impl Scheduler {
         if flags & JOINABLE == 0 {
             // SAFETY: complete, and the handle, who alone could take the output, is gone.
             unsafe { (header.vtable.drop_output)(task) };
-        } else if let Some(waker) = header.join_waker.take()
-            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
-        {
-            discard(payload);
+        } else if let Some(waker) = header.join_waker.take() {
+            shield(|| waker.wake());
         }
         // SAFETY: complete, off the live list, and the scheduler's reference is not used again.
         unsafe { release_ended(task) };

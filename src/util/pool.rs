@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::sys::affinity::Cpus;
 use crate::sys::clock;
 use crate::sys::signal_mask::{SignalMask, SignalsBlocked};
+use crate::util::unwind::{drop_quietly, shield};
 
 /// What a pool runs. A driver queues a plain struct and so allocates nothing for it.
 pub(crate) trait Job: Send + 'static {
@@ -226,10 +226,10 @@ impl<J: Job> Shared<J> {
                 if job.is_users() {
                     let pools_mask = SignalMask::of_this_thread();
                     users_mask.give_to_this_thread();
-                    contain(|| job.run());
+                    shield(|| job.run());
                     pools_mask.give_to_this_thread();
                 } else {
-                    contain(|| job.run());
+                    shield(|| job.run());
                 }
                 state = self.lock();
                 state.running -= 1;
@@ -255,24 +255,12 @@ impl<J: Job> Shared<J> {
         let unstarted = std::mem::take(&mut state.queue);
         drop(state);
         self.work.notify_all();
-        for job in unstarted {
-            contain(|| drop(job));
-        }
+        unstarted.into_iter().for_each(drop_quietly);
     }
 
     /// No user code runs under the lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Runs user code whose panic is nobody's business here: the panic hook has told of it.
-fn contain(user_code: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(user_code)) {
-        // Dropping a payload is user code too. What panics even then is leaked.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
     }
 }
 

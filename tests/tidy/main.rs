@@ -177,6 +177,16 @@ fn time_is_read_through_the_clock_of_layer_0() {
 }
 
 #[test]
+fn panics_are_caught_in_one_file() {
+    complain_about("panics that are caught past `util::unwind`", |source| {
+        if source.path == "src/util/unwind.rs" {
+            return Vec::new();
+        }
+        source.code_lines_with(|code| code.contains("catch_unwind"))
+    });
+}
+
+#[test]
 fn system_calls_stand_in_sys_and_in_operations() {
     complain_about("calls into libc outside `sys/` and `op/`", |source| {
         if matches!(source.module(), Some("sys" | "op")) {
