@@ -3,6 +3,7 @@
 #[path = "common/child.rs"]
 mod child;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use child::Child;
@@ -151,6 +152,48 @@ fn a_forked_child_ends_at_the_signal_as_by_default() {
         assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
         assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM, "{status}");
         assert!(poll!(&mut terminated).is_pending(), "the parent got the signal");
+    });
+}
+
+/// How often handlers of another library have run.
+static HEARD: AtomicU32 = AtomicU32::new(0);
+
+#[test]
+fn handler_that_another_library_installed_before_still_runs() {
+    extern "C" fn count(_signal: libc::c_int) {
+        HEARD.fetch_add(1, Ordering::Relaxed);
+    }
+    if child::is_child() {
+        let handler: extern "C" fn(libc::c_int) = count;
+        // SAFETY: the handler is a function for the life of the program, and adds to an atomic.
+        let before = unsafe { libc::signal(libc::SIGINT, handler as *const () as usize) };
+        assert_ne!(before, libc::SIG_ERR);
+    }
+    in_a_child("handler_that_another_library_installed_before_still_runs", || async {
+        let interrupted = signal::ctrl_c();
+        raise(libc::SIGINT);
+        interrupted.await.expect("the handler is installed");
+        assert_eq!(HEARD.swap(0, Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn actions_registered_by_another_library_run_beside_ours() {
+    static REGISTERED: AtomicU32 = AtomicU32::new(0);
+    fn register() {
+        let count = || _ = HEARD.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the action adds to an atomic and does nothing else.
+        let registered = unsafe { signal_hook_registry::register(libc::SIGTERM, count) };
+        registered.expect("an action can be registered");
+        REGISTERED.fetch_add(1, Ordering::Relaxed);
+    }
+    in_a_child("actions_registered_by_another_library_run_beside_ours", || async {
+        register();
+        let terminated = signal::terminate();
+        register();
+        raise(libc::SIGTERM);
+        terminated.await.expect("the handler is installed");
+        assert_eq!(HEARD.swap(0, Ordering::Relaxed), REGISTERED.load(Ordering::Relaxed));
     });
 }
 

@@ -1,8 +1,11 @@
 //! Signals that ask a program to end, as futures.
 //!
-//! The first use of a signal takes its handler over for the rest of the process's life: from then on it
-//! no longer ends the process by itself. Any number of tasks on any number of shards may wait at once;
+//! Once listened for, a signal keeps its handler for the rest of the process's life: from then on it
+//! no longer ends the process by itself. What handled it before is called, too, and so is what others
+//! register with `signal-hook-registry`. Any number of tasks on any number of shards may wait at once;
 //! each of them is told.
+//!
+//! In a child of `fork` that does not listen itself such a signal does what it does by default.
 
 #![forbid(unsafe_code)]
 

@@ -9,16 +9,19 @@
 //! eventfd beside its own doorbell, edge-triggered; nobody reads it and it is never closed. The
 //! first shard that wakes tells all who wait.
 //!
-//! A child of `fork` has the handler but not the shards. There the handler restores the default and
-//! raises the signal again, so that the child can be ended.
+//! The handler is that of `signal-hook-registry`, which calls what others had installed before and
+//! have registered since. It stays installed.
+//!
+//! A child of `fork` has the handler but not the shards. There ours restores the default and raises
+//! the signal again, so that the child can be ended.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use signal_hook_registry::FORBIDDEN;
 use slab::Slab;
 
 use super::eventfd::EventFd;
@@ -34,7 +37,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { handled: 0, entries: Slab::new() });
 
 struct Registry {
-    /// The signals whose handler is installed.
+    /// The signals that [`notice`] is registered for.
     handled: u64,
     entries: Slab<Entry>,
 }
@@ -52,11 +55,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes over the signals' handlers, if that has not been done, and listens.
+    /// Registers for the signals, if that has not been done, and listens. Once listened for, a
+    /// signal keeps its handler: its default action does not come back.
     ///
     /// # Errors
-    /// No descriptor could be had. Nothing has changed then, and it can be tried again.
+    /// - `InvalidInput`: a number is no signal's, or that of one that cannot be handled (`SIGKILL`,
+    ///   `SIGSTOP`) or not in this way (`SIGILL`, `SIGFPE`, `SIGSEGV`).
+    /// - No descriptor could be had. It can be tried again.
+    ///
+    /// Nothing has changed then.
     pub(crate) fn install(signals: &[libc::c_int]) -> io::Result<Self> {
+        signals.iter().try_for_each(|&signal| check(signal))?;
         // What has come before this moment is not for this listener.
         deliver();
         let mut registry = registry();
@@ -67,7 +76,8 @@ impl Listener {
         }
         for &signal in signals {
             if registry.handled & bit(signal) == 0 {
-                install_handler(signal)?;
+                // SAFETY: the action is async-signal-safe, and does not panic: see there.
+                unsafe { signal_hook_registry::register(signal, move || notice(signal)) }?;
                 registry.handled |= bit(signal);
             }
         }
@@ -119,8 +129,23 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The last signal.
+const LAST: libc::c_int = 64;
+
+/// A signal's bit in a set of them.
 fn bit(signal: libc::c_int) -> u64 {
-    1 << signal
+    1 << (signal - 1)
+}
+
+/// Fails for a number that no action can be registered for.
+fn check(signal: libc::c_int) -> io::Result<()> {
+    // Between these two the C library has some for itself.
+    let exists = (1..32).contains(&signal) || (libc::SIGRTMIN()..=LAST).contains(&signal);
+    if exists && !FORBIDDEN.contains(&signal) {
+        return Ok(());
+    }
+    let error = format!("signal {signal} cannot be listened for");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// What a shard watches, edge-triggered, to hear of signals. `None` before the first listener.
@@ -151,25 +176,9 @@ fn deliver_pending() {
     }
 }
 
-fn install_handler(signal: libc::c_int) -> io::Result<()> {
-    // SAFETY: all zeroes is a value of this struct: no flags, an empty mask, the default handler.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    let handler: extern "C" fn(libc::c_int) = handle;
-    action.sa_sigaction = handler as *const () as usize;
-    // Without it, system calls of every library in the process would begin to fail with EINTR.
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: the pointer leads to an action that outlives the call, and the handler is
-    // async-signal-safe: it touches atomics and makes system calls that are on the list of signal-safety(7).
-    if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
-/// Runs on any thread, between any two instructions.
-extern "C" fn handle(signal: libc::c_int) {
-    // SAFETY: the location of this thread's errno is valid for the thread's life.
-    let errno = unsafe { *libc::__errno_location() };
+/// Runs on any thread, between any two instructions: it touches atomics and makes system calls that
+/// are on the list of signal-safety(7), and nothing else. The registry keeps the thread's errno.
+fn notice(signal: libc::c_int) {
     if OWNER.load(Ordering::Relaxed) == process_id() {
         PENDING.fetch_or(bit(signal), Ordering::Release);
         // Reading an initialised lock is an atomic load. Ringing is one write.
@@ -183,8 +192,6 @@ extern "C" fn handle(signal: libc::c_int) {
             libc::raise(signal);
         }
     }
-    // SAFETY: as above. The interrupted code may be about to read it.
-    unsafe { *libc::__errno_location() = errno };
 }
 
 fn process_id() -> i32 {
@@ -252,6 +259,23 @@ mod tests {
         let late = Listener::install(&[libc::SIGUSR2]).expect("a handler can be installed");
         let mut context = Context::from_waker(Waker::noop());
         assert!(late.poll(&mut context).is_pending());
+    }
+
+    #[test]
+    fn number_that_cannot_be_listened_for_is_invalid() {
+        let reserved = libc::SIGRTMIN() - 1;
+        let no_signals = [0, -1, i32::MIN, i32::MAX, reserved, LAST + 1];
+        for &number in no_signals.iter().chain(FORBIDDEN) {
+            let error = Listener::install(&[libc::SIGURG, number]).expect_err("it is refused");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{number}");
+        }
+        for number in (1..=LAST).filter(|number| !FORBIDDEN.contains(number)) {
+            let exists = !(32..libc::SIGRTMIN()).contains(&number);
+            assert_eq!(check(number).is_ok(), exists, "{number}");
+        }
+        let last = Listener::install(&[LAST]).expect("it is a signal in real time");
+        raise(LAST);
+        wait(&last);
     }
 
     fn wait(listener: &Listener) {

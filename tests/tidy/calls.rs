@@ -63,7 +63,6 @@ const CALLS: &[(&str, Care)] = &[
     ("SYS_unlinkat", Since("2.6.16")),
     ("SYS_write", Since("1.0")),
     ("SYS_writev", Since("2.0")),
-    ("__errno_location", None("a place in memory")),
     ("atexit", None("a list of the C library")),
     ("close", Since("1.0")),
     ("epoll_create1", Refused("SYS_epoll_create1")),
