@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::BufferGroup;
-use crate::util::line::{self, Standing, offer, wake_each};
+use crate::util::line::{self, leave, offer, wake_each};
 use crate::util::linked_slab::Key;
 
 /// The streams that wait, and how many were called and have not received since.
@@ -83,11 +83,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut line = self.group.line.borrow_mut();
-        let left = line.streams.leave(&mut Some(self.key));
-        line.called -= usize::from(matches!(left, Some(Standing::Called(()))));
-        drop(line);
-        drop(left);
+        let called = leave(&self.group.line, |line| line.streams.leave(&mut Some(self.key)));
+        self.group.line.borrow_mut().called -= usize::from(called.is_some());
         self.group.call();
     }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::driver::{Alarm, deadline_after};
-use crate::util::line::{Line, Place, Standing, offer};
+use crate::util::line::{Line, Place, leave, offer};
 use crate::util::thread_bound::ThreadBound;
 
 /// The line, with the waker by which it is told that there may be something.
@@ -124,8 +124,7 @@ impl Shared {
 impl Caller {
     /// Whether the one that leaves was called and had not come.
     fn leave(&self, place: &mut Place) -> bool {
-        let left = self.state.borrow_mut().line.leave(place);
-        matches!(left, Some(Standing::Called(())))
+        leave(&self.state, |state| state.line.leave(place)).is_some()
     }
 
     fn end_patience(&self) {

@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::util::line::{Line, Place, offer, wake_each};
+use crate::util::line::{Line, Place, offer};
 
 /// State that futures wait at.
 pub(super) trait Service {
@@ -18,9 +18,6 @@ pub(super) trait Service {
 
     /// What one that comes now gets without waiting.
     fn serve_newcomer(&mut self, wants: Self::Wants) -> Option<Self::Given>;
-
-    /// Serves the first in line if that is possible now, and gives its waker.
-    fn serve_first(&mut self) -> Option<Waker>;
 }
 
 /// Takes what the future has been given, or puts it in line.
@@ -40,15 +37,4 @@ pub(super) fn poll<S: Service>(
             None => state.line().stand(place, wants, offer).then_some(Poll::Pending),
         }
     })
-}
-
-/// Leaves the line. Gives what the future had been given and has not taken, for the next in line.
-pub(super) fn leave<S: Service>(service: &RefCell<S>, place: &mut Place) -> Option<S::Given> {
-    let left = service.borrow_mut().line().leave(place);
-    left?.given()
-}
-
-/// Serves all that can be served now.
-pub(super) fn serve<S: Service>(service: &RefCell<S>) {
-    wake_each(service, S::serve_first);
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::line::{self, Service};
 use crate::util::budget::Toll;
-use crate::util::line::{Line, Place};
+use crate::util::line::{Line, Place, leave, wake_each};
 
 /// Tells tasks of the shard that something has changed. What, they see for themselves.
 ///
@@ -73,7 +73,7 @@ impl Notify {
     /// Wakes all that wait now. Stores nothing for those that come later.
     pub fn notify_waiters(&self) {
         self.state.borrow_mut().round += 1;
-        line::serve(&self.state);
+        wake_each(&self.state, State::serve_first);
     }
 }
 
@@ -100,7 +100,8 @@ impl Future for Notified<'_> {
 
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
-        if let Some(Notification::One) = line::leave(&self.notify.state, &mut self.place) {
+        let left = leave(&self.notify.state, |state| state.line.leave(&mut self.place));
+        if let Some(Notification::One) = left {
             self.notify.notify_one();
         }
     }
@@ -121,6 +122,16 @@ enum Notification {
     All,
 }
 
+impl State {
+    /// Notifies the first in line if it came in an earlier round, and gives its waker.
+    fn serve_first(&mut self) -> Option<Waker> {
+        if self.line.first()? == self.round {
+            return None;
+        }
+        self.line.call_first(Notification::All)
+    }
+}
+
 impl Service for State {
     type Wants = u64;
     type Given = Notification;
@@ -134,13 +145,6 @@ impl Service for State {
             return Some(Notification::All);
         }
         std::mem::take(&mut self.stored).then_some(Notification::One)
-    }
-
-    fn serve_first(&mut self) -> Option<Waker> {
-        if self.line.first()? == self.round {
-            return None;
-        }
-        self.line.call_first(Notification::All)
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::line::{self, Service};
 use crate::util::budget::Toll;
-use crate::util::line::{Line, Place};
+use crate::util::line::{Line, Place, leave, wake_each};
 
 /// Limits how many tasks of a shard do something at once.
 ///
@@ -159,7 +159,7 @@ impl Semaphore {
         let sum = state.permits.checked_add(permits).filter(|&sum| sum <= Self::MAX_PERMITS);
         state.permits = sum.expect("more permits than a semaphore can have");
         drop(state);
-        line::serve(&self.state);
+        wake_each(&self.state, State::serve_first);
     }
 
     /// Closes the semaphore: all that wait, and all that come later, get an error.
@@ -167,7 +167,7 @@ impl Semaphore {
     /// Permits that are held stay valid.
     pub fn close(&self) {
         self.state.borrow_mut().closed = true;
-        line::serve(&self.state);
+        wake_each(&self.state, State::serve_first);
     }
 
     /// Whether the semaphore was closed.
@@ -231,6 +231,18 @@ struct State {
     line: Line<usize, Result<(), AcquireError>>,
 }
 
+impl State {
+    /// Serves the first in line if that is possible now, and gives its waker.
+    fn serve_first(&mut self) -> Option<Waker> {
+        if self.closed {
+            return self.line.call_first(Err(AcquireError(())));
+        }
+        let wants = self.line.first()?;
+        self.permits = self.permits.checked_sub(wants)?;
+        self.line.call_first(Ok(()))
+    }
+}
+
 impl Service for State {
     type Wants = usize;
     type Given = Result<(), AcquireError>;
@@ -248,15 +260,6 @@ impl Service for State {
         }
         self.permits -= wants;
         Some(Ok(()))
-    }
-
-    fn serve_first(&mut self) -> Option<Waker> {
-        if self.closed {
-            return self.line.call_first(Err(AcquireError(())));
-        }
-        let wants = self.line.first()?;
-        self.permits = self.permits.checked_sub(wants)?;
-        self.line.call_first(Ok(()))
     }
 }
 
@@ -283,7 +286,8 @@ impl Drop for Acquire<'_> {
         if self.place.is_none() {
             return;
         }
-        let returned = match line::leave(&self.semaphore.state, &mut self.place) {
+        let returned = match leave(&self.semaphore.state, |state| state.line.leave(&mut self.place))
+        {
             Some(Ok(())) => self.permits,
             Some(Err(_)) | None => 0,
         };

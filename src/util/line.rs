@@ -1,20 +1,19 @@
 //! A line to wait in, first come, first served: the only one there is.
 //!
 //! ```text
-//!          stand              call_first                take
-//!   (none) -----> waiting ------------------> called ---------> (none)
-//!                    ^    <------------------   |
-//!                    |       stand: in front    |
-//!                  stand                        |
-//!   (none) <------------------------------------+
-//!                        leave
+//!          stand              call_first             take
+//!   (none) -----> waiting ------------------> called -----> (none)
+//!                    |    <------------------    |
+//!                    |       stand: in front     |
+//!                    +-----------> (none) <------+
+//!                                  leave
 //! ```
 //!
 //! Who calls, when, and what is given with it is the rule of the line's owner. Each step takes the
 //! same time however many wait.
 //!
 //! Wakers are the user's code and may come back to the owner, so none is cloned, woken or dropped
-//! while the owner is borrowed: [`offer`] clones for it, and what holds a waker is handed out.
+//! while the owner is borrowed: [`offer`], [`wake_each`] and [`leave`] borrow it, and see to that.
 
 use std::cell::RefCell;
 use std::mem;
@@ -85,6 +84,19 @@ pub(crate) fn wake_each<S>(state: &RefCell<S>, mut call: impl FnMut(&mut S) -> O
     }
 }
 
+/// Runs `step`, by which a future leaves its line. Gives what the future had been given and has not
+/// taken, for the next in line.
+pub(crate) fn leave<S, W, G>(
+    state: &RefCell<S>,
+    step: impl FnOnce(&mut S) -> Option<Standing<W, G>>,
+) -> Option<G> {
+    let left = step(&mut state.borrow_mut());
+    match left? {
+        Standing::Called(given) => Some(given),
+        Standing::Waiting { .. } => None,
+    }
+}
+
 impl Offer<'_> {
     /// Makes `kept` wake what the offered waker wakes. Returns false if a clone is needed for that.
     pub(crate) fn replace(&mut self, kept: &mut Waker) -> bool {
@@ -108,6 +120,8 @@ impl<W: Copy, G: Copy> Places<W, G> {
     /// Waits in `line` with the offered waker: joins at the back; goes back to the front, and gives
     /// up what it was given, if it was called; else stays where it is. Returns false if a clone is
     /// needed for that; then nothing has changed.
+    // The first step of an offer ends here and is inlined; what links a place is not.
+    #[inline]
     pub(crate) fn stand(
         &mut self,
         line: &mut List,
@@ -115,24 +129,25 @@ impl<W: Copy, G: Copy> Places<W, G> {
         wants: W,
         offer: &mut Offer<'_>,
     ) -> bool {
-        let standing = place.map(|key| self.places.get_mut(key).expect(KEPT));
-        if let Some(Standing::Waiting { waker, .. }) = standing {
+        if let Some(key) = *place
+            && let Some(Standing::Waiting { waker, .. }) = self.places.get_mut(key)
+        {
             return offer.replace(waker);
         }
         let Some(waker) = offer.take() else { return false };
-        let waiting = Standing::Waiting { wants, waker };
-        match (standing, *place) {
-            (Some(called), Some(key)) => {
-                *called = waiting;
-                self.places.push_front(line, key);
-            }
-            _ => {
-                let key = self.places.insert(waiting);
-                self.places.push_back(line, key);
-                *place = Some(key);
-            }
-        }
+        *place = Some(self.link(line, *place, Standing::Waiting { wants, waker }));
         true
+    }
+
+    fn link(&mut self, line: &mut List, place: Place, waiting: Standing<W, G>) -> Key {
+        let Some(key) = place else {
+            let key = self.places.insert(waiting);
+            self.places.push_back(line, key);
+            return key;
+        };
+        *self.places.get_mut(key).expect(KEPT) = waiting;
+        self.places.push_front(line, key);
+        key
     }
 
     /// What the first in `line` asks for.
@@ -168,7 +183,7 @@ impl<W: Copy, G: Copy> Places<W, G> {
         Some(given)
     }
 
-    /// Takes the place away. What its future was given, and has not taken, is for the next in line.
+    /// Takes the place away, for [`leave`].
     pub(crate) fn leave(&mut self, line: &mut List, place: &mut Place) -> Option<Standing<W, G>> {
         let key = place.take()?;
         if let Some(Standing::Waiting { .. }) = self.places.get(key) {
@@ -192,6 +207,7 @@ impl<W: Copy, G: Copy> Line<W, G> {
     }
 
     /// See [`Places::stand`].
+    #[inline]
     pub(crate) fn stand(&mut self, place: &mut Place, wants: W, offer: &mut Offer<'_>) -> bool {
         self.places.stand(&mut self.waiting, place, wants, offer)
     }
@@ -222,19 +238,9 @@ impl<W: Copy, G: Copy> Line<W, G> {
         self.places.take(place)
     }
 
-    /// Takes the place away. What its future was given, and has not taken, is for the next in line.
+    /// Takes the place away, for [`leave`].
     pub(crate) fn leave(&mut self, place: &mut Place) -> Option<Standing<W, G>> {
         self.places.leave(&mut self.waiting, place)
-    }
-}
-
-impl<W, G> Standing<W, G> {
-    /// What was given to one that was called.
-    pub(crate) fn given(self) -> Option<G> {
-        match self {
-            Standing::Called(given) => Some(given),
-            Standing::Waiting { .. } => None,
-        }
     }
 }
 
@@ -252,8 +258,8 @@ mod tests {
         offer(line, waker, |line, offer| line.stand(place, wants, offer).then_some(()));
     }
 
-    /// Calls all, and gives each what it asked for.
-    fn call_all(line: &mut Numbers) -> Option<Waker> {
+    /// Calls the first, and gives it what it asks for.
+    fn call(line: &mut Numbers) -> Option<Waker> {
         line.call_first(line.first()?)
     }
 
@@ -267,7 +273,7 @@ mod tests {
         }
         let wakes = || pollers.each_ref().map(Poller::wakes);
         for called in [[1, 0, 0], [0, 1, 0], [0, 0, 1]] {
-            let waker = call_all(&mut line.borrow_mut()).expect("one waits");
+            let waker = call(&mut line.borrow_mut()).expect("one waits");
             waker.wake();
             assert_eq!(wakes(), called);
         }
@@ -306,9 +312,8 @@ mod tests {
         assert!(line.borrow_mut().call_first(7).is_some());
         let [called, waiting, other] = &mut places;
         for (place, given) in [(called, Some(7)), (waiting, None)] {
-            let left = line.borrow_mut().leave(place).expect("it had a place");
-            assert_eq!(left.given(), given);
-            assert!(line.borrow_mut().leave(place).is_none());
+            assert_eq!(leave(&line, |line| line.leave(place)), given);
+            assert_eq!(*place, None);
         }
         assert_eq!(poller.kept(), 1);
         assert!(line.borrow_mut().call_first(8).is_some());
@@ -324,7 +329,7 @@ mod tests {
             stand(&line, &mut place, 0, poller.waker());
         }
         assert_eq!((first.kept(), last.kept()), (0, 1));
-        wake_each(&line, call_all);
+        wake_each(&line, call);
         assert_eq!((first.wakes(), last.wakes()), (0, 1));
     }
 
@@ -370,8 +375,7 @@ mod tests {
         wake_each(&line, |line| line.call_first(1));
         stand(&line, &mut place, 0, &waker());
         for place in [&mut place, &mut other] {
-            let left = line.borrow_mut().leave(place);
-            drop(left);
+            leave(&line, |line| line.leave(place));
         }
         assert!(visits.get() > 10, "the wakers came back {} times", visits.get());
     }
@@ -407,7 +411,7 @@ mod tests {
             assert_eq!(line.borrow_mut().take(place), Some(0));
         }
         for place in places[5_000..].iter_mut().rev() {
-            assert!(line.borrow_mut().leave(place).is_some());
+            assert_eq!(leave(&line, |line| line.leave(place)), None);
         }
         let visits = visits::counted() - before;
         assert!(visits > 30_000, "nothing was counted");
