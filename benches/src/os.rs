@@ -1,79 +1,69 @@
-//! The system's calls that the measurements need, each wrapped once: the only unsafe code of this
-//! package outside the hand-written ring loop.
+//! The system's calls that the measurements need, each wrapped once. For those that `rustix` has no
+//! safe function for stands here the only unsafe code of this package outside the hand-written ring
+//! loop.
 
-use std::ffi::CString;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::num::NonZeroU64;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fs::Advice;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::thread::CpuSet;
+use rustix::time::{ClockId, Timespec};
+
 pub mod trace;
 
 /// Lets the calling thread run on `cpu` only.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
-    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    if cpu >= libc::CPU_SETSIZE as usize {
+    if cpu >= CpuSet::MAX_CPU {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no CPU {cpu}")));
     }
-    // SAFETY: `cpu` is within the set, which was just compared.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set is initialised and its size is that of its type.
-    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
-    Ok(())
+    allow_cpus(&[cpu])
 }
 
 /// The CPUs that the calling thread may run on.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
-    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: the set's size is that of its type; the kernel writes within it.
-    check(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })?;
-    // SAFETY: each number is within the set.
-    Ok((0..libc::CPU_SETSIZE as usize)
-        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
-        .collect())
+    let set = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
 /// The CPU time that the calling thread has used so far.
-pub fn thread_cpu_time() -> io::Result<Duration> {
-    CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).now()
+pub fn thread_cpu_time() -> Duration {
+    duration(rustix::time::clock_gettime(ClockId::ThreadCPUTime))
+}
+
+fn duration(time: Timespec) -> Duration {
+    time.try_into().expect("no clock of CPU time is before its beginning")
 }
 
 /// Lets the calling thread run on any of `cpus`.
 pub fn allow_cpus(cpus: &[usize]) -> io::Result<()> {
-    // SAFETY: a `cpu_set_t` is a bit mask, for which all zeros is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    for cpu in cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize) {
-        // SAFETY: `cpu` is within the set, which was just compared.
-        unsafe { libc::CPU_SET(*cpu, &mut set) };
-    }
-    // SAFETY: the set is initialised and its size is that of its type.
-    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
-    Ok(())
+    let mut set = CpuSet::new();
+    cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU).for_each(|cpu| set.set(*cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
 /// Ends this process when its parent ends, however that happens.
 pub fn die_with_parent() -> io::Result<()> {
-    // SAFETY: the call takes two numbers.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-    Ok(())
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
 /// Raises the limit of open descriptors to what this user may have, and says how many that is.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a `rlimit` of this function.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the pointer is to an initialised `rlimit` of this function.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
-    Ok(limit.rlim_cur)
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum.unwrap_or(u64::MAX))
 }
 
 /// The clock that counts the CPU time of a process, its ended threads and io-wq workers included.
@@ -114,7 +104,7 @@ impl ThreadUsage {
         let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         let waited = text.split(' ').nth(1).and_then(|field| field.parse().ok());
         Ok(ThreadUsage {
-            cpu: CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).now()?,
+            cpu: thread_cpu_time(),
             waited: Duration::from_nanos(waited.unwrap_or(0)),
         })
     }
@@ -122,10 +112,7 @@ impl ThreadUsage {
 
 /// Lets the calling thread's timed waits end at most this much late, by the kernel's own choice.
 pub fn set_timer_slack_ns(slack_ns: u64) -> io::Result<()> {
-    let slack = libc::c_ulong::try_from(slack_ns).unwrap_or(libc::c_ulong::MAX);
-    // SAFETY: the call takes two numbers.
-    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack) })?;
-    Ok(())
+    Ok(rustix::thread::set_current_timer_slack(NonZeroU64::new(slack_ns))?)
 }
 
 /// What the calling process has cost so far.
@@ -159,19 +146,13 @@ impl Usage {
 
 /// Forgets what the page cache holds of a file whose content is on the disk.
 pub fn drop_cache(file: &fs::File) -> io::Result<()> {
-    let all = 0;
-    // SAFETY: the call takes numbers.
-    let error = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, all, libc::POSIX_FADV_DONTNEED) };
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    let all = None;
+    Ok(rustix::fs::fadvise(file, 0, all, Advice::DontNeed)?)
 }
 
 /// The room that this user has left on the file system of `directory`.
 pub fn room_bytes(directory: &Path) -> io::Result<u64> {
-    let path = CString::new(directory.as_os_str().as_bytes())?;
-    // SAFETY: a `statvfs` is made of numbers, for which zero is a value.
-    let mut system: libc::statvfs = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: the path ends with a zero, and the other pointer is to a `statvfs` of this function.
-    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut system) })?;
+    let system = rustix::fs::statvfs(directory)?;
     Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
@@ -195,9 +176,11 @@ pub fn bind_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Sends `signal` to the process `pid`.
 pub fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
-    // SAFETY: the call takes two numbers.
-    check(unsafe { libc::kill(pid.cast_signed(), signal) })?;
-    Ok(())
+    let (pid, signal) = (Pid::from_raw(pid.cast_signed()), Signal::from_named_raw(signal));
+    let (Some(pid), Some(signal)) = (pid, signal) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    Ok(rustix::process::kill_process(pid, signal)?)
 }
 
 /// What a child process has used, from its start to its end, ended threads included.
@@ -236,27 +219,22 @@ pub fn collect_child(pid: u32) -> io::Result<Option<(ExitStatus, ChildUsage)>> {
 
 /// The size of a memory page in bytes.
 pub fn page_size() -> u64 {
-    // SAFETY: the call takes a number.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).expect("every Linux system has a page size")
+    rustix::param::page_size() as u64
 }
 
 /// Receives what is there, at most a full `buffer`. Zero bytes are the end of the stream.
 pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the pointer and the length describe `buffer`, which is borrowed for the call.
-    let received = unsafe { libc::recv(fd.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
-    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+    Ok(rustix::net::recv(fd, buffer, RecvFlags::DONTWAIT)?.0)
 }
 
 /// Sends as much of `bytes` as the socket takes at once.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_with(fd, bytes, 0)
+    send_with(fd, bytes, SendFlags::empty())
 }
 
 /// As [`send`], when more follows at once that is to leave in the same segment.
 pub fn send_more(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_with(fd, bytes, libc::MSG_MORE)
+    send_with(fd, bytes, SendFlags::MORE)
 }
 
 /// Sends bytes of a file, as many as the socket takes at once, but not more than `length`.
@@ -266,104 +244,90 @@ pub fn send_file(
     offset: u64,
     length: usize,
 ) -> io::Result<usize> {
-    let mut offset = offset.cast_signed();
-    let (fd, file) = (fd.as_raw_fd(), file.as_raw_fd());
-    // SAFETY: the pointer is to an offset of this function.
-    let sent = unsafe { libc::sendfile(fd, file, &raw mut offset, length) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    let mut offset = offset;
+    Ok(rustix::fs::sendfile(fd, file, Some(&mut offset), length)?)
 }
 
 /// Whether a file lives in memory, where making it durable costs nothing.
 pub fn is_in_memory(file: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: all fields of a `statfs` are numbers, for which all zeros is a value.
-    let mut system: libc::statfs = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: the pointer is to a `statfs` of this function.
-    check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut system) })?;
+    let system = rustix::fs::fstatfs(file)?;
     // Not of the same type in every C library.
-    let kind: libc::c_long = system.f_type as _;
-    Ok(matches!(kind, libc::TMPFS_MAGIC | 0x8584_58f6))
+    let (kind, tmpfs): (i64, i64) = (system.f_type as _, libc::TMPFS_MAGIC as _);
+    Ok(kind == tmpfs || kind == 0x8584_58f6)
 }
 
-fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> io::Result<usize> {
-    let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the pointer and the length describe `bytes`, which is borrowed for the call.
-    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+    Ok(rustix::net::send(fd, bytes, flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
 
 /// Accepts one connection of a listener that does not block.
 pub fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    let nowhere = std::ptr::null_mut();
-    // SAFETY: null pointers say that the peer's address is not wanted.
-    let accepted =
-        check(unsafe { libc::accept4(fd.as_raw_fd(), nowhere, std::ptr::null_mut(), flags) })?;
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
+    Ok(rustix::net::accept_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
 }
 
 /// An epoll instance whose registrations are edge-triggered and made once per descriptor.
 #[derive(Debug)]
 pub struct Epoll(OwnedFd);
 
-/// A descriptor about which something is known: what, in `events`, and which, in `u64`.
-pub type Event = libc::epoll_event;
+/// Room for what an [`Epoll`] reports.
+#[derive(Default)]
+pub struct Events(Vec<epoll::Event>);
+
+impl Events {
+    /// Room for so many reports at once.
+    pub fn with_room(count: usize) -> Self {
+        Events(Vec::with_capacity(count))
+    }
+
+    /// Whether nothing was reported.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was reported: under which token, and what (`libc::EPOLL*`).
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.0.iter().map(|&epoll::Event { flags, data }| (data.u64(), flags.bits()))
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
 
 impl Epoll {
     /// Opens an instance.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: the call takes a flag.
-        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the descriptor was just opened and nothing else owns it.
-        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
     /// Reports every change of `fd`, readable or writable, under `token`.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = Event { events: events.cast_unsigned(), u64: token };
-        let add = libc::EPOLL_CTL_ADD;
-        // SAFETY: the pointer is to an event of this function, which the call copies.
-        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), add, fd.as_raw_fd(), &raw mut event) })?;
-        Ok(())
+        let events = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        Ok(epoll::add(&self.0, fd, EventData::new_u64(token), events)?)
     }
 
     /// Fills `events` with what has changed, after waiting for the first change. Without one
-    /// before `timeout_ms` is over (-1: never), it stays empty.
-    pub fn wait(&self, events: &mut Vec<Event>, timeout_ms: i32) -> io::Result<()> {
-        events.clear();
-        let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
-        // SAFETY: the pointer and the length describe the spare room of `events`.
-        let count =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) };
-        // SAFETY: the kernel has written as many events as it says.
-        unsafe { fill(events, check(count)) }
+    /// before `timeout` is over, to the nanosecond, it stays empty. A signal is no error: then
+    /// nothing has changed.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let time = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match self.wait_for(events, time.as_ref()) {
+            // Linux before 5.11 waits for whole milliseconds.
+            Err(Errno::NOSYS) => {
+                let whole = time
+                    .map(|time| Timespec { tv_nsec: time.tv_nsec / 1_000_000 * 1_000_000, ..time });
+                self.wait_for(events, whole.as_ref())
+            }
+            waited => waited,
+        }
+        .or_else(|error| if error == Errno::INTR { Ok(()) } else { Err(error.into()) })
     }
 
-    /// As [`Epoll::wait`], to the nanosecond.
-    pub fn wait_for(&self, events: &mut Vec<Event>, timeout: Duration) -> io::Result<()> {
+    fn wait_for(&self, Events(events): &mut Events, time: Option<&Timespec>) -> Result<(), Errno> {
         events.clear();
-        let room = i32::try_from(events.capacity()).unwrap_or(i32::MAX);
-        let time = libc::timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let no_mask = std::ptr::null::<libc::sigset_t>();
-        // The C library may be older than the call, which came with Linux 5.11.
-        // SAFETY: the pointers and the length describe the spare room of `events` and a `timespec`
-        // of this function; without a mask its size is not read.
-        let count = unsafe {
-            let (epoll, start) = (self.0.as_raw_fd(), events.as_mut_ptr());
-            libc::syscall(libc::SYS_epoll_pwait2, epoll, start, room, &raw const time, no_mask, 0)
-        };
-        match check(count as i32) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
-                let whole_ms = timeout.as_millis().try_into().unwrap_or(i32::MAX);
-                self.wait(events, whole_ms)
-            }
-            // SAFETY: the kernel has written as many events as it says.
-            result => unsafe { fill(events, result) },
-        }
+        epoll::wait(&self.0, spare_capacity(events), time).map(drop)
     }
 }
 
@@ -379,23 +343,6 @@ pub fn do_nothing(ring: &mut io_uring::IoUring) -> io::Result<()> {
         Some(0) => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(-error)),
         None => Err(io::Error::other("the kernel waited for a completion and gave none")),
-    }
-}
-
-/// Takes over what the kernel has written. A signal is no error: then nothing was.
-///
-/// # Safety
-///
-/// If there is a count, so many events are initialised and within the capacity.
-unsafe fn fill(events: &mut Vec<Event>, count: io::Result<i32>) -> io::Result<()> {
-    match count {
-        Ok(count) => {
-            // SAFETY: the caller says so.
-            unsafe { events.set_len(count as usize) };
-            Ok(())
-        }
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

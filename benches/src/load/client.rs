@@ -18,7 +18,7 @@ use super::trouble::{Trouble, cannot_connect, closed, lost};
 use super::verdict::{Fault, Reason, Verdict};
 use super::work::{Recorded, Work};
 use crate::interrupt::Interrupt;
-use crate::os::{self, Epoll, Event, ThreadUsage};
+use crate::os::{self, Epoll, Events, ThreadUsage};
 use crate::outcome::Failure;
 
 /// A set of connections to one server, used by the thread that calls.
@@ -27,7 +27,7 @@ pub struct Client {
     pub(super) plan: Plan,
     exchange: Exchange,
     epoll: Epoll,
-    events: Vec<Event>,
+    events: Events,
     pub(super) connections: Vec<Connection>,
     /// Where bytes arrive, of one connection at a time.
     arrived: Vec<u8>,
@@ -83,7 +83,7 @@ impl Client {
             plan: plan.clone(),
             exchange: Exchange::new(plan),
             epoll: Epoll::new()?,
-            events: Vec::with_capacity(1024),
+            events: Events::with_room(1024),
             connections: Vec::new(),
             arrived: vec![0; WINDOW],
             origin: Instant::now(),
@@ -316,13 +316,13 @@ impl Client {
     /// Waits for events for at most `timeout`, and serves them.
     pub(super) fn turn(&mut self, timeout: Duration, next: Next) -> Result<(), Trouble> {
         let mut events = std::mem::take(&mut self.events);
-        self.epoll.wait_for(&mut events, timeout).map_err(Failure::from)?;
-        for event in &events {
-            let index = event.u64 as usize;
+        self.epoll.wait(&mut events, Some(timeout)).map_err(Failure::from)?;
+        for (token, reported) in events.iter() {
+            let index = token as usize;
             if self.connections[index].unsent > 0 {
                 self.send(index)?;
             }
-            let is_over = event.events & ENDS != 0;
+            let is_over = reported & ENDS != 0;
             self.receive(index, is_over, next)?;
         }
         self.turns += 1;

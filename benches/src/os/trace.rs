@@ -6,7 +6,9 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use super::check;
 
@@ -124,25 +126,10 @@ fn tracepoint_id() -> Result<u64, String> {
 
 /// Reads a file of tracefs through a mount that has no place in the tree and ends with this call.
 fn read_unmounted(path: &str) -> io::Result<String> {
-    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
-    let nothing = std::ptr::null::<libc::c_char>();
-    // SAFETY: the name ends in a null byte.
-    let context =
-        unsafe { libc::syscall(libc::SYS_fsopen, c"tracefs".as_ptr(), libc::FSOPEN_CLOEXEC) };
-    let context = check(context as i32)?;
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    let context = unsafe { OwnedFd::from_raw_fd(context) };
-    let fd = context.as_raw_fd();
-    // SAFETY: this command takes neither a key nor a value.
-    let created =
-        unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, nothing, nothing, 0) };
-    check(created as i32)?;
-    // SAFETY: the call takes numbers.
-    let mount = unsafe { libc::syscall(libc::SYS_fsmount, fd, libc::FSMOUNT_CLOEXEC, 0) };
-    let mount = check(mount as i32)?;
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    let mount = unsafe { OwnedFd::from_raw_fd(mount) };
-    fs::read_to_string(format!("/proc/self/fd/{}/{path}", mount.as_fd().as_raw_fd()))
+    let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    fs::read_to_string(format!("/proc/self/fd/{}/{path}", mount.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::options::Workload;
 use super::ready::{BUFFER_BYTES, Connection, Shop, Waiter};
 use super::site::make_log;
 use super::stage::Part;
-use crate::os::{self, Epoll};
+use crate::os::{self, Epoll, Events};
 
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
@@ -43,22 +43,22 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
     (part.is_ready)()?;
 
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut events = Vec::with_capacity(256);
+    let mut events = Events::with_room(256);
     loop {
         server.shop.work.system_calls(1);
-        server.epoll.wait(&mut events, -1)?;
-        for event in &events {
-            match event.u64 {
+        server.epoll.wait(&mut events, None)?;
+        for (token, events) in events.iter() {
+            match token {
                 LISTENER => server.accept_all()?,
                 // Its other direction can be written to at any time.
-                STOP if event.events & libc::EPOLLIN.cast_unsigned() == 0 => {}
+                STOP if events & libc::EPOLLIN.cast_unsigned() == 0 => {}
                 STOP => return Ok(server.shop.work.with_system_calls()),
                 DURABLE => {
                     if let Some(group) = committer.as_ref().and_then(Committer::durable) {
                         server.answer(&group, &mut buffer);
                     }
                 }
-                index => server.ready(index as usize, event.events, &mut buffer),
+                index => server.ready(index as usize, events, &mut buffer),
             }
         }
         // All lines of this pass go into one group.
