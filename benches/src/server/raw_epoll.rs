@@ -8,6 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use slab::Slab;
+
 use super::committer::Committer;
 use super::counters::Counters;
 use super::journal::Group;
@@ -27,8 +29,7 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
     let mut server = Server {
         epoll: Epoll::new()?,
         listener: listener.into(),
-        connections: Vec::new(),
-        free: Vec::new(),
+        connections: Slab::new(),
         shop: part.stage.shop()?,
     };
     server.epoll.add(server.listener.as_fd(), LISTENER)?;
@@ -73,9 +74,7 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
 struct Server {
     epoll: Epoll,
     listener: OwnedFd,
-    connections: Vec<Option<Connection>>,
-    /// Places in `connections` that nobody has.
-    free: Vec<usize>,
+    connections: Slab<Connection>,
     shop: Shop,
 }
 
@@ -85,13 +84,11 @@ impl Server {
             self.shop.work.system_calls(1);
             match os::accept(self.listener.as_fd()) {
                 Ok(stream) => {
-                    let index = self.free.pop().unwrap_or(self.connections.len());
-                    if index == self.connections.len() {
-                        self.connections.push(None);
-                    }
+                    let place = self.connections.vacant_entry();
                     self.shop.work.system_calls(1);
-                    self.epoll.add(stream.as_fd(), index as u64)?;
-                    self.connections[index] = Some(Connection::new(index, stream));
+                    self.epoll.add(stream.as_fd(), place.key() as u64)?;
+                    let connection = Connection::new(place.key(), stream);
+                    place.insert(connection);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
@@ -104,14 +101,12 @@ impl Server {
     }
 
     fn ready(&mut self, index: usize, events: u32, buffer: &mut [u8]) {
-        let place = &mut self.connections[index];
-        let is_open =
-            place.as_mut().is_some_and(|connection| connection.ready(events, buffer, &self.shop));
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let is_open = connection.ready(events, buffer, &self.shop);
         // What waits for the log is not told that its connection has gone: it stays until then.
-        let is_waiting = place.as_ref().is_some_and(|connection| connection.lines_waiting > 0);
-        if !is_open && !is_waiting && place.take().is_some() {
+        if !is_open && connection.lines_waiting == 0 {
             self.shop.work.system_calls(1);
-            self.free.push(index);
+            self.connections.remove(index);
         }
     }
 
@@ -119,8 +114,8 @@ impl Server {
     fn answer(&mut self, group: &Group, buffer: &mut [u8]) {
         let served: Vec<_> = self.shop.journal.borrow_mut().end(group).collect();
         for Waiter { connection, lines } in served {
-            let place = self.connections[connection].as_mut();
-            place.expect("it stays while lines of it wait").durable(lines);
+            // It stays while lines of it wait.
+            self.connections[connection].durable(lines);
             // The events that came meanwhile were passed over.
             self.ready(connection, 0, buffer);
         }

@@ -53,15 +53,13 @@ enum Way {
 
 impl Server {
     pub(super) fn opened(&mut self, stream: OwnedFd) -> io::Result<()> {
-        let index = self.free.pop().unwrap_or(self.connections.len());
-        if index == self.connections.len() {
-            self.connections.push(None);
-        }
+        let place = self.connections.vacant_entry();
+        let index = place.key();
         let way = match self.receive {
             Receive::Notification => Way::Notification,
             Receive::Adaptive | Receive::Completion => Way::Completion,
         };
-        self.connections[index] = Some(Connection {
+        place.insert(Connection {
             plain: ready::Connection::new(index, stream),
             way,
             next_way: way,
@@ -78,7 +76,7 @@ impl Server {
 
     /// Arms the multishot receive, or the multishot poll, of a connection.
     fn arm(&mut self, index: usize) -> io::Result<()> {
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         connection.is_armed = true;
         connection.is_starved = false;
         let fd = types::Fd(connection.plain.stream.as_raw_fd());
@@ -101,7 +99,7 @@ impl Server {
 
     /// Takes back what is armed. Its last completion comes all the same.
     fn disarm(&mut self, index: usize) -> io::Result<()> {
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if !connection.is_armed {
             return Ok(());
         }
@@ -111,7 +109,7 @@ impl Server {
     }
 
     fn change_to(&mut self, index: usize, way: Way) -> io::Result<()> {
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if connection.next_way == way || connection.is_at_end {
             return Ok(());
         }
@@ -122,7 +120,7 @@ impl Server {
     /// What was armed has ended, or what was to be sent is sent: goes on, changes over, or ends.
     pub(super) fn settle(&mut self, index: usize) -> io::Result<()> {
         let is_clear = self.is_clear(index);
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if connection.is_armed {
             return Ok(());
         }
@@ -148,7 +146,7 @@ impl Server {
 
     /// Whether nothing of a connection is in flight or left to be sent.
     fn is_clear(&mut self, index: usize) -> bool {
-        let connection = self.connections[index].as_ref().expect("it is there");
+        let connection = &self.connections[index];
         !connection.is_sending
             && connection.queue.is_empty()
             && connection.plain.is_clear(&self.shop)
@@ -157,24 +155,24 @@ impl Server {
     pub(super) fn received(&mut self, index: usize, completion: &cqueue::Entry) -> io::Result<()> {
         let result = completion.result();
         let is_adaptive = self.receive == Receive::Adaptive;
-        self.connection(index).is_armed = cqueue::more(completion.flags());
+        self.connections[index].is_armed = cqueue::more(completion.flags());
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
             self.buffers.taken();
             let count = usize::try_from(result).unwrap_or(0);
-            if count == 0 || self.connection(index).is_at_end {
+            if count == 0 || self.connections[index].is_at_end {
                 self.give(buffer)?;
             } else if is_echo(&self.shop) {
                 self.shop.work.echoes(count);
                 let piece = Piece { buffer, from: 0, to: count as u32 };
-                self.connection(index).queue.push_back(piece);
+                self.connections[index].queue.push_back(piece);
                 self.send_echo(index)?;
             } else {
                 let bytes = self.buffers.bytes(buffer, count);
-                let connection = self.connections[index].as_mut().expect("it receives");
+                let connection = &mut self.connections[index];
                 connection.plain.take(bytes, &self.shop);
                 self.give(buffer)?;
                 self.pay(index)?;
-                if self.connections[index].is_none() {
+                if !self.connections.contains(index) {
                     // That was its last answer.
                     return Ok(());
                 }
@@ -184,25 +182,25 @@ impl Server {
                 self.change_to(index, Way::Notification)?;
             }
         }
-        if self.connection(index).is_armed {
+        if self.connections[index].is_armed {
             return Ok(());
         }
         let is_cancelled = result == -libc::ECANCELED;
         if result == -libc::ENOBUFS {
             // While buffers are out, one of them comes back and arms it again.
-            self.connection(index).is_starved = self.buffers.are_out();
-            if self.connection(index).is_starved {
+            self.connections[index].is_starved = self.buffers.are_out();
+            if self.connections[index].is_starved {
                 self.starved.push_back(index);
             }
         } else if result == 0 || (result < 0 && !is_cancelled) {
-            self.connection(index).is_at_end = true;
+            self.connections[index].is_at_end = true;
         }
         self.settle(index)
     }
 
     pub(super) fn polled(&mut self, index: usize, completion: &cqueue::Entry) -> io::Result<()> {
         let is_adaptive = self.receive == Receive::Adaptive;
-        let connection = self.connections[index].as_mut().expect("it stays while it is armed");
+        let connection = &mut self.connections[index];
         connection.is_armed = cqueue::more(completion.flags());
         let result = completion.result();
         if result >= 0 && !connection.is_at_end {
@@ -212,7 +210,7 @@ impl Server {
         } else if result < 0 && result != -libc::ECANCELED {
             connection.is_at_end = true;
         }
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if is_adaptive && connection.plain.small_in_a_row >= SMALL_IN_A_ROW {
             self.change_to(index, Way::Completion)?;
         }
@@ -221,7 +219,7 @@ impl Server {
 
     /// Lines of a connection are durable.
     pub(super) fn durable(&mut self, index: usize, lines: usize) -> io::Result<()> {
-        let connection = self.connections[index].as_mut().expect("it stays while lines wait");
+        let connection = &mut self.connections[index];
         connection.plain.durable(lines);
         if connection.way == Way::Completion {
             return self.pay(index);
@@ -239,18 +237,17 @@ impl Server {
 
     /// Nothing more is received or sent.
     pub(super) fn end(&mut self, index: usize) -> io::Result<()> {
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         connection.plain.set_broken();
         connection.is_at_end = true;
         self.disarm(index)
     }
 
     fn close(&mut self, index: usize) -> io::Result<()> {
-        if self.connection(index).is_sending || self.connection(index).plain.lines_waiting > 0 {
+        if self.connections[index].is_sending || self.connections[index].plain.lines_waiting > 0 {
             return Ok(());
         }
-        let connection = self.connections[index].take().expect("closed once");
-        self.free.push(index);
+        let connection = self.connections.remove(index);
         self.page_buffers.extend(connection.page_buffer);
         for piece in connection.queue {
             self.give(piece.buffer)?;
@@ -264,16 +261,12 @@ impl Server {
         self.buffers.give(buffer);
         while let Some(index) = self.starved.pop_front() {
             // It may have gone meanwhile.
-            let place = self.connections[index].as_mut();
+            let place = self.connections.get_mut(index);
             if let Some(connection) = place.filter(|connection| connection.is_starved) {
                 connection.is_starved = false;
                 return self.settle(index);
             }
         }
         Ok(())
-    }
-
-    pub(super) fn connection(&mut self, index: usize) -> &mut Connection {
-        self.connections[index].as_mut().expect("it is closed only when nothing is in flight")
     }
 }

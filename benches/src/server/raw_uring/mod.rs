@@ -26,6 +26,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use slab::Slab;
 
 use super::counters::Counters;
 use super::fail;
@@ -93,9 +94,8 @@ pub(super) fn serve(part: Part) -> io::Result<Counters> {
 struct Server {
     ring: IoUring,
     buffers: Buffers,
-    connections: Vec<Option<Connection>>,
-    /// Places in `connections` that nobody has.
-    free: Vec<usize>,
+    /// A connection is closed only when nothing of it is in flight.
+    connections: Slab<Connection>,
     /// Connections whose receive ended since no buffer was left.
     starved: VecDeque<usize>,
     /// What plain calls receive into.
@@ -124,8 +124,7 @@ impl Server {
         Ok(Server {
             buffers: Buffers::register(&ring, BUFFERS, size)?,
             ring,
-            connections: Vec::new(),
-            free: Vec::new(),
+            connections: Slab::new(),
             starved: VecDeque::new(),
             buffer: vec![0; BUFFER_BYTES],
             page_buffers: Vec::new(),

@@ -17,7 +17,7 @@ const PAGE_BUFFER_BYTES: usize = 128 * 1024;
 impl Server {
     /// Sends the first echo of the connection's queue, unless one is in flight.
     pub(super) fn send_echo(&mut self, index: usize) -> io::Result<()> {
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if connection.is_sending {
             return Ok(());
         }
@@ -33,7 +33,7 @@ impl Server {
     /// Sends what is owed, unless something is in flight.
     pub(super) fn pay(&mut self, index: usize) -> io::Result<()> {
         let pages = self.shop.pages;
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if connection.is_sending {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Server {
     ) -> io::Result<()> {
         let spare = self.page_buffers.pop();
         let file = self.shop.file.as_ref().expect("pages of a file have one").as_raw_fd();
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         let buffer = connection.page_buffer.get_or_insert_with(|| {
             spare.unwrap_or_else(|| vec![0; PAGE_BUFFER_BYTES].into_boxed_slice())
         });
@@ -89,7 +89,7 @@ impl Server {
     /// A part of the file was read. When it is short the send is cancelled, which ends the
     /// connection: the file has become shorter than its page says.
     pub(super) fn read(&mut self, index: usize, result: i32) {
-        let wanted = self.connection(index).reading_bytes;
+        let wanted = self.connections[index].reading_bytes;
         if usize::try_from(result) != Ok(wanted) {
             eprintln!("corering-bench: a read of {wanted} bytes of the file returned {result}");
         }
@@ -97,11 +97,11 @@ impl Server {
 
     pub(super) fn sent(&mut self, index: usize, result: i32) -> io::Result<()> {
         let pages = self.shop.pages;
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         connection.is_sending = false;
         let page_buffer = connection.page_buffer.take();
         self.page_buffers.extend(page_buffer);
-        let connection = self.connection(index);
+        let connection = &mut self.connections[index];
         if result <= 0 {
             self.end(index)?;
             return self.settle(index);
