@@ -16,7 +16,7 @@ use super::join_handle::JoinHandle;
 use super::lists::{LiveList, RunQueue};
 use super::waker::RootWaker;
 use crate::util::budget;
-use crate::util::current::{self, Current, Place};
+use crate::util::current::{self, Current, Pointer};
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::{Ordering, thread_local};
 use crate::util::unwind::shield;
@@ -307,8 +307,8 @@ pub(crate) struct Entered {
 }
 
 thread_local! {
-    static PLACE: Place<Scheduler> = const { Place::empty() };
+    static POINTER: Pointer<Scheduler> = const { Pointer::empty() };
 }
 
 /// The scheduler that this thread has entered.
-const CURRENT: Current<Scheduler> = Current::at(&PLACE);
+const CURRENT: Current<Scheduler> = Current::at(&POINTER);

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! thread_local! {
-//!     static PLACE: Place<Scheduler> = const { Place::empty() };
+//!     static POINTER: Pointer<Scheduler> = const { Pointer::empty() };
 //! }
-//! const CURRENT: Current<Scheduler> = Current::at(&PLACE);
+//! const CURRENT: Current<Scheduler> = Current::at(&POINTER);
 //! ```
 //!
 //! The place holds a plain pointer. So it has no destructor and can be read as long as the thread
@@ -17,20 +17,20 @@ use std::rc::Rc;
 use super::sync_types::LocalKey;
 
 /// Where a thread keeps what is current there. Only a [`Current`] reads or writes it.
-pub(crate) struct Place<T>(Cell<*const T>);
+pub(crate) struct Pointer<T>(Cell<*const T>);
 
-impl<T> Place<T> {
+impl<T> Pointer<T> {
     /// A place of a thread that has entered nothing.
     pub(crate) const fn empty() -> Self {
-        Place(Cell::new(ptr::null()))
+        Pointer(Cell::new(ptr::null()))
     }
 }
 
 /// The value of a kind that the calling thread has entered last and not left, if there is one.
-pub(crate) struct Current<T: 'static>(&'static LocalKey<Place<T>>);
+pub(crate) struct Current<T: 'static>(&'static LocalKey<Pointer<T>>);
 
 impl<T> Current<T> {
-    pub(crate) const fn at(place: &'static LocalKey<Place<T>>) -> Self {
+    pub(crate) const fn at(place: &'static LocalKey<Pointer<T>>) -> Self {
         Current(place)
     }
 
@@ -76,7 +76,7 @@ impl<T> Current<T> {
 /// While it lives, its value is the thread's current one.
 #[must_use = "the value is current only as long as the guard lives"]
 pub(crate) struct Entered<T: 'static> {
-    place: &'static LocalKey<Place<T>>,
+    place: &'static LocalKey<Pointer<T>>,
     value: Rc<T>,
     previous: *const T,
 }
@@ -100,9 +100,9 @@ mod tests {
     use crate::util::sync_types::thread_local;
 
     thread_local! {
-        static PLACE: Place<u32> = const { Place::empty() };
+        static POINTER: Pointer<u32> = const { Pointer::empty() };
     }
-    const CURRENT: Current<u32> = Current::at(&PLACE);
+    const CURRENT: Current<u32> = Current::at(&POINTER);
 
     fn value() -> Option<u32> {
         CURRENT.with(|value| *value)

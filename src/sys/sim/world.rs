@@ -3,7 +3,7 @@
 use super::faults::Fault;
 use super::state::State;
 use crate::sys::clock;
-use crate::util::current::{Current, Entered, Place};
+use crate::util::current::{Current, Entered, Pointer};
 use crate::util::sync_types::thread_local;
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 thread_local! {
-    static PLACE: Place<World> = const { Place::empty() };
+    static POINTER: Pointer<World> = const { Pointer::empty() };
 }
 
 /// The world that is installed on this thread.
-const CURRENT: Current<World> = Current::at(&PLACE);
+const CURRENT: Current<World> = Current::at(&POINTER);
 
 /// One simulated kernel with its sockets, its clock and its luck, all drawn from one seed.
 pub(crate) struct World {
