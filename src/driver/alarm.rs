@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use super::{Driver, current};
+use super::driver::{Driver, current};
 use crate::util::timer_wheel::TimerKey;
 
 /// A timer of the runtime that runs, or none. Begun in one runtime and awaited in another, it moves
@@ -20,7 +20,7 @@ impl Alarm {
         if let Some((driver, key)) = &self.0
             && driver.is_here()
         {
-            if driver.update_timer(*key, waker) {
+            if driver.timers.update(*key, waker) {
                 return Poll::Pending;
             }
             self.0 = None;
@@ -28,7 +28,7 @@ impl Alarm {
         }
         let driver = current()?;
         self.stop();
-        let key = driver.insert_timer(deadline, waker.clone());
+        let key = driver.timers.insert(deadline, waker.clone());
         self.0 = Some((driver, key));
         Poll::Pending
     }
@@ -36,7 +36,7 @@ impl Alarm {
     /// Takes the timer away.
     pub(crate) fn stop(&mut self) {
         if let Some((driver, key)) = self.0.take() {
-            driver.remove_timer(key);
+            driver.timers.remove(key);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A limit in time for an I/O future: cancel, wait for the end, and lose nothing.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::Alarm;
+use super::Operation;
+use super::alarm::Alarm;
+use super::submit::Submit;
 use crate::sys::clock;
 
 /// A future of corering's that does I/O, and can be given a limit in time.
@@ -78,17 +79,13 @@ impl<F: IoFuture> Future for Timeout<F> {
     }
 }
 
+impl<T: Operation> IoFuture for Submit<T> {
+    fn expire(&mut self) {
+        self.expire();
+    }
+}
+
 /// The moment `duration` from now, or `None` if it lies beyond what the clock can say: never.
 pub(crate) fn deadline_after(duration: Duration) -> Option<Instant> {
     clock::now().checked_add(duration)
-}
-
-/// Whether an error is that of [`timed_out`], and not one that the kernel reported.
-pub(crate) fn is_timed_out(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
-}
-
-/// What an operation that was cancelled for its time limit fails with.
-pub(crate) fn timed_out() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the operation did not end within its time limit")
 }

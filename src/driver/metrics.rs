@@ -22,8 +22,9 @@ macro_rules! metrics {
         }
 
         impl Counters {
-            pub(crate) fn snapshot(&self) -> Metrics {
-                Metrics { $($name: self.$name.get(),)* }
+            /// Adds what is counted here.
+            pub(crate) fn add_to(&self, metrics: &mut Metrics) {
+                $(metrics.$name += self.$name.get();)*
             }
         }
 
@@ -79,7 +80,8 @@ metrics! {
     changes_to_notification,
     /// Streams that changed back.
     changes_to_completion,
-    /// Slots in use at this moment.
+    /// Operations at this moment that have begun and whose results nobody has taken: in flight, in the
+    /// line of a descriptor, or done.
     slots_in_use,
     /// Operations that the kernel or the pool works on at this moment.
     operations_in_flight,

@@ -4,9 +4,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::driver::{Driver, current};
+use super::flight::{Abandoned, Kind, Next};
 use super::operation::Multishot;
-use super::slots::{Abandoned, Kind, Slots};
-use super::{Driver, State, System, current};
 use crate::sys::ring::Cqe;
 use crate::util::linked_slab::Key;
 use crate::util::unwind::shield;
@@ -28,7 +28,7 @@ impl<M: Multishot> Multi<M> {
     /// Asks for the end; what came before it can still be taken.
     pub(crate) fn cancel(&self) {
         if let Some((driver, key)) = &self.flight {
-            driver.cancel(*key);
+            driver.flight.cancel(*key);
         }
     }
 
@@ -44,12 +44,18 @@ impl<M: Multishot> Multi<M> {
         let operation = self.operation.as_mut().expect("a handle has its operation until dropped");
         let Some((driver, key)) = &self.flight else {
             let driver = current()?;
-            let key = driver.arm(operation, cx.waker().clone())?;
+            let key = arm(&driver, operation, cx.waker())?;
             self.flight = Some((driver, key));
             return Poll::Pending;
         };
-        match driver.next_of(*key, operation, cx.waker()) {
-            Next::Item(cqe) => Poll::Ready(Ok(Some(operation.decode(cqe)))),
+        match driver.flight.next(*key, operation.queued_max() / 2, cx.waker()) {
+            Next::Item { cqe, rearm } => {
+                if rearm && !driver.has_ended() {
+                    // SAFETY: as in `arm`.
+                    unsafe { driver.flight.rearm(*key, operation.encode()) };
+                }
+                Poll::Ready(Ok(Some(operation.decode(cqe))))
+            }
             Next::Pending if driver.is_current() => Poll::Pending,
             Next::Pending => {
                 driver.check_not_elsewhere()?;
@@ -63,14 +69,24 @@ impl<M: Multishot> Multi<M> {
     }
 }
 
+fn arm<M: Multishot>(driver: &Driver, operation: &mut M, waker: &Waker) -> io::Result<Key> {
+    driver.check_usable()?;
+    let kind = Kind::Multi { queued_max: operation.queued_max() };
+    // SAFETY: `Multishot` promises that what the entry points at stays valid until the handle, or
+    // after it the slot, has seen the final completion.
+    let armed = unsafe { driver.flight.start(operation.encode(), kind, None, waker) };
+    armed.ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
 impl<M: Multishot> Drop for Multi<M> {
     fn drop(&mut self) {
         let Some((driver, key)) = self.flight.take() else { return };
         let Some(mut operation) = self.operation.take() else { return };
-        let (queued, held) = driver.let_go_multi(key);
+        let (queued, held) = driver.flight.let_go_multi(key);
         shield(|| queued.into_iter().for_each(|cqe| drop(operation.decode(cqe))));
         if held {
-            driver.abandon(key, Box::new(Left(operation)));
+            driver.flight.abandon(key, Box::new(Left(operation)));
+            driver.visit_from_outside(|driver| driver.flight.is_held(key));
         } else {
             shield(|| drop(operation));
         }
@@ -85,80 +101,5 @@ impl<M: Multishot> Abandoned for Left<M> {
         for cqe in completions {
             shield(|| drop(self.0.decode(*cqe)));
         }
-    }
-}
-
-enum Next {
-    Item(Cqe),
-    Pending,
-    Ended,
-}
-
-impl Driver {
-    fn arm<M: Multishot>(&self, operation: &mut M, waker: Waker) -> io::Result<Key> {
-        self.check_usable()?;
-        let entry = operation.encode();
-        let mut state = self.state.borrow_mut();
-        let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else {
-            return Err(io::Error::from(io::ErrorKind::Unsupported));
-        };
-        let kind = Kind::Multi { queued_max: operation.queued_max() };
-        let key = slots.insert(kind, Some(waker));
-        // SAFETY: `Multishot` promises that what the entry points at stays valid until the handle,
-        // or after it the slot, has seen the final completion.
-        unsafe { uring.push(entry.user_data(key.to_bits()), &self.counters) };
-        Ok(key)
-    }
-
-    #[inline]
-    fn next_of<M: Multishot>(&self, key: Key, operation: &mut M, waker: &Waker) -> Next {
-        let mut state = self.state.borrow_mut();
-        if let Some((cqe, slot)) = state.slots.take_queued(key) {
-            let half_taken = slot.queue_len <= operation.queued_max() / 2;
-            if slot.done && slot.paused && half_taken && !self.ended.get() {
-                drop(state);
-                self.rearm(key, operation);
-            }
-            return Next::Item(cqe);
-        }
-        // A ring that is closed brings nothing more, whatever the kernel had not given back by then.
-        let over = state.system.is_none() || self.is_of_parent();
-        let slot = state.slots.get_mut(key).expect("an armed handle has a slot");
-        if slot.done || over {
-            let slot = state.slots.remove(key);
-            drop(state);
-            drop(slot);
-            return Next::Ended;
-        }
-        if slot.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            return Next::Pending;
-        }
-        drop(state);
-        let waker = waker.clone();
-        let old = self.state.borrow_mut().slots.set_waker(key, waker);
-        drop(old);
-        Next::Pending
-    }
-
-    /// Arms a multishot that was stopped for back-pressure, under the key it has.
-    fn rearm<M: Multishot>(&self, key: Key, operation: &mut M) {
-        let entry = operation.encode();
-        let mut state = self.state_of_kernel();
-        let State { slots, system: Some(System::Uring(uring)), .. } = &mut *state else { return };
-        slots.rearmed(key);
-        // SAFETY: as in `arm`; the earlier flight under this key has had its final completion.
-        unsafe { uring.push(entry.user_data(key.to_bits()), &self.counters) };
-    }
-
-    /// What nobody had taken, and whether the kernel still has the operation. If not, the slot is
-    /// retired.
-    fn let_go_multi(&self, key: Key) -> (Vec<Cqe>, bool) {
-        let mut state = self.state.borrow_mut();
-        let queued = std::iter::from_fn(|| Some(state.slots.take_queued(key)?.0)).collect();
-        let held = state.slots.get_mut(key).is_some_and(|slot| !slot.done);
-        let slot = if held { None } else { Slots::remove(&mut state.slots, key) };
-        drop(state);
-        drop(slot);
-        (queued, held)
     }
 }

@@ -8,89 +8,52 @@ use super::SharedFd;
 use crate::sys::call::SysCall;
 use crate::sys::ring::Cqe;
 
+/// A system call, described: the call in plain numbers, and what it waits for.
+///
+/// # Safety
+///
+/// The kernel trusts the pointers of `call`. They must stay valid, and what they point at must not
+/// be touched, until the call has been made. That is at once, unless [`Waits::Disk`] says that a
+/// thread of the pool makes it: then they are to be as those of [`Operation::encode`].
+pub(crate) unsafe trait Call {
+    /// What the call waits for. Asked before it is made, and again afterwards.
+    fn waits(&self) -> Waits<'_>;
+
+    /// The call, which does not wait if `waits` names a descriptor. Asked for again for each
+    /// attempt.
+    fn call(&mut self) -> SysCall;
+}
+
 /// One system call that may take its time, with the buffer and the descriptor that it uses.
 ///
 /// The life of one: built by a method of `net` or `fs`; `encode` and a submission queue entry on a
-/// ring, or `attempt` and a plain system call elsewhere; `decode` exactly once, also when the
-/// future was dropped in flight, so that a descriptor that was opened, or an accepted connection,
+/// ring, or [`call`](Call::call) and a plain system call elsewhere; `decode` exactly once, also when
+/// the future was dropped in flight, so that a descriptor that was opened, or an accepted connection,
 /// is closed and not lost.
 ///
 /// # Safety
 ///
-/// The kernel trusts the pointers of `encode` and of `attempt`. They must stay valid, and what
-/// they point at must not be touched, from the call of either until `decode` is called or the
-/// operation is leaked, wherever the value itself is moved meanwhile: they point at the heap or at
-/// static memory, never into the operation. The descriptor stays open as long as the operation
-/// lives, since it holds a [`SharedFd`] (or none is needed).
-pub(crate) unsafe trait Operation: Unpin + 'static {
+/// The kernel trusts the pointers of `encode`. They must stay valid, and what they point at must not
+/// be touched, until `decode` is called or the operation is leaked, wherever the value itself is
+/// moved meanwhile: they point at the heap or at static memory, never into the operation. The
+/// descriptor stays open as long as the operation lives, since it holds a [`SharedFd`] (or none is
+/// needed).
+pub(crate) unsafe trait Operation: Call + Unpin + 'static {
     /// What the future resolves to.
     type Output: 'static;
 
-    /// The entry for a ring. Its `user_data` is set by the driver.
-    fn encode(&mut self) -> squeue::Entry;
-
-    /// What the call waits for where there is no ring.
-    fn waits_for(&self) -> Readiness<'_>;
-
-    /// The same operation as a plain system call, which does not block if `waits_for` names a
-    /// descriptor (`MSG_DONTWAIT`, or `O_NONBLOCK`). Called again after each readiness.
-    fn attempt(&mut self) -> SysCall;
+    /// The entry for a ring, whose `user_data` is set by the driver. `None` if a ring makes the plain
+    /// call, too: the kernel has no such operation, or what it does is dearer, or takes something
+    /// away that an operation which was given up must leave.
+    fn encode(&mut self) -> Option<squeue::Entry>;
 
     /// The output, from the count or descriptor that the call returned, or from its error.
     fn decode(self, outcome: io::Result<u32>) -> Self::Output;
-
-    /// Whether a count of the last attempt says that the descriptor is drained: there was room for
-    /// more, and nothing can have cut it.
-    fn has_drained(&self, _count: usize) -> bool {
-        false
-    }
-
-    /// Whether a count of 0 says that the descriptor is not ready, as `poll(2)` does.
-    fn zero_would_block(&self) -> bool {
-        false
-    }
-
-    /// Whether nothing but the descriptor's `O_NONBLOCK` keeps the plain call from waiting. The mode
-    /// may be somebody else's, too: where the call has a flag for it, the mode stays as it is.
-    fn needs_nonblocking(&self) -> bool {
-        true
-    }
-
-    /// The stream that is read or written as a file is, so that the mode of its file may decide
-    /// whether it waits: see [`SharedFd::calls_by_flag`].
-    fn stream(&self) -> Option<&SharedFd> {
-        None
-    }
-
-    /// The count that the call would return, if that can be had at once without waiting for a disk:
-    /// asked on the shard before the call goes to the pool.
-    fn cached_count(&mut self) -> Option<u32> {
-        None
-    }
-
-    /// Whether a device begins with it as soon as the kernel has it: on a ring it should not wait
-    /// until all tasks of the round have run, for the device may have nothing to do meanwhile.
-    fn is_for_device(&self) -> bool {
-        false
-    }
 
     /// The signal that comes with an error of the operation. A ring raises it on the shard's thread
     /// while that visits the kernel.
     fn raises(&self) -> Option<Raises> {
         None
-    }
-
-    /// Whether a ring, too, waits for readiness and then makes the plain call, as epoll does: for what
-    /// takes something away, which an operation that was given up would take as well, until the
-    /// kernel is told.
-    fn by_readiness(&self) -> bool {
-        false
-    }
-
-    /// Whether a ring tries the plain call first and takes the operation only if it would block:
-    /// for calls that the ring would hand to a worker thread though they never block.
-    fn tries_first(&self) -> bool {
-        false
     }
 }
 
@@ -114,16 +77,59 @@ pub(crate) unsafe trait Multishot: Unpin + 'static {
     fn queued_max(&self) -> u32;
 }
 
-/// What an operation waits for where there is no ring.
-pub(crate) enum Readiness<'a> {
+/// What a call waits for.
+pub(crate) enum Waits<'a> {
     /// Nothing: the call never blocks.
     Nothing,
     /// The descriptor to become readable.
-    Readable(&'a SharedFd),
-    /// The descriptor to become writable.
-    Writable(&'a SharedFd),
-    /// A disk or a name server: the call blocks, on a thread of the pool.
-    Blocking,
+    Readable {
+        /// Which.
+        fd: &'a SharedFd,
+        /// What keeps the call from waiting.
+        held: Held,
+    },
+    /// The descriptor to have room.
+    Writable {
+        /// Which.
+        fd: &'a SharedFd,
+        /// What keeps the call from waiting.
+        held: Held,
+        /// A ring makes the plain call first, and takes the entry if that would wait.
+        tries_first: bool,
+    },
+    /// The call asks whether the descriptor is ready; 0 says that it is not.
+    Polled {
+        /// Which.
+        fd: &'a SharedFd,
+        /// For what.
+        direction: Direction,
+    },
+    /// A disk or a name server: the call blocks, on a thread of the pool if no ring carries it.
+    Disk(Disk),
+}
+
+/// What keeps a plain call from waiting for its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// A flag of the call, as `MSG_DONTWAIT`. The mode of the file stays as it is, which may be
+    /// somebody else's, too.
+    ByFlag,
+    /// The mode of the file, `O_NONBLOCK`: the call has no flag for it.
+    ByMode,
+    /// Either: a stream that is read or written as a file is. See [`SharedFd::calls_by_flag`].
+    AsStream,
+}
+
+/// What is known of a call that goes to a disk.
+pub(crate) enum Disk {
+    /// It may have to wait.
+    Waits,
+    /// The page cache may have what the call, a `pread(2)`, reads: it is asked before a thread is.
+    Cached,
+    /// It goes past the page cache. A device begins with it as soon as the kernel has it, so on a
+    /// ring it should not wait until all tasks of the round have run: the device may have nothing
+    /// to do meanwhile.
+    Direct,
 }
 
 /// A signal that comes with an error.
@@ -143,4 +149,35 @@ pub(crate) enum Direction {
     Read,
     /// There is room to send.
     Write,
+}
+
+impl<'a> Waits<'a> {
+    /// The descriptor that is waited for, and for what.
+    #[inline(always)]
+    pub(super) fn descriptor(&self) -> Option<(&'a SharedFd, Direction)> {
+        match self {
+            Waits::Nothing | Waits::Disk(_) => None,
+            Waits::Readable { fd, .. } => Some((fd, Direction::Read)),
+            Waits::Writable { fd, .. } => Some((fd, Direction::Write)),
+            Waits::Polled { fd, direction } => Some((fd, *direction)),
+        }
+    }
+
+    /// What keeps the call from waiting.
+    #[inline(always)]
+    pub(super) fn held(&self) -> Held {
+        match self {
+            Waits::Readable { held, .. } | Waits::Writable { held, .. } => *held,
+            Waits::Nothing | Waits::Polled { .. } | Waits::Disk(_) => Held::ByFlag,
+        }
+    }
+
+    /// Whether an answer says that what is waited for is not there.
+    #[inline(always)]
+    pub(super) fn refused(&self, result: i32) -> bool {
+        match self {
+            Waits::Polled { .. } if result == 0 => true,
+            _ => matches!(-result, libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY),
+        }
+    }
 }

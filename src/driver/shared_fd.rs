@@ -4,9 +4,9 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::{fmt, io, ptr};
+use std::{fmt, io};
 
-use super::Driver;
+use super::ready::{Ready, Registered};
 use crate::sys;
 use crate::util::linked_slab::Key;
 
@@ -45,7 +45,7 @@ struct Open {
     /// Sends are tried at once, before the ring gets them.
     tries_first: Cell<bool>,
     /// Where readiness of this descriptor is kept.
-    registered: RefCell<Option<(Rc<Driver>, Key)>>,
+    registered: RefCell<Option<Registered>>,
 }
 
 impl SharedFd {
@@ -168,20 +168,17 @@ impl SharedFd {
         self.0.own.get().map_or(self.raw(), AsRawFd::as_raw_fd) as usize
     }
 
-    /// The registration with `driver`, if there is one.
-    #[inline]
-    pub(super) fn registration(&self, driver: &Driver) -> Option<Key> {
-        match &*self.0.registered.borrow() {
-            Some((registrar, key)) if ptr::eq(&raw const **registrar, driver) => Some(*key),
-            _ => None,
-        }
+    /// The key of the registration with `ready`, if there is one.
+    #[inline(always)]
+    pub(super) fn registration(&self, ready: &Ready) -> Option<Key> {
+        self.0.registered.borrow().as_ref()?.with(ready)
     }
 
-    /// Remembers a registration. One with another driver is forgotten.
-    pub(super) fn set_registration(&self, driver: &Rc<Driver>, key: Key) {
-        let old = self.0.registered.replace(Some((driver.clone(), key)));
-        if let Some((driver, key)) = old {
-            driver.deregister(key, self.raw(), true);
+    /// Remembers a registration. One with another driver is ended.
+    pub(super) fn set_registered(&self, registered: Registered) {
+        let old = self.0.registered.replace(Some(registered));
+        if let Some(old) = old {
+            old.end(self.raw(), true);
         }
     }
 
@@ -189,7 +186,7 @@ impl SharedFd {
     /// Returns whether there is one: it holds the open file until the kernel's next visit.
     pub(crate) fn forget_readiness(&self) -> bool {
         let registered = self.0.registered.take();
-        registered.is_some_and(|(driver, key)| driver.deregister(key, self.raw(), true))
+        registered.is_some_and(|registered| registered.end(self.raw(), true))
     }
 
     /// The descriptor itself, if nobody else uses it.
@@ -262,8 +259,8 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.put_mode_back();
-        if let Some((driver, key)) = self.registered.take() {
-            driver.deregister(key, self.fd.as_raw_fd(), self.exposed.get());
+        if let Some(registered) = self.registered.take() {
+            registered.end(self.fd.as_raw_fd(), self.exposed.get());
         }
         // SAFETY: the field is not used after this, its owner is being dropped.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };

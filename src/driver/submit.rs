@@ -4,15 +4,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use std::{io, ptr};
 
-use super::deadline::IoFuture;
-use super::operation::Operation;
-use super::slots::Abandoned;
-use super::standing::cancelled;
-use super::start::{LetGo, Started};
-use super::{Driver, SharedFd, current};
+use super::driver::{Driver, current};
+use super::flight::{Abandoned, Kind, LetGo};
+use super::metrics::count;
+use super::operation::{Disk, Held, Operation, Waits};
+use super::standing::{Standing, cancelled, elsewhere, timed_out};
+use crate::sys::clock;
 use crate::sys::ring::Cqe;
 use crate::util::budget::Toll;
 use crate::util::linked_slab::Key;
@@ -20,7 +21,8 @@ use crate::util::unwind::shield;
 
 /// Makes a future of an operation. Nothing happens before it is first polled.
 pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
-    Submit { operation: Some(operation), flight: None, expired: false, toll: Toll::Due }
+    let (begun, stands, end) = (None, Stands::InFlight, End::Open);
+    Submit { operation: Some(operation), begun, stands, end, toll: Toll::Due }
 }
 
 /// An operation as a future. Dropped in flight, it leaves the operation to its slot.
@@ -28,14 +30,27 @@ pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
 pub(crate) struct Submit<T: Operation> {
     /// `None` after completion.
     operation: Option<T>,
-    flight: Option<Flight>,
-    expired: bool,
+    /// Where it is, once it has begun and not ended at once.
+    begun: Option<(Rc<Driver>, Key)>,
+    stands: Stands,
+    end: End,
     toll: Toll,
 }
 
-struct Flight {
-    driver: Rc<Driver>,
-    key: Key,
+/// What the key of one that has begun leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    /// A slot: the kernel, or a thread of the pool, works on the operation.
+    InFlight,
+    /// A place in the line of its descriptor: nothing has happened yet.
+    InLine,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// Its time is over.
+    Expired,
 }
 
 /// Where an operation is in flight, for whoever comes after its future.
@@ -46,6 +61,11 @@ pub(crate) struct Trail {
     key: Key,
 }
 
+/// So often an operation that was cancelled is looked for, with a pause between: a second in all.
+/// The kernel cancels what waits at once; a disk takes its time.
+const RECALL_TRIES_MAX: u32 = 1000;
+const RECALL_PAUSE: Duration = Duration::from_millis(1);
+
 impl Trail {
     /// Asks for the end of an operation whose future was forgotten, so that nobody else polls or
     /// drops it, and waits for it. `None` if nothing had begun, or its runtime is not this one any
@@ -54,8 +74,11 @@ impl Trail {
         let driver =
             current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver.as_ptr()));
         let Some(driver) = driver else { return Poll::Ready(None) };
-        driver.cancel(self.key);
-        driver.poll_forgotten(self.key, cx.waker())
+        driver.flight.cancel(self.key);
+        driver
+            .flight
+            .poll_forgotten(self.key, cx.waker())
+            .map(|ended| ended.map(|cqe| cqe.outcome()))
     }
 }
 
@@ -63,23 +86,33 @@ impl<T: Operation> Submit<T> {
     /// Where it is in flight.
     #[inline]
     pub(crate) fn trail(&self) -> Option<Trail> {
-        let Flight { driver, key } = self.flight.as_ref()?;
-        Some(Trail { driver: NonNull::from(&**driver), key: *key })
+        let (driver, key) = self.flight()?;
+        Some(Trail { driver: NonNull::from(&**driver), key })
     }
 
-    /// Whether the operation was submitted and its result not yet taken.
+    #[inline(always)]
+    fn flight(&self) -> Option<(&Rc<Driver>, Key)> {
+        let (driver, key) = self.begun.as_ref()?;
+        (self.stands == Stands::InFlight).then_some((driver, *key))
+    }
+
+    /// Whether the operation has begun and its result was not yet taken.
     pub(crate) fn in_flight(&self) -> bool {
-        self.flight.is_some()
+        self.begun.is_some()
     }
 
     /// Whether it waits for a descriptor to become ready, so that nothing has happened yet.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.driver.is_waiting(flight.key))
+        self.begun.is_some() && self.stands == Stands::InLine
     }
 
-    /// Its end, or `None` if nobody will ever hear of it: see [`Driver::has_lost`].
+    /// Its end, or `None` if nobody will ever hear of it: the kernel, or a thread of the pool, had
+    /// not given it back when its runtime ended.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Output>> {
-        if self.flight.as_ref().is_some_and(|flight| flight.driver.has_lost(flight.key)) {
+        let is_lost = self.flight().is_some_and(|(driver, key)| {
+            driver.has_ended() && !driver.is_of_parent() && driver.flight.is_held(key)
+        });
+        if is_lost {
             return Poll::Ready(None);
         }
         Pin::new(self).poll(cx).map(Some)
@@ -87,19 +120,140 @@ impl<T: Operation> Submit<T> {
 
     /// Asks for an early end; the future still resolves, with whatever came first.
     pub(crate) fn cancel(&self) {
-        if let Some(flight) = &self.flight {
-            flight.driver.cancel(flight.key);
+        if let Some((driver, key)) = self.flight() {
+            driver.flight.cancel(key);
         }
     }
-}
 
-impl<T: Operation> Submit<T> {
+    /// Begins the operation: on a ring as an entry, else, and if it has no such entry, by its plain
+    /// call. Pending: `begun` says where it waits.
+    #[inline(always)]
+    fn begin(&mut self, driver: Rc<Driver>, waker: &Waker) -> Poll<io::Result<u32>> {
+        driver.check_usable()?;
+        let operation = self.operation.as_mut().expect("an I/O future is not polled after its end");
+        if !driver.flight.carries_operations() {
+            return self.begin_without_entry(driver, waker);
+        }
+        let mut kind = Kind::Single;
+        match operation.waits() {
+            Waits::Writable { tries_first: true, .. } => {
+                if let Some(outcome) = driver.ready.now(operation) {
+                    return Poll::Ready(outcome);
+                }
+            }
+            Waits::Disk(Disk::Direct) => kind = Kind::Direct,
+            _ => {}
+        }
+        let Some(entry) = operation.encode() else {
+            return self.begin_without_entry(driver, waker);
+        };
+        let raises = operation.raises();
+        // SAFETY: `Operation` promises that what the entry points at stays valid until `decode`,
+        // which is called after the final completion, wherever the operation is moved until then.
+        match unsafe { driver.flight.start(entry, kind, raises, waker) } {
+            Some(key) => {
+                self.stands = Stands::InFlight;
+                self.begun = Some((driver, key));
+                Poll::Pending
+            }
+            None => self.begin_without_entry(driver, waker),
+        }
+    }
+
+    fn begin_without_entry(&mut self, driver: Rc<Driver>, waker: &Waker) -> Poll<io::Result<u32>> {
+        let operation = self.operation.as_mut().expect("the caller has it");
+        let (key, stands) = match operation.waits() {
+            Waits::Disk(disk) => {
+                if let Disk::Cached = disk {
+                    count(&driver.ready.counters.attempts);
+                    // SAFETY: `Operation` promises valid pointers, and is borrowed meanwhile.
+                    if let Some(count) = unsafe { operation.call().run_in_cache() } {
+                        return Poll::Ready(Ok(count));
+                    }
+                }
+                let key = driver.flight.start_on_pool(waker);
+                // SAFETY: `Operation` promises that the pointers stay valid until `decode`, which is
+                // called after the result has been taken.
+                if let Err(error) = unsafe { driver.pool.call(operation.call(), key) } {
+                    driver.flight.remove(key);
+                    return Poll::Ready(Err(error));
+                }
+                (key, Stands::InFlight)
+            }
+            _ => match driver.ready.now(operation) {
+                Some(outcome) => return Poll::Ready(outcome),
+                None => (join(&driver, operation, waker)?, Stands::InLine),
+            },
+        };
+        self.stands = stands;
+        self.begun = Some((driver, key));
+        Poll::Pending
+    }
+
+    /// One that stands in line tries again if it was called.
+    fn poll_line(&mut self, waker: &Waker) -> Poll<io::Result<u32>> {
+        let (driver, key) = self.begun.as_mut().expect("the caller has looked");
+        if !driver.ready.take_call(&mut Some(*key), waker) {
+            return Poll::Pending;
+        }
+        // It leads nowhere now.
+        *key = Key::NONE;
+        if !driver.is_usable() {
+            return Poll::Ready(Err(cancelled()));
+        }
+        let operation = self.operation.as_mut().expect("it is not over");
+        if let Some(outcome) = driver.ready.now_called(operation) {
+            return Poll::Ready(outcome);
+        }
+        *key = join(driver, operation, waker)?;
+        Poll::Pending
+    }
+
+    /// What an operation ends with that is still under way and is not to be awaited any longer: its
+    /// time is over, or its runtime is not the one that runs. `None`: it is to be awaited further.
+    #[cold]
+    fn end_of_wait(&self) -> Option<io::Result<u32>> {
+        let (driver, key) = self.begun.as_ref()?;
+        let standing = driver.standing();
+        let error = match standing {
+            Standing::Here if self.end == End::Open => return None,
+            Standing::Here | Standing::Over => cancelled(),
+            Standing::Elsewhere => elsewhere(),
+        };
+        if self.stands == Stands::InLine {
+            driver.ready.leave(&mut Some(*key));
+            return Some(Err(error));
+        }
+        if standing == Standing::Elsewhere {
+            recall(driver, *key);
+        }
+        match driver.flight.let_go(*key) {
+            LetGo::Free(Some(cqe)) => match cqe.outcome() {
+                Err(ended) if was_cancelled(&ended) => Some(Err(error)),
+                outcome => Some(outcome),
+            },
+            LetGo::Free(None) => Some(Err(error)),
+            // Where something is in flight, its completion tells how its time limit ended it.
+            LetGo::Held if standing == Standing::Here => None,
+            // The parent's kernel works on the parent's memory; this process has a copy.
+            LetGo::Held if driver.is_of_parent() => Some(Err(error)),
+            LetGo::Held => panic!(
+                "the kernel, or a thread of the pool, still has the buffer of an operation that was \
+                 begun in another runtime, so its future cannot give it back: {error}"
+            ),
+        }
+    }
+
     /// Whether a ring did not wait, since the descriptor came from outside, and does from now on.
     #[cold]
     fn has_to_wait(&self, error: &io::Error) -> bool {
         error.raw_os_error() == Some(libc::EAGAIN)
-            && self.flight.as_ref().is_some_and(|flight| flight.driver.is_uring())
-            && self.operation.as_ref().and_then(T::stream).is_some_and(SharedFd::lets_ring_wait)
+            && self.flight().is_some()
+            && self.operation.as_ref().is_some_and(|operation| {
+                let waits = operation.waits();
+                waits.held() == Held::AsStream
+                    && waits.descriptor().is_some_and(|(fd, _)| fd.lets_ring_wait())
+            })
     }
 
     /// Why it failed: what the kernel says of a cancelled operation is told apart by who cancelled.
@@ -107,25 +261,40 @@ impl<T: Operation> Submit<T> {
     fn reason(&self, error: io::Error) -> io::Error {
         if !was_cancelled(&error) {
             error
-        } else if self.expired {
-            super::deadline::timed_out()
-        } else if self.flight.as_ref().is_some_and(|flight| !flight.driver.is_here()) {
+        } else if self.end == End::Expired {
+            timed_out()
+        } else if self.begun.as_ref().is_some_and(|(driver, _)| !driver.is_here()) {
             // Whether the kernel had begun with it is nothing to the one who waits.
             cancelled()
         } else {
             error
         }
     }
+}
 
-    /// The flight has ended, or goes on without this future.
-    #[inline]
-    fn land(&mut self) -> Option<Flight> {
-        let flight = self.flight.take()?;
-        if self.operation.as_ref().is_some_and(Operation::is_for_device) && flight.driver.is_uring()
-        {
-            flight.driver.landed_from_device();
+/// Stands in the line of the descriptor that an operation waits for.
+fn join<T: Operation>(driver: &Driver, operation: &T, waker: &Waker) -> io::Result<Key> {
+    match operation.waits().descriptor() {
+        Some((fd, direction)) => {
+            let place = driver.ready.join(fd, direction, waker)?;
+            Ok(place.expect("it has joined"))
         }
-        Some(flight)
+        // Of a call that waits for nothing this is the answer.
+        None => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+    }
+}
+
+/// Asks for the end of an operation and waits for it, though another runtime runs.
+fn recall(driver: &Driver, key: Key) {
+    driver.flight.cancel(key);
+    for _ in 0..RECALL_TRIES_MAX {
+        if !driver.flight.is_held(key) {
+            return;
+        }
+        driver.look();
+        if driver.flight.is_held(key) {
+            clock::pause(RECALL_PAUSE);
+        }
     }
 }
 
@@ -135,39 +304,45 @@ impl<T: Operation> Future for Submit<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        let operation = this.operation.as_mut().expect("an I/O future is not polled after its end");
-        let mut outcome = match &this.flight {
-            Some(flight) => match flight.driver.poll(flight.key, operation, cx.waker()) {
-                Poll::Ready(outcome) => outcome,
-                Poll::Pending if !this.expired && flight.driver.is_here() => return Poll::Pending,
-                Poll::Pending => match flight.driver.end_of_wait(flight.key, this.expired) {
-                    Some(outcome) => outcome,
-                    None => return Poll::Pending,
-                },
-            },
-            None if this.expired => Err(cancelled()),
-            None => {
+        let outcome = match (&this.begun, this.stands) {
+            (Some((driver, key)), Stands::InFlight) => {
+                driver.flight.poll(*key, cx.waker()).map(|cqe| cqe.outcome())
+            }
+            (Some(_), Stands::InLine) => this.poll_line(cx.waker()),
+            (None, _) if this.end == End::Expired => Poll::Ready(Err(cancelled())),
+            (None, _) => {
                 ready!(this.toll.pay(cx.waker()));
                 match current() {
-                    Err(error) => Err(error),
-                    Ok(driver) => match driver.start(operation, cx.waker()) {
-                        Started::Now(outcome) => outcome,
-                        Started::Later(key) => {
-                            this.flight = Some(Flight { driver, key });
+                    Err(error) => Poll::Ready(Err(error)),
+                    Ok(driver) => {
+                        let begun = this.begin(driver, cx.waker());
+                        if begun.is_pending() {
                             return Poll::Pending;
                         }
-                    },
+                        begun
+                    }
+                }
+            }
+        };
+        let mut outcome = match outcome {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                let goes_on = this.end == End::Open
+                    && this.begun.as_ref().is_some_and(|(driver, _)| driver.is_here());
+                match if goes_on { None } else { this.end_of_wait() } {
+                    Some(outcome) => outcome,
+                    None => return Poll::Pending,
                 }
             }
         };
         if let Err(error) = outcome {
             if this.has_to_wait(&error) {
-                this.land();
+                this.begun = None;
                 return Pin::new(this).poll(cx);
             }
             outcome = Err(this.reason(error));
         }
-        this.land();
+        this.begun = None;
         let operation = this.operation.take().expect("it was there above");
         Poll::Ready(operation.decode(outcome))
     }
@@ -178,22 +353,31 @@ pub(crate) fn was_cancelled(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EINTR))
 }
 
-impl<T: Operation> IoFuture for Submit<T> {
-    fn expire(&mut self) {
-        self.expired = true;
+impl<T: Operation> Submit<T> {
+    /// Its time is over: from now on it resolves to an error of kind `TimedOut`, or to its result if
+    /// that comes first.
+    pub(crate) fn expire(&mut self) {
+        self.end = End::Expired;
         self.cancel();
     }
 }
 
 impl<T: Operation> Drop for Submit<T> {
     fn drop(&mut self) {
-        let Some(flight) = self.land() else { return };
+        let Some((driver, key)) = self.begun.take() else { return };
         let Some(operation) = self.operation.take() else { return };
-        match flight.driver.let_go(flight.key) {
+        if self.stands == Stands::InLine {
+            driver.ready.leave(&mut Some(key));
+            return shield(|| drop(operation));
+        }
+        match driver.flight.let_go(key) {
             // It had completed, and nobody had taken the result: what it won must not be lost.
             LetGo::Free(Some(cqe)) => shield(|| drop(operation.decode(cqe.outcome()))),
             LetGo::Free(None) => shield(|| drop(operation)),
-            LetGo::Held => flight.driver.abandon(flight.key, Box::new(Left(operation))),
+            LetGo::Held => {
+                driver.flight.abandon(key, Box::new(Left(operation)));
+                driver.visit_from_outside(|driver| driver.flight.is_held(key));
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ impl File {
         if let Some(known) = self.nature.get() {
             return known;
         }
-        if driver::current().map_or(true, |driver| driver.is_uring()) {
+        if driver::current().map_or(true, |driver| driver.can().reads_files) {
             return Nature::default();
         }
         self.ask()

@@ -152,10 +152,9 @@ impl Acceptor {
 impl Armed {
     fn new(fd: &SharedFd, driver: &Driver) -> Self {
         let queued_max = driver.limits().queued_accepts_max;
-        let multishot = driver.support().is_some_and(|support| support.multishot_accept());
         // A multishot takes a whole backlog before it can be told to pause. Only single accepts
         // keep the promise that no more than one connection, and its descriptor, waits.
-        if multishot && queued_max > 1 {
+        if driver.can().accepts_many && queued_max > 1 {
             let accepts = op::accept_multi::AcceptMulti::new(fd.clone(), queued_max);
             Armed::Multi(Multi::new(accepts), Toll::Due)
         } else {

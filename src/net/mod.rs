@@ -4,13 +4,12 @@
 //! received and nobody has taken yet stays with the stream, so that dropping a `recv()`, a `read()`
 //! or an `accept()` loses nothing.
 //!
-//! Read `tcp.rs` first, then `receive.rs` and `transmit.rs`: the two halves of every stream.
+//! Read `tcp.rs` first, then `receive/mod.rs` and `transmit.rs`: the two halves of every stream.
 
 #![forbid(unsafe_code)]
 
 mod accept;
 mod address;
-mod policy;
 mod receive;
 mod send_file;
 mod stream;

@@ -63,13 +63,13 @@ pub(super) async fn send_file<B: IoBuf>(
         Ok(driver) => driver,
         Err(error) => return Err(BufError::new(error, head)),
     };
-    let cached = driver.is_uring() && len >= AT_ONCE_MIN && file.is_cached();
+    let cached = driver.can().reads_files && len >= AT_ONCE_MIN && file.is_cached();
     let part = Part { file, offset, len, cached };
     transmitter.begin_parts();
     let mut sending =
         Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false };
     let ((), head) = begin(&mut sending, &driver, head, &part).await?;
-    let result = match driver.is_uring() {
+    let result = match driver.can().reads_files {
         true => from_cache_and_disk(&mut sending, &driver, &part).await,
         false => by_sendfile(&mut sending, &driver, &part).await,
     };
@@ -141,7 +141,7 @@ impl Part<'_> {
     /// Whether that is worth the question, and all in the page cache.
     fn is_in_cache(&self, driver: &Driver, done: u64) -> bool {
         let (from, wanted) = (self.at(done), self.large_piece(done));
-        wanted >= SENDFILE_MIN && driver.is_in_cache(self.fd(), from, wanted)
+        wanted >= SENDFILE_MIN && op::send_file::is_in_cache(driver, self.fd(), from, wanted)
     }
 }
 
@@ -203,11 +203,13 @@ async fn begin<B: IoBuf>(
     if part.cached {
         budget::pay().await;
         as_it_is = part.is_in_cache(driver, 0);
-        if !as_it_is && let Some(piece) = driver.read_now(part.fd(), part.offset, part.piece(0)) {
+        if !as_it_is
+            && let Some(piece) = op::read_at::cached(driver, part.fd(), part.offset, part.piece(0))
+        {
             return begin_with(sending, driver, head, piece).await;
         }
     }
-    if driver.is_uring() && !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
+    if driver.can().reads_files && !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
         return begin_with_read(sending, head, part).await;
     }
     let has_places = match part.len > 0 && !as_it_is {
@@ -265,9 +267,9 @@ async fn begin_with<B: IoBuf>(
 ) -> BufResult<(), B> {
     let head_bytes = head.bytes_len();
     let both = [buf::as_slice(&head), &piece[..]];
-    let taken = match driver.send_both_now(sending.transmitter.fd(), both) {
+    let taken = match op::sendmsg::both_now(driver, sending.transmitter.fd(), both) {
         None => 0,
-        Some(Ok(taken)) => taken,
+        Some(Ok(taken)) => taken as usize,
         Some(Err(error)) => return Err(BufError::new(error, head)),
     };
     sending.transmitter.add_part(taken);
@@ -314,15 +316,17 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
             budget::pay().await;
             let socket = sending.transmitter.fd();
             let wanted = part.large_piece(sending.sent);
-            match driver.send_file_now(socket, part.fd(), from, wanted) {
+            match op::send_file::now(driver, socket, part.fd(), from, wanted) {
                 Some(Err(error)) if is_refusal(&error) => break,
                 Some(sent) => match sent? {
                     0 => break,
-                    sent => sending.add(sent as u64),
+                    sent => sending.add(u64::from(sent)),
                 },
                 None => submit(op::poll_add::PollAdd::writable(socket.clone())).await?,
             }
-        } else if let Some(piece) = driver.read_now(part.fd(), from, part.piece(sending.sent)) {
+        } else if let Some(piece) =
+            op::read_at::cached(driver, part.fd(), from, part.piece(sending.sent))
+        {
             let count = piece.len() as u64;
             send_part(sending.transmitter, piece).await?;
             sending.sent += count;

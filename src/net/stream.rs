@@ -74,15 +74,20 @@ macro_rules! stream {
             ///
             /// # Cancel safety
             ///
-            /// No byte is lost: what a dropped read receives is received by the next call. The
-            /// buffer is. What a read receives that was forgotten (`mem::forget`) is lost with it,
-            /// and the next call fails once and says how much that was.
+            /// No byte is lost: a read that is dropped, or forgotten, has received none. The buffer
+            /// goes with it.
             ///
             /// # Errors
             ///
             /// `InvalidInput` for a buffer without room, and those of `recv(2)`; the error carries
             /// the buffer.
-            #[doc(alias = "IORING_OP_RECV")]
+            ///
+            /// # How it receives
+            ///
+            /// As the [`ReceivePolicy`](crate::ReceivePolicy) says: by completion what came in a
+            /// buffer of the shard is copied; by notification it comes straight into `buf`. A stream
+            /// that begins with a read into 8 KiB or more begins by notification.
+            #[doc(alias = "recv")]
             pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
                 Read::new(&mut self.receiver, buf)
             }

@@ -109,7 +109,7 @@ impl TcpStream {
 }
 
 async fn connect_to(address: SocketAddr) -> io::Result<SharedFd> {
-    let nonblocking = !driver::current()?.is_uring();
+    let nonblocking = driver::current()?.can().opens_nonblocking;
     let domain = Domain::for_address(address);
     let socket = op::socket::Socket::new(domain, Type::STREAM, Some(Protocol::TCP), nonblocking);
     let fd = submit(socket).await?;
@@ -165,7 +165,7 @@ async fn listen(address: impl ToAddress, shared: bool) -> io::Result<TcpListener
 }
 
 fn listen_on(address: SocketAddr, shared: bool) -> io::Result<SharedFd> {
-    let nonblocking = !driver::current()?.is_uring();
+    let nonblocking = driver::current()?.can().opens_nonblocking;
     let domain = Domain::for_address(address);
     let fd = sys::socket::open(domain, Type::STREAM, Some(Protocol::TCP), nonblocking)?;
     let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::Mark);

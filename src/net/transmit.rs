@@ -389,15 +389,16 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             if !self.transmitter.sends_at_once(driver) {
                 return Ok(None);
             }
-            if toll.pay(cx.waker()).is_pending() {
-                return Err(AtOnce::NotNow);
+            let Transmitter { fd, more, .. } = &*self.transmitter;
+            match op::send::now(driver, fd, rest, *more, toll, cx.waker()) {
+                Poll::Ready(sent) => Ok(sent),
+                Poll::Pending => Err(AtOnce::NotNow),
             }
-            Ok(driver.send_now(&self.transmitter.fd, rest, self.transmitter.more))
         };
         match driver::with_current(attempt) {
             Some(Ok(Some(Ok(count)))) => {
-                let is_rest = count == rest.len();
-                self.sent += count;
+                let is_rest = count as usize == rest.len();
+                self.sent += count as usize;
                 if is_rest || !self.all { AtOnce::Ended(Ok(())) } else { AtOnce::No }
             }
             Some(Ok(Some(Err(error)))) => AtOnce::Ended(Err(error)),

@@ -209,7 +209,7 @@ impl UdpSocket {
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<SharedFd> {
-    let nonblocking = !driver::current()?.is_uring();
+    let nonblocking = driver::current()?.can().opens_nonblocking;
     let domain = Domain::for_address(address);
     let fd = sys::socket::open(domain, Type::DGRAM, Some(Protocol::UDP), nonblocking)?;
     let fd = SharedFd::opened(fd, nonblocking);

@@ -81,7 +81,7 @@ impl UnixStream {
             sleep(pause).await;
             pause = (pause * 2).min(CONNECT_PAUSE_MAX);
         }
-        fd.set_nonblocking(!driver::current()?.is_uring())?;
+        fd.set_nonblocking(driver::current()?.can().opens_nonblocking)?;
         Ok(UnixStream::from_fd(fd))
     }
 
@@ -122,7 +122,7 @@ impl UnixListener {
 }
 
 fn listen_on(path: &Path) -> io::Result<SharedFd> {
-    let nonblocking = !driver::current()?.is_uring();
+    let nonblocking = driver::current()?.can().opens_nonblocking;
     let fd = sys::socket::open(Domain::UNIX, Type::STREAM, None, nonblocking)?;
     let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::MarkOrControl);
     sys::socket::bind(fd.as_fd(), &SockAddr::unix(path)?)?;

@@ -8,7 +8,7 @@ use std::ptr;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Held, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Accept {
@@ -24,25 +24,30 @@ impl Accept {
 }
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Accept {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Readable { fd: &self.listener, held: Held::ByMode }
+    }
+
+    fn call(&mut self) -> SysCall {
+        self.nonblocking = true;
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        SysCall::new(libc::SYS_accept4, [self.listener.argument(), 0, 0, flags as usize])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Accept {
     /// The connection; its `O_NONBLOCK` is as the driver wants it.
     type Output = io::Result<SharedFd>;
 
-    fn encode(&mut self) -> squeue::Entry {
+    fn encode(&mut self) -> Option<squeue::Entry> {
         self.nonblocking = false;
-        opcode::Accept::new(self.listener.target(), ptr::null_mut(), ptr::null_mut())
-            .flags(libc::SOCK_CLOEXEC)
-            .build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Readable(&self.listener)
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        self.nonblocking = true;
-        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        SysCall::new(libc::SYS_accept4, [self.listener.argument(), 0, 0, flags as usize])
+        Some(
+            opcode::Accept::new(self.listener.target(), ptr::null_mut(), ptr::null_mut())
+                .flags(libc::SOCK_CLOEXEC)
+                .build(),
+        )
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use io_uring::{opcode, squeue, types};
 
-use crate::driver::{Operation, Readiness};
+use crate::driver::{Call, Disk, Operation, Waits};
 use crate::sys;
 use crate::sys::call::SysCall;
 
@@ -26,21 +26,24 @@ impl Close {
 }
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Close {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
+    }
+
+    fn call(&mut self) -> SysCall {
+        self.asked = true;
+        SysCall::new(libc::SYS_close, [self.fd.as_raw_fd() as usize])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Close {
     type Output = io::Result<()>;
 
-    fn encode(&mut self) -> squeue::Entry {
+    fn encode(&mut self) -> Option<squeue::Entry> {
         self.asked = true;
-        opcode::Close::new(types::Fd(self.fd.as_raw_fd())).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        self.asked = true;
-        SysCall::new(libc::SYS_close, [self.fd.as_raw_fd() as usize])
+        Some(opcode::Close::new(types::Fd(self.fd.as_raw_fd())).build())
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {

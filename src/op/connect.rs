@@ -8,7 +8,7 @@ use std::io;
 use io_uring::{opcode, squeue};
 use socket2::SockAddr;
 
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Held, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Connect {
@@ -23,22 +23,31 @@ impl Connect {
 }
 
 // SAFETY: the address is in an operand block, which does not move.
-unsafe impl Operation for Connect {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Connect::new(self.fd.target(), self.address.as_ptr().cast(), self.address.len())
-            .build()
+unsafe impl Call for Connect {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Writable { fd: &self.fd, held: Held::ByMode, tries_first: false }
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Writable(&self.fd)
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         SysCall::new(
             libc::SYS_connect,
             [self.fd.argument(), self.address.as_ptr() as usize, self.address.len() as usize],
+        )
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for Connect {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::Connect::new(
+                self.fd.target(),
+                self.address.as_ptr().cast(),
+                self.address.len(),
+            )
+            .build(),
         )
     }
 
@@ -59,7 +68,7 @@ mod tests {
     use crate::op::test_sockets::{busy_listener, drop_in_flight, listener, nothing_is_in_flight};
 
     async fn socket() -> io::Result<SharedFd> {
-        let nonblocking = !crate::driver::current()?.is_uring();
+        let nonblocking = crate::driver::current()?.can().opens_nonblocking;
         submit(Socket::new(Domain::IPV4, Type::STREAM, None, nonblocking)).await
     }
 

@@ -6,7 +6,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Raises, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Fallocate {
@@ -24,34 +24,39 @@ impl Fallocate {
 }
 
 // SAFETY: no pointer is passed.
-unsafe impl Operation for Fallocate {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Fallocate::new(self.fd.target(), self.len)
-            .offset(self.offset)
-            .mode(self.mode)
-            .build()
+unsafe impl Call for Fallocate {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn raises(&self) -> Option<Raises> {
-        Some(Raises::LargeFile)
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let Fallocate { ref fd, mode, offset, len } = *self;
         SysCall::new(
             libc::SYS_fallocate,
             [fd.argument(), mode as usize, offset as usize, len as usize],
         )
     }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for Fallocate {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::Fallocate::new(self.fd.target(), self.len)
+                .offset(self.offset)
+                .mode(self.mode)
+                .build(),
+        )
+    }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         outcome.map(drop)
+    }
+
+    fn raises(&self) -> Option<Raises> {
+        Some(Raises::LargeFile)
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use io_uring::types::FsyncFlags;
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Fsync {
@@ -23,21 +23,24 @@ impl Fsync {
 }
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Fsync {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
+    }
+
+    fn call(&mut self) -> SysCall {
+        let number = if self.data_only { libc::SYS_fdatasync } else { libc::SYS_fsync };
+        SysCall::new(number, [self.fd.argument()])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Fsync {
     type Output = io::Result<()>;
 
-    fn encode(&mut self) -> squeue::Entry {
+    fn encode(&mut self) -> Option<squeue::Entry> {
         let flags = if self.data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
-        opcode::Fsync::new(self.fd.target()).flags(flags).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        let number = if self.data_only { libc::SYS_fdatasync } else { libc::SYS_fsync };
-        SysCall::new(number, [self.fd.argument()])
+        Some(opcode::Fsync::new(self.fd.target()).flags(flags).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

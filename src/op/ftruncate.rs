@@ -6,7 +6,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Raises, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Ftruncate {
@@ -21,27 +21,30 @@ impl Ftruncate {
 }
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Ftruncate {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
+    }
+
+    fn call(&mut self) -> SysCall {
+        SysCall::new(libc::SYS_ftruncate, [self.fd.argument(), self.len as usize])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Ftruncate {
     type Output = io::Result<()>;
 
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Ftruncate::new(self.fd.target(), self.len).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn raises(&self) -> Option<Raises> {
-        Some(Raises::LargeFile)
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        SysCall::new(libc::SYS_ftruncate, [self.fd.argument(), self.len as usize])
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(opcode::Ftruncate::new(self.fd.target(), self.len).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         outcome.map(drop)
+    }
+
+    fn raises(&self) -> Option<Raises> {
+        Some(Raises::LargeFile)
     }
 }
 

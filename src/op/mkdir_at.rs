@@ -8,7 +8,7 @@ use std::path::Path;
 use io_uring::{opcode, squeue};
 
 use super::path::{PathOnly, start};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct MkDirAt {
@@ -25,22 +25,25 @@ impl MkDirAt {
 }
 
 // SAFETY: the path is in an operand block, or on the heap.
-unsafe impl Operation for MkDirAt {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::MkDirAt::new(start(&self.folder), self.path.path()).mode(self.mode).build()
+unsafe impl Call for MkDirAt {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         SysCall::new(
             libc::SYS_mkdirat,
             [start(&self.folder).0 as usize, self.path.path() as usize, self.mode as usize],
         )
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for MkDirAt {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(opcode::MkDirAt::new(start(&self.folder), self.path.path()).mode(self.mode).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

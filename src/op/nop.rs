@@ -6,25 +6,28 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Readiness};
+use crate::driver::{Call, Operation, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Nop;
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Nop {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Nothing
+    }
+
+    fn call(&mut self) -> SysCall {
+        SysCall::new(libc::SYS_getppid, [])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Nop {
     type Output = io::Result<()>;
 
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Nop::new().build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Nothing
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        SysCall::new(libc::SYS_getppid, [])
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(opcode::Nop::new().build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

@@ -12,7 +12,7 @@ use io_uring::types::OpenHow;
 use io_uring::{opcode, squeue};
 
 use super::path::{PathWith, start};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct OpenAt {
@@ -45,22 +45,12 @@ impl OpenAt {
 }
 
 // SAFETY: path and `open_how` are in an operand block, or a long path on the heap.
-unsafe impl Operation for OpenAt {
-    type Output = Result<SharedFd, Unopened>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let (folder, path, how) = (start(&self.folder), self.target.path(), self.target.value());
-        match self.resolve {
-            0 => opcode::OpenAt::new(folder, path).flags(self.flags).mode(self.mode).build(),
-            _ => opcode::OpenAt2::new(folder, path, how).build(),
-        }
+unsafe impl Call for OpenAt {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let (folder, path) = (start(&self.folder).0 as usize, self.target.path() as usize);
         if self.resolve == 0 {
             let (flags, mode) = (self.flags as usize, self.mode as usize);
@@ -68,6 +58,19 @@ unsafe impl Operation for OpenAt {
         }
         let how = std::ptr::from_ref(self.target.value()) as usize;
         SysCall::new(libc::SYS_openat2, [folder, path, how, size_of::<OpenHow>()])
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for OpenAt {
+    type Output = Result<SharedFd, Unopened>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let (folder, path, how) = (start(&self.folder), self.target.path(), self.target.value());
+        Some(match self.resolve {
+            0 => opcode::OpenAt::new(folder, path).flags(self.flags).mode(self.mode).build(),
+            _ => opcode::OpenAt2::new(folder, path, how).build(),
+        })
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

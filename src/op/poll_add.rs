@@ -7,7 +7,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Direction, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct PollAdd {
@@ -42,34 +42,30 @@ impl PollAdd {
 }
 
 // SAFETY: question and answer are in an operand block, which does not move.
-unsafe impl Operation for PollAdd {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::PollAdd::new(self.fd.target(), self.question.asked.events as u16 as u32).build()
+unsafe impl Call for PollAdd {
+    fn waits(&self) -> Waits<'_> {
+        let is_for_room = self.question.asked.events & libc::POLLOUT != 0;
+        let direction = if is_for_room { Direction::Write } else { Direction::Read };
+        Waits::Polled { fd: &self.fd, direction }
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        if self.question.asked.events & libc::POLLOUT != 0 {
-            Readiness::Writable(&self.fd)
-        } else {
-            Readiness::Readable(&self.fd)
-        }
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        false
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let question = self.question.as_mut_ptr();
         // SAFETY: the pointer leads to the question, of which only addresses are taken.
         let (asked, time) = unsafe { (&raw mut (*question).asked, &raw mut (*question).time) };
         SysCall::new(libc::SYS_ppoll, [asked as usize, 1, time as usize, 0, 0])
     }
+}
 
-    fn zero_would_block(&self) -> bool {
-        true
+// SAFETY: as above.
+unsafe impl Operation for PollAdd {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::PollAdd::new(self.fd.target(), self.question.asked.events as u16 as u32)
+                .build(),
+        )
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

@@ -1,6 +1,6 @@
 //! Where in a file a call reads or writes.
 
-use crate::driver::{Raises, Readiness, SharedFd};
+use crate::driver::{Disk, Held, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 /// The place in a file.
@@ -47,19 +47,19 @@ impl Position {
         }
     }
 
-    /// What reading there waits for without a ring.
-    pub(crate) fn to_read(self, fd: &SharedFd) -> Readiness<'_> {
+    /// What reading there waits for, given what is known of the disk.
+    pub(crate) fn to_read(self, fd: &SharedFd, disk: Disk) -> Waits<'_> {
         match self {
-            Position::At(_) => Readiness::Blocking,
-            Position::Stream => Readiness::Readable(fd),
+            Position::At(_) => Waits::Disk(disk),
+            Position::Stream => Waits::Readable { fd, held: Held::AsStream },
         }
     }
 
-    /// What writing there waits for without a ring.
-    pub(crate) fn to_write(self, fd: &SharedFd) -> Readiness<'_> {
+    /// What writing there waits for, given what is known of the disk.
+    pub(crate) fn to_write(self, fd: &SharedFd, disk: Disk) -> Waits<'_> {
         match self {
-            Position::At(_) => Readiness::Blocking,
-            Position::Stream => Readiness::Writable(fd),
+            Position::At(_) => Waits::Disk(disk),
+            Position::Stream => Waits::Writable { fd, held: Held::AsStream, tries_first: false },
         }
     }
 }

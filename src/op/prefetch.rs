@@ -7,7 +7,7 @@ use std::io;
 
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Prefetch {
@@ -24,23 +24,28 @@ impl Prefetch {
 }
 
 // SAFETY: no pointer is passed.
-unsafe impl Operation for Prefetch {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Fadvise::new(self.fd.target(), self.len, libc::POSIX_FADV_WILLNEED)
-            .offset(self.offset)
-            .build()
+unsafe impl Call for Prefetch {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let Prefetch { ref fd, offset, len } = *self;
         let advice = libc::POSIX_FADV_WILLNEED as usize;
         SysCall::new(libc::SYS_fadvise64, [fd.argument(), offset as usize, len as usize, advice])
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for Prefetch {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::Fadvise::new(self.fd.target(), self.len, libc::POSIX_FADV_WILLNEED)
+                .offset(self.offset)
+                .build(),
+        )
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

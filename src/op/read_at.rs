@@ -10,8 +10,8 @@ use std::ops::Range;
 use io_uring::{opcode, squeue};
 
 use super::position::{Position, TRANSFER_MAX, without_waiting};
-use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::buf::{BufError, BufResult, IoBufMut, RecvBuf};
+use crate::driver::{Call, Disk, Driver, Operand, Operation, SharedFd, Waits, count};
 use crate::sys::call::SysCall;
 use crate::sys::file::read_cached;
 
@@ -61,35 +61,41 @@ impl<B: IoBufMut> ReadAt<B> {
     }
 }
 
+/// Reads what the page cache has of a file into the buffer that was used last, without waiting for a
+/// disk. `None` if it has nothing there.
+pub(crate) fn cached(
+    driver: &Driver,
+    file: &SharedFd,
+    offset: u64,
+    wanted: usize,
+) -> Option<RecvBuf> {
+    let lent = driver.memory.lent();
+    let mut buffer = lent.take();
+    let room = wanted.min(buffer.len());
+    count(&driver.counters.attempts);
+    // SAFETY: the buffer has so much room and is borrowed by nobody.
+    match unsafe { read_cached(file.raw(), buffer.as_mut_ptr().cast(), room, offset) } {
+        // SAFETY: the kernel has written so many bytes from the beginning on.
+        Some(read) if read > 0 => Some(unsafe { lent.lend(buffer, read as usize) }),
+        _ => {
+            lent.put_back(buffer);
+            None
+        }
+    }
+}
+
 // SAFETY: the pointer leads to the buffer's memory, which `IoBufMut` keeps in place.
-unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
-    /// How many bytes this call has read; the buffer's length counts the earlier ones, too.
-    type Output = BufResult<usize, B>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let room = self.room() as u32;
-        opcode::Read::new(self.fd.target(), self.ptr(), room)
-            .offset(self.position.for_ring())
-            .build()
+unsafe impl<B: IoBufMut> Call for ReadAt<B> {
+    fn waits(&self) -> Waits<'_> {
+        let disk = match self.through_cache {
+            true if self.room() <= COPY_MAX => Disk::Cached,
+            true => Disk::Waits,
+            false => Disk::Direct,
+        };
+        self.position.to_read(&self.fd, disk)
     }
 
-    fn is_for_device(&self) -> bool {
-        !self.through_cache
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        self.position.to_read(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        !self.fd.calls_by_flag()
-    }
-
-    fn stream(&self) -> Option<&SharedFd> {
-        (self.position == Position::Stream).then_some(&self.fd)
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let (fd, ptr, room) = (self.fd.argument(), self.ptr() as usize, self.room());
         match self.position {
             Position::At(offset) => {
@@ -105,15 +111,20 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
             }
         }
     }
+}
 
-    fn cached_count(&mut self) -> Option<u32> {
-        let Position::At(offset) = self.position else { return None };
-        let room = self.room();
-        if !self.through_cache || room > COPY_MAX {
-            return None;
-        }
-        // SAFETY: `ptr` leads to `room` bytes that may be written.
-        unsafe { read_cached(self.fd.raw(), self.ptr(), room, offset) }
+// SAFETY: as above.
+unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
+    /// How many bytes this call has read; the buffer's length counts the earlier ones, too.
+    type Output = BufResult<usize, B>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let room = self.room() as u32;
+        Some(
+            opcode::Read::new(self.fd.target(), self.ptr(), room)
+                .offset(self.position.for_ring())
+                .build(),
+        )
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
@@ -227,7 +238,7 @@ mod tests {
     #[corering::test]
     async fn what_the_page_cache_has_takes_no_trip_to_the_pool() {
         let file = scratch(b"0123456789");
-        let trips = u64::from(!is_uring() && !tells_what_is_cached(&file));
+        let trips = u64::from(on_pool() && !tells_what_is_cached(&file));
         assert_eq!(read_through_cache(&file, 4, 3).await, (b"3456".to_vec(), trips));
         assert_eq!(read_through_cache(&file, 99, 8).await, (b"89".to_vec(), trips));
         assert_eq!(read_through_cache(&file, 99, 10).await, (Vec::new(), trips));
@@ -237,7 +248,7 @@ mod tests {
     async fn a_large_read_does_not_hold_up_the_shard_while_it_is_copied() {
         let file = scratch(b"0123456789");
         let (read, trips) = read_through_cache(&file, COPY_MAX + 1, 0).await;
-        assert_eq!((&read[..], trips), (&b"0123456789"[..], u64::from(!is_uring())));
+        assert_eq!((&read[..], trips), (&b"0123456789"[..], u64::from(on_pool())));
     }
 
     #[corering::test]
@@ -262,8 +273,8 @@ mod tests {
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
     }
 
-    fn is_uring() -> bool {
-        crate::driver::current().expect("the test runs on one").is_uring()
+    fn on_pool() -> bool {
+        !crate::driver::current().expect("the test runs on one").can().reads_files
     }
 
     #[corering::test]

@@ -11,7 +11,7 @@ use libc::iovec;
 use super::iovecs::{self, NEAR, NOTHING};
 use super::position::{Position, without_waiting};
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Readv<B> {
@@ -36,29 +36,12 @@ impl<B: IoBufMut> Readv<B> {
 
 // SAFETY: the list is in an operand block or a vector, and points at the buffers' memory, which
 // `IoBufMut` keeps in place.
-unsafe impl<B: IoBufMut> Operation for Readv<B> {
-    type Output = BufResult<usize, Vec<B>>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let (list, count) = self.list();
-        opcode::Readv::new(self.fd.target(), list, count as u32)
-            .offset(self.position.for_ring())
-            .build()
+unsafe impl<B: IoBufMut> Call for Readv<B> {
+    fn waits(&self) -> Waits<'_> {
+        self.position.to_read(&self.fd, Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        self.position.to_read(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        !self.fd.calls_by_flag()
-    }
-
-    fn stream(&self) -> Option<&SharedFd> {
-        (self.position == Position::Stream).then_some(&self.fd)
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let (list, count) = self.list();
         let (fd, list) = (self.fd.argument(), list as usize);
         match self.position {
@@ -73,6 +56,20 @@ unsafe impl<B: IoBufMut> Operation for Readv<B> {
                 SysCall::new(libc::SYS_readv, [self.fd.stream_argument(), list, count])
             }
         }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<B: IoBufMut> Operation for Readv<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let (list, count) = self.list();
+        Some(
+            opcode::Readv::new(self.fd.target(), list, count as u32)
+                .offset(self.position.for_ring())
+                .build(),
+        )
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {

@@ -16,7 +16,7 @@ use socket2::{SockAddr, SockAddrStorage};
 use super::iovecs::NOTHING;
 use super::position::TRANSFER_MAX;
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Held, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct RecvMsg<B> {
@@ -69,28 +69,23 @@ impl<B: IoBufMut> RecvMsg<B> {
 
 // SAFETY: header, address and list are in an operand block, and lead to the buffer's memory, which
 // `IoBufMut` keeps in place.
+unsafe impl<B: IoBufMut> Call for RecvMsg<B> {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Readable { fd: &self.fd, held: Held::ByFlag }
+    }
+
+    fn call(&mut self) -> SysCall {
+        let header = self.header() as usize;
+        SysCall::new(libc::SYS_recvmsg, [self.fd.argument(), header, libc::MSG_DONTWAIT as usize])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl<B: IoBufMut> Operation for RecvMsg<B> {
     type Output = BufResult<Received, B>;
 
-    fn encode(&mut self) -> squeue::Entry {
-        unreachable!("it waits for readiness on a ring, too")
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Readable(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        false
-    }
-
-    fn by_readiness(&self) -> bool {
-        true
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        let header = self.header() as usize;
-        SysCall::new(libc::SYS_recvmsg, [self.fd.argument(), header, libc::MSG_DONTWAIT as usize])
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        None
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {

@@ -8,7 +8,7 @@ use std::path::Path;
 use io_uring::{opcode, squeue, types};
 
 use super::path::PathOnly;
-use crate::driver::{Operation, Readiness};
+use crate::driver::{Call, Disk, Operation, Waits};
 use crate::sys::call::{SYS_RENAMEAT, SysCall};
 
 pub(crate) struct RenameAt {
@@ -24,22 +24,25 @@ impl RenameAt {
 }
 
 // SAFETY: the paths are in operand blocks, or on the heap.
-unsafe impl Operation for RenameAt {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let here = types::Fd(libc::AT_FDCWD);
-        opcode::RenameAt::new(here, self.from.path(), here, self.to.path()).build()
+unsafe impl Call for RenameAt {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let here = libc::AT_FDCWD as usize;
         let (from, to) = (self.from.path() as usize, self.to.path() as usize);
         SysCall::new(SYS_RENAMEAT, [here, from, here, to])
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for RenameAt {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let here = types::Fd(libc::AT_FDCWD);
+        Some(opcode::RenameAt::new(here, self.from.path(), here, self.to.path()).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

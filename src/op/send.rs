@@ -4,13 +4,15 @@
 //! this call and not a signal to the process.
 
 use std::io;
+use std::task::{Poll, Waker};
 
 use io_uring::{opcode, squeue};
 
 use super::position::TRANSFER_MAX;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Driver, Held, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
+use crate::util::budget::Toll;
 
 pub(crate) struct Send<B> {
     fd: SharedFd,
@@ -43,27 +45,71 @@ impl<B: IoBuf> Send<B> {
     }
 }
 
+/// Sends what a socket takes at once. `Ready(None)` if it takes nothing, `Pending` if the task has
+/// used its budget up. If `more` follows at once, the kernel may let both leave together.
+#[inline(always)]
+pub(crate) fn now(
+    driver: &Driver,
+    fd: &SharedFd,
+    bytes: &[u8],
+    more: bool,
+    toll: &mut Toll,
+    waker: &Waker,
+) -> Poll<Option<io::Result<u32>>> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    driver.ready().begin_now(&mut Now { fd, bytes, flags }, toll, waker)
+}
+
+struct Now<'a> {
+    fd: &'a SharedFd,
+    bytes: &'a [u8],
+    flags: i32,
+}
+
+// SAFETY: the bytes are borrowed.
+unsafe impl Call for Now<'_> {
+    #[inline(always)]
+    fn waits(&self) -> Waits<'_> {
+        waits(self.fd)
+    }
+
+    #[inline(always)]
+    fn call(&mut self) -> SysCall {
+        call(self.fd, self.bytes.as_ptr(), self.bytes.len(), self.flags)
+    }
+}
+
+#[inline(always)]
+fn waits(fd: &SharedFd) -> Waits<'_> {
+    Waits::Writable { fd, held: Held::ByFlag, tries_first: false }
+}
+
+#[inline(always)]
+fn call(fd: &SharedFd, begin: *const u8, len: usize, flags: i32) -> SysCall {
+    let flags = flags | libc::MSG_DONTWAIT;
+    SysCall::new(libc::SYS_sendto, [fd.argument(), begin as usize, len, flags as usize])
+}
+
 // SAFETY: the pointer leads to the buffer's memory, which `IoBuf` keeps in place.
+unsafe impl<B: IoBuf> Call for Send<B> {
+    fn waits(&self) -> Waits<'_> {
+        waits(&self.fd)
+    }
+
+    fn call(&mut self) -> SysCall {
+        call(&self.fd, self.ptr(), self.len(), self.flags)
+    }
+}
+
+// SAFETY: as above.
 unsafe impl<B: IoBuf> Operation for Send<B> {
     type Output = BufResult<usize, B>;
 
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Send::new(self.fd.target(), self.ptr(), self.len() as u32).flags(self.flags).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Writable(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        false
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        let flags = self.flags | libc::MSG_DONTWAIT;
-        SysCall::new(
-            libc::SYS_sendto,
-            [self.fd.argument(), self.ptr() as usize, self.len(), flags as usize],
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::Send::new(self.fd.target(), self.ptr(), self.len() as u32)
+                .flags(self.flags)
+                .build(),
         )
     }
 

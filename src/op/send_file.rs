@@ -3,11 +3,13 @@
 //! A ring has no such operation: `net/send_file.rs` says what is done there.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use io_uring::squeue;
 
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Driver, Held, Operand, Operation, SharedFd, Waits, count};
 use crate::sys::call::SysCall;
+use crate::sys::file::{has_pages, read_cached};
 
 pub(crate) struct SendFile {
     socket: SharedFd,
@@ -24,24 +26,55 @@ impl SendFile {
 }
 
 // SAFETY: the offset is in an operand block, which does not move.
-unsafe impl Operation for SendFile {
-    type Output = io::Result<u32>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        unreachable!("net/send_file.rs makes this operation only without a ring")
+unsafe impl Call for SendFile {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Writable { fd: &self.socket, held: Held::ByMode, tries_first: false }
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Writable(&self.socket)
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let offset = self.offset.as_mut_ptr() as usize;
         let (socket, file) = (self.socket.argument(), self.file.argument());
         SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len]).that_may_break_pipe()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for SendFile {
+    type Output = io::Result<u32>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        None
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         outcome
     }
+}
+
+/// Sends what a socket takes at once of a part of a file. `None` if it takes nothing.
+// The call has no flag that keeps it from waiting, so the socket's mode does. A ring does not mind: it
+// receives and sends on a socket whatever its mode is.
+pub(crate) fn now(
+    driver: &Driver,
+    socket: &SharedFd,
+    file: &SharedFd,
+    offset: u64,
+    len: usize,
+) -> Option<io::Result<u32>> {
+    driver.ready().now(&mut SendFile::new(socket.clone(), file.clone(), offset, len))
+}
+
+/// Whether `sendfile(2)` would find a part of a file in the page cache: all pages are there, and the
+/// last byte, which was asked for last, has been read. A file system that may have to wait for more
+/// than a disk, a network for instance, says no to the second.
+pub(crate) fn is_in_cache(driver: &Driver, file: &SharedFd, offset: u64, len: usize) -> bool {
+    count(&driver.counters.attempts);
+    if !has_pages(file.raw(), offset, len) {
+        return false;
+    }
+    count(&driver.counters.attempts);
+    let mut byte = MaybeUninit::<u8>::uninit();
+    // SAFETY: there is room for one byte.
+    let read = unsafe { read_cached(file.raw(), byte.as_mut_ptr(), 1, offset + len as u64 - 1) };
+    read == Some(1)
 }

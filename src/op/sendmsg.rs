@@ -11,7 +11,7 @@ use socket2::SockAddr;
 
 use super::iovecs::{self, Gather, NOTHING};
 use crate::buf::{BufError, BufResult};
-use crate::driver::{Operand, Operation, Readiness, SharedFd};
+use crate::driver::{Call, Driver, Held, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct SendMsg<G> {
@@ -53,28 +53,64 @@ impl<G: Gather> SendMsg<G> {
     }
 }
 
+/// Sends what a socket takes at once of two pieces, as if they were one. `None` if it takes nothing.
+pub(crate) fn both_now(
+    driver: &Driver,
+    fd: &SharedFd,
+    pieces: [&[u8]; 2],
+) -> Option<io::Result<u32>> {
+    let parts = pieces
+        .map(|piece| iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
+    let mut header = super::recvmsg::no_header();
+    header.msg_iov = parts.as_ptr().cast_mut();
+    header.msg_iovlen = parts.len() as _;
+    driver.ready().now(&mut Now { fd, header: &raw mut header })
+}
+
+struct Now<'a> {
+    fd: &'a SharedFd,
+    header: *mut libc::msghdr,
+}
+
+// SAFETY: `both_now` keeps the header and what it points at until the call has been made.
+unsafe impl Call for Now<'_> {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Writable { fd: self.fd, held: Held::ByFlag, tries_first: false }
+    }
+
+    fn call(&mut self) -> SysCall {
+        call(self.fd, self.header)
+    }
+}
+
+fn call(fd: &SharedFd, header: *mut libc::msghdr) -> SysCall {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    SysCall::new(libc::SYS_sendmsg, [fd.argument(), header as usize, flags as usize])
+}
+
 // SAFETY: header, address and list are in an operand block (a long list in a vector), and lead to
 // the buffers' memory, which `Gather` keeps in place.
+unsafe impl<G: Gather> Call for SendMsg<G> {
+    fn waits(&self) -> Waits<'_> {
+        let tries_first = self.fd.tries_first();
+        Waits::Writable { fd: &self.fd, held: Held::ByFlag, tries_first }
+    }
+
+    fn call(&mut self) -> SysCall {
+        let header = self.header();
+        call(&self.fd, header)
+    }
+}
+
+// SAFETY: as above.
 unsafe impl<G: Gather> Operation for SendMsg<G> {
     type Output = BufResult<usize, G::Whole>;
 
-    fn encode(&mut self) -> squeue::Entry {
+    fn encode(&mut self) -> Option<squeue::Entry> {
         let header = self.header();
-        opcode::SendMsg::new(self.fd.target(), header).flags(libc::MSG_NOSIGNAL as u32).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Writable(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        false
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        let header = self.header() as usize;
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-        SysCall::new(libc::SYS_sendmsg, [self.fd.argument(), header, flags as usize])
+        Some(
+            opcode::SendMsg::new(self.fd.target(), header).flags(libc::MSG_NOSIGNAL as u32).build(),
+        )
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
@@ -82,10 +118,6 @@ unsafe impl<G: Gather> Operation for SendMsg<G> {
             Ok(count) => Ok((count as usize, self.bufs.into_whole())),
             Err(error) => Err(BufError::new(error, self.bufs.into_whole())),
         }
-    }
-
-    fn tries_first(&self) -> bool {
-        self.fd.tries_first()
     }
 }
 

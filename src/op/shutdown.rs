@@ -6,9 +6,9 @@
 
 use std::io;
 
-use io_uring::{opcode, squeue};
+use io_uring::squeue;
 
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Shutdown {
@@ -28,19 +28,22 @@ impl Shutdown {
 }
 
 // SAFETY: no pointer is passed.
+unsafe impl Call for Shutdown {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Nothing
+    }
+
+    fn call(&mut self) -> SysCall {
+        SysCall::new(libc::SYS_shutdown, [self.fd.argument(), self.how as usize])
+    }
+}
+
+// SAFETY: as above.
 unsafe impl Operation for Shutdown {
     type Output = io::Result<()>;
 
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Shutdown::new(self.fd.target(), self.how).build()
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Nothing
-    }
-
-    fn attempt(&mut self) -> SysCall {
-        SysCall::new(libc::SYS_shutdown, [self.fd.argument(), self.how as usize])
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        None
     }
 
     /// A connection that its peer has reset is not connected any more: what was to be ended has
@@ -50,10 +53,6 @@ unsafe impl Operation for Shutdown {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             outcome => outcome.map(drop),
         }
-    }
-
-    fn tries_first(&self) -> bool {
-        true
     }
 }
 

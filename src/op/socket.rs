@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use io_uring::{opcode, squeue};
 use socket2::{Domain, Protocol, Type};
 
-use crate::driver::{CutBy, Operation, Readiness, SharedFd};
+use crate::driver::{Call, CutBy, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Socket {
@@ -40,22 +40,25 @@ impl Socket {
 }
 
 // SAFETY: no pointer is passed.
-unsafe impl Operation for Socket {
-    type Output = io::Result<SharedFd>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Socket::new(self.domain.into(), self.kind(), self.protocol()).build()
+unsafe impl Call for Socket {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Nothing
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Nothing
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         SysCall::new(
             libc::SYS_socket,
             [i32::from(self.domain) as usize, self.kind() as usize, self.protocol() as usize],
         )
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for Socket {
+    type Output = io::Result<SharedFd>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(opcode::Socket::new(self.domain.into(), self.kind(), self.protocol()).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
@@ -79,7 +82,7 @@ mod tests {
     use crate::op::test_sockets::{nothing_is_in_flight, poll_once};
 
     fn nonblocking() -> bool {
-        !crate::driver::current().expect("a test has a runtime").is_uring()
+        crate::driver::current().expect("a test has a runtime").can().opens_nonblocking
     }
 
     fn flags(fd: &SharedFd, command: i32) -> i32 {

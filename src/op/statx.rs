@@ -10,7 +10,7 @@ use std::path::Path;
 use io_uring::{opcode, squeue};
 
 use super::path::{PathWith, start};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Statx {
@@ -41,22 +41,12 @@ impl Statx {
 }
 
 // SAFETY: the path and the place of the answer are in an operand block, or a long path on the heap.
-unsafe impl Operation for Statx {
-    type Output = io::Result<libc::statx>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let answer = self.answer.value_mut();
-        opcode::Statx::new(start(&self.folder), self.answer.path(), answer.cast())
-            .flags(self.flags)
-            .mask(WANTED)
-            .build()
+unsafe impl Call for Statx {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let answer = self.answer.value_mut() as usize;
         SysCall::new(
             libc::SYS_statx,
@@ -67,6 +57,21 @@ unsafe impl Operation for Statx {
                 WANTED as usize,
                 answer,
             ],
+        )
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for Statx {
+    type Output = io::Result<libc::statx>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let answer = self.answer.value_mut();
+        Some(
+            opcode::Statx::new(start(&self.folder), self.answer.path(), answer.cast())
+                .flags(self.flags)
+                .mask(WANTED)
+                .build(),
         )
     }
 

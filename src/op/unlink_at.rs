@@ -8,7 +8,7 @@ use std::path::Path;
 use io_uring::{opcode, squeue};
 
 use super::path::{PathOnly, start};
-use crate::driver::{Operation, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct UnlinkAt {
@@ -24,22 +24,25 @@ impl UnlinkAt {
 }
 
 // SAFETY: the path is in an operand block, or on the heap.
-unsafe impl Operation for UnlinkAt {
-    type Output = io::Result<()>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::UnlinkAt::new(start(&self.folder), self.path.path()).flags(self.flags).build()
+unsafe impl Call for UnlinkAt {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        Readiness::Blocking
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         SysCall::new(
             libc::SYS_unlinkat,
             [start(&self.folder).0 as usize, self.path.path() as usize, self.flags as usize],
         )
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for UnlinkAt {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(opcode::UnlinkAt::new(start(&self.folder), self.path.path()).flags(self.flags).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

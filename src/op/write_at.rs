@@ -10,7 +10,7 @@ use io_uring::{opcode, squeue};
 
 use super::position::{Position, TRANSFER_MAX, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operand, Operation, Raises, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operand, Operation, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct WriteAt<B> {
@@ -52,36 +52,13 @@ impl<B: IoBuf> WriteAt<B> {
 }
 
 // SAFETY: the pointer leads to the buffer's memory, which `IoBuf` keeps in place.
-unsafe impl<B: IoBuf> Operation for WriteAt<B> {
-    type Output = BufResult<usize, B>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        opcode::Write::new(self.fd.target(), self.ptr(), self.len() as u32)
-            .offset(self.position.for_ring())
-            .build()
+unsafe impl<B: IoBuf> Call for WriteAt<B> {
+    fn waits(&self) -> Waits<'_> {
+        let disk = if self.through_cache { Disk::Waits } else { Disk::Direct };
+        self.position.to_write(&self.fd, disk)
     }
 
-    fn is_for_device(&self) -> bool {
-        !self.through_cache
-    }
-
-    fn waits_for(&self) -> Readiness<'_> {
-        self.position.to_write(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        !self.fd.calls_by_flag()
-    }
-
-    fn stream(&self) -> Option<&SharedFd> {
-        (self.position == Position::Stream).then_some(&self.fd)
-    }
-
-    fn raises(&self) -> Option<Raises> {
-        Some(self.position.raises())
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let (fd, ptr, len) = (self.fd.argument(), self.ptr() as usize, self.len());
         match self.position {
             Position::At(offset) => {
@@ -98,12 +75,29 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
             }
         }
     }
+}
+
+// SAFETY: as above.
+unsafe impl<B: IoBuf> Operation for WriteAt<B> {
+    type Output = BufResult<usize, B>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        Some(
+            opcode::Write::new(self.fd.target(), self.ptr(), self.len() as u32)
+                .offset(self.position.for_ring())
+                .build(),
+        )
+    }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         match outcome {
             Ok(count) => Ok((count as usize, self.buf)),
             Err(error) => Err(BufError::new(error, self.buf)),
         }
+    }
+
+    fn raises(&self) -> Option<Raises> {
+        Some(self.position.raises())
     }
 }
 

@@ -11,7 +11,7 @@ use libc::iovec;
 use super::iovecs::{self, Gather, NEAR, NOTHING};
 use super::position::{Position, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operand, Operation, Raises, Readiness, SharedFd};
+use crate::driver::{Call, Disk, Operand, Operation, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Writev<B> {
@@ -34,33 +34,12 @@ impl<B: IoBuf> Writev<B> {
 
 // SAFETY: the list is in an operand block or a vector, and points at the buffers' memory, which
 // `IoBuf` keeps in place.
-unsafe impl<B: IoBuf> Operation for Writev<B> {
-    type Output = BufResult<usize, Vec<B>>;
-
-    fn encode(&mut self) -> squeue::Entry {
-        let (list, count) = self.list();
-        opcode::Writev::new(self.fd.target(), list, count as u32)
-            .offset(self.position.for_ring())
-            .build()
+unsafe impl<B: IoBuf> Call for Writev<B> {
+    fn waits(&self) -> Waits<'_> {
+        self.position.to_write(&self.fd, Disk::Waits)
     }
 
-    fn waits_for(&self) -> Readiness<'_> {
-        self.position.to_write(&self.fd)
-    }
-
-    fn needs_nonblocking(&self) -> bool {
-        !self.fd.calls_by_flag()
-    }
-
-    fn stream(&self) -> Option<&SharedFd> {
-        (self.position == Position::Stream).then_some(&self.fd)
-    }
-
-    fn raises(&self) -> Option<Raises> {
-        Some(self.position.raises())
-    }
-
-    fn attempt(&mut self) -> SysCall {
+    fn call(&mut self) -> SysCall {
         let (list, count) = self.list();
         let (fd, list) = (self.fd.argument(), list as usize);
         match self.position {
@@ -78,12 +57,30 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
             }
         }
     }
+}
+
+// SAFETY: as above.
+unsafe impl<B: IoBuf> Operation for Writev<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let (list, count) = self.list();
+        Some(
+            opcode::Writev::new(self.fd.target(), list, count as u32)
+                .offset(self.position.for_ring())
+                .build(),
+        )
+    }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         match outcome {
             Ok(count) => Ok((count as usize, self.bufs)),
             Err(error) => Err(BufError::new(error, self.bufs)),
         }
+    }
+
+    fn raises(&self) -> Option<Raises> {
+        Some(self.position.raises())
     }
 }
 

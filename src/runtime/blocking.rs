@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::across::{self, Replied};
-use crate::driver::{self, Job};
+use crate::driver;
 use crate::sys::log;
 use crate::task::JoinError;
 use crate::util::unwind::{Payload, catch};
@@ -50,11 +50,13 @@ where
         Err(error) => panic!("{error}"),
     };
     let (reply, replied) = across::reply();
-    let job = move || reply.send(catch(closure));
-    if driver.is_simulated() {
+    let job = move || {
+        reply.send(catch(closure));
+    };
+    if driver.can().is_simulated {
         job();
-    } else if let Err(refused) = driver.pool().spawn(Job::Closure(Box::new(job))) {
-        log::warn(format_args!("no thread for spawn_blocking: {}", refused.error));
+    } else if let Err(error) = driver.pool.run(job) {
+        log::warn(format_args!("no thread for spawn_blocking: {error}"));
     }
     BlockingHandle { replied }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use crate::driver;
+
 /// The kernel's interface that a runtime uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -23,6 +25,11 @@ pub enum Driver {
 const VARIABLE: &str = "CORERING_DRIVER";
 
 impl Driver {
+    /// The interface that a driver stands on.
+    pub(crate) fn of(driver: &driver::Driver) -> Self {
+        driver.can().name.parse().expect("an interface is named as the choice of it")
+    }
+
     /// What the environment makes of this choice.
     pub(crate) fn with_environment(self) -> io::Result<Self> {
         if self != Driver::Auto {

@@ -47,9 +47,10 @@ use crate::util::unwind::shield;
 ///
 /// # What outlives it
 ///
-/// A stream, a listener or a socket works in a later runtime, with what it had queued. A future that
-/// waited when its runtime ended fails with `ECANCELED` when it is polled in a later one; a timer
-/// moves over, and the handle of a task says "cancelled". Used in another runtime while the first
+/// A stream, a listener or a socket works in a later runtime, with what it had queued. What
+/// waits to receive from a stream or to accept goes on there, and a timer moves over; any other future
+/// that waited when its runtime ended fails with `ECANCELED` when it is polled in a later one, and
+/// the handle of a task says "cancelled". Used in another runtime while the first
 /// one lives, what is under way in the first fails with an error that says what to do: a stream
 /// moves over by `detach`.
 pub struct Runtime {
@@ -183,7 +184,7 @@ impl Runtime {
 
     /// The driver that runs: [`Driver::Uring`] or [`Driver::Epoll`].
     pub fn driver(&self) -> Driver {
-        if self.driver.is_uring() { Driver::Uring } else { Driver::Epoll }
+        Driver::of(&self.driver)
     }
 
     /// What this shard has counted, and what it holds now.
@@ -246,13 +247,13 @@ impl Runtime {
         // Beyond what the clock can say is never.
         let deadline = clock::now().checked_add(self.times.drain);
         let waker = self.scheduler.root_waker();
-        let over = deadline.map(|deadline| self.driver.insert_timer(deadline, waker));
+        let over = deadline.map(|deadline| self.driver.timers.insert(deadline, waker));
         let is_over = || deadline.is_some_and(|deadline| clock::now() >= deadline);
         while self.scheduler.live_tasks() > 0 && !is_over() {
             self.round(LEAVES_PER_ROUND, false);
         }
         if let Some(over) = over {
-            self.driver.remove_timer(over);
+            self.driver.timers.remove(over);
         }
     }
 }

@@ -105,8 +105,7 @@ fn left_behind(metrics: &Metrics, report: &ShutdownReport) -> Vec<String> {
 /// Outside a runtime.
 pub fn current_driver() -> Driver {
     match driver::current() {
-        Ok(driver) if driver.is_uring() => Driver::Uring,
-        Ok(_) => Driver::Epoll,
+        Ok(driver) => Driver::of(&driver),
         Err(error) => panic!("{error}"),
     }
 }

@@ -61,6 +61,19 @@ impl SysCall {
         unsafe { self.run_for_real() }
     }
 
+    /// Makes a `pread(2)` if the page cache has what it reads: see
+    /// [`read_cached`](super::file::read_cached).
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    pub(crate) unsafe fn run_in_cache(&self) -> Option<u32> {
+        debug_assert_eq!(self.number, libc::SYS_pread64);
+        let [fd, pointer, len, offset, ..] = self.arguments;
+        // SAFETY: the caller vouches for the arguments.
+        unsafe { super::file::read_cached(fd as i32, pointer as *mut u8, len, offset as u64) }
+    }
+
     /// As [`run`](Self::run); if the call is newer than the kernel, or refused by a filter, then by
     /// an older one that does the same.
     ///

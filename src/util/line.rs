@@ -150,12 +150,22 @@ impl<W: Copy, G: Copy> Places<W, G> {
         key
     }
 
+    /// Places that are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What the one at this place asks for. `None` if it does not wait.
+    pub(crate) fn wants(&self, place: Place) -> Option<W> {
+        match self.places.get(place?)? {
+            Standing::Waiting { wants, .. } => Some(*wants),
+            Standing::Called(_) => None,
+        }
+    }
+
     /// What the first in `line` asks for.
     pub(crate) fn first(&self, line: &List) -> Option<W> {
-        match self.places.get(self.places.front(line)?) {
-            Some(Standing::Waiting { wants, .. }) => Some(*wants),
-            _ => unreachable!("who was called stands in no line"),
-        }
+        self.wants(self.places.front(line))
     }
 
     /// Takes the first out of `line`, keeps `given` for it, and gives its waker.

@@ -198,7 +198,10 @@ impl Key {
     /// The key of no value.
     pub(crate) const NONE: Key = Key { index: NIL, generation: 0 };
 
-    /// The key as one number. No key's is `u64::MAX` or close to it: index 2^32 - 1 is never used.
+    /// No key's number is as large as this: index 2^32 - 1 is never used.
+    pub(crate) const BITS_END: u64 = (NIL as u64) << 32;
+
+    /// The key as one number, below [`BITS_END`](Self::BITS_END).
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) | u64::from(self.index) << 32
     }

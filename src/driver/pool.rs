@@ -1,14 +1,15 @@
 //! Work for the blocking pool, and how its results come back to the shard.
 
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem};
 
 use crate::sys::call::SysCall;
 use crate::sys::ring::Cqe;
 use crate::sys::signal_mask::take_signals_of_writes;
+use crate::util::linked_slab::Key;
 use crate::util::mailbox::Mailbox;
-use crate::util::pool;
+use crate::util::pool::{self, Pool};
 
 /// What a thread of the pool runs.
 pub(crate) enum Job {
@@ -16,6 +17,12 @@ pub(crate) enum Job {
     Call(Call),
     /// A closure of the user's.
     Closure(Box<dyn FnOnce() + Send>),
+}
+
+/// The pool as a shard sees it: its results come back here.
+pub(crate) struct Threads {
+    pool: Arc<Pool<Job>>,
+    finished: Arc<Finished>,
 }
 
 /// A system call of an operation whose future, or slot, keeps everything alive that it points at.
@@ -27,21 +34,63 @@ pub(crate) struct Call {
 }
 
 /// Results that wait for their shard.
-pub(crate) struct Finished {
+struct Finished {
     results: Mutex<Vec<Cqe>>,
     /// There may be results.
     waiting: AtomicBool,
     mailbox: Arc<Mailbox>,
 }
 
-impl Call {
-    /// # Safety
-    ///
-    /// What the call points at must stay valid until the result has been taken from `finished`.
-    pub(crate) unsafe fn new(call: SysCall, user_data: u64, finished: Arc<Finished>) -> Self {
-        Call { call, user_data, finished, ran: false }
+impl Threads {
+    pub(super) fn new(pool: Arc<Pool<Job>>, mailbox: Arc<Mailbox>) -> Self {
+        Threads { pool, finished: Finished::new(mailbox) }
     }
 
+    /// Has a thread make a call, whose result comes back under the key of a slot. If none can be had
+    /// a result comes all the same, and is to be ignored.
+    ///
+    /// # Safety
+    ///
+    /// What the call points at must stay valid until the result has been taken.
+    pub(super) unsafe fn call(&self, call: SysCall, slot: Key) -> io::Result<()> {
+        let finished = self.finished.clone();
+        let call = Call { call, user_data: slot.to_bits(), finished, ran: false };
+        self.spawn(Job::Call(call))
+    }
+
+    /// Runs a closure on a thread.
+    ///
+    /// # Errors
+    ///
+    /// If no thread can be had.
+    pub(crate) fn run(&self, closure: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.spawn(Job::Closure(Box::new(closure)))
+    }
+
+    fn spawn(&self, job: Job) -> io::Result<()> {
+        self.pool.spawn(job).map_err(|refused| {
+            drop(refused.job);
+            refused.error
+        })
+    }
+
+    /// Whether there may be results to take. To be asked before a wait: the mailbox's word of them
+    /// may have been taken as one of something else, by the loop, since they were last looked for.
+    #[inline(always)]
+    pub(super) fn has_results(&self) -> bool {
+        self.finished.waiting.load(Ordering::Acquire)
+    }
+
+    /// Moves all results to `into`, which is empty; the two vectors swap, so neither grows for long.
+    #[inline(always)]
+    pub(super) fn take_results(&self, into: &mut Vec<Cqe>) {
+        if self.has_results() {
+            self.finished.take(into);
+        }
+    }
+}
+
+impl Call {
     fn finish(&mut self, result: i32) {
         self.ran = true;
         self.finished.push(Cqe { user_data: self.user_data, result, flags: 0 });
@@ -79,7 +128,7 @@ impl Drop for Call {
 }
 
 impl Finished {
-    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Arc<Self> {
+    fn new(mailbox: Arc<Mailbox>) -> Arc<Self> {
         Arc::new(Finished {
             results: Mutex::new(Vec::new()),
             waiting: AtomicBool::new(false),
@@ -93,18 +142,8 @@ impl Finished {
         self.mailbox.notify();
     }
 
-    /// Whether there may be results to take. To be asked before a wait: the mailbox's word of them
-    /// may have been taken as one of something else, by the loop, since they were last looked for.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Acquire)
-    }
-
-    /// Moves all results to `into`, which is empty; the two vectors swap, so neither grows for long.
-    pub(crate) fn take(&self, into: &mut Vec<Cqe>) {
+    fn take(&self, into: &mut Vec<Cqe>) {
         debug_assert!(into.is_empty());
-        if !self.is_waiting() {
-            return;
-        }
         // Cleared before the results are taken: one that comes in between sets it again.
         self.waiting.store(false, Ordering::Relaxed);
         mem::swap(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner), into);
@@ -133,7 +172,7 @@ mod tests {
         // The first wait would tell at once that the doorbell can be written.
         driver.turn(false);
         // A result that belongs to no slot is counted, and that is seen below.
-        driver.finished.push(Cqe { user_data: 1, result: 0, flags: 0 });
+        driver.pool.finished.push(Cqe { user_data: 1, result: 0, flags: 0 });
         // As the loop does, which asks whether its main future was woken from elsewhere.
         assert!(mailbox.take_notified());
         driver.turn(true);

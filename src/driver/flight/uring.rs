@@ -1,4 +1,4 @@
-//! The driver of a ring: entries in, completions out.
+//! A ring: entries in, completions out.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use io_uring::{opcode, squeue, types};
 
-use super::metrics::{Counters, count};
-use super::operation::Raises;
+use super::super::metrics::{Counters, count};
+use super::super::operation::Raises;
+use super::kernel::{CANCEL, Capabilities};
+use crate::buf::BufferGroup;
 use crate::sys::clock;
 use crate::sys::ring::{Cqe, Full, Ring, Wait};
 use crate::sys::signal_mask::{
@@ -16,11 +18,8 @@ use crate::sys::signal_mask::{
 };
 use crate::sys::support::Support;
 
-/// `user_data` of completions that belong to no slot. No key is as large.
-pub(super) const DOORBELL: u64 = u64::MAX;
-pub(super) const CANCEL: u64 = u64::MAX - 1;
-pub(super) const SIGNALS: u64 = u64::MAX - 2;
-pub(super) const LEAST_OF_NO_SLOT: u64 = SIGNALS;
+/// The number under which the kernel knows the buffer group.
+const GROUP: u16 = 0;
 
 pub(super) struct Uring {
     ring: Ring,
@@ -75,8 +74,28 @@ impl Uring {
         self.support.has(opcode as u8)
     }
 
-    pub(super) fn is_simulated(&self) -> bool {
-        self.ring.is_simulated()
+    pub(super) fn can(&self) -> Capabilities {
+        Capabilities {
+            name: "uring",
+            opens_nonblocking: false,
+            reads_files: true,
+            accepts_many: self.support.multishot_accept(),
+            receives_many: self.support.multishot_receive(),
+            hears_ends: self.support.hears_ends(),
+            is_simulated: self.ring.is_simulated(),
+        }
+    }
+
+    /// Whether entries wait for the next visit.
+    pub(super) fn has_staged(&mut self) -> bool {
+        self.ring.staged() > 0
+    }
+
+    /// Has the kernel fill buffers of the group from now on.
+    pub(super) fn register(&mut self, group: &BufferGroup) -> io::Result<()> {
+        // SAFETY: the memory is page-aligned and holds so many entries. The driver keeps the group
+        // until the ring is closed and drained, and leaks it if the ring cannot be drained.
+        unsafe { self.ring.register_buffer_ring(group.entries(), group.count(), GROUP) }
     }
 
     /// From here on a ring that cannot be used is no panic: the runtime may end by one already.
@@ -84,16 +103,12 @@ impl Uring {
         self.ending = true;
     }
 
-    pub(super) fn ring(&mut self) -> &mut Ring {
-        &mut self.ring
-    }
-
     /// Stages an entry. Never fails and never loses one: what the queue has no room for waits.
     ///
     /// # Safety
     ///
     /// As for [`Ring::push`].
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn push(&mut self, entry: squeue::Entry, counters: &Counters) {
         count(&counters.submitted);
         if self.backlog.is_empty() {
@@ -238,11 +253,6 @@ impl Uring {
             _ => panic!("the ring of this shard cannot be used any more: {error}"),
         }
     }
-}
-
-/// Whether an error means that the shard's ring refused for the moment only.
-pub(super) fn is_would_block(result: i32) -> bool {
-    matches!(-result, libc::EAGAIN | libc::EINPROGRESS | libc::EALREADY)
 }
 
 /// Tells once when a stream that receives by notification is readable, also if it is so already.

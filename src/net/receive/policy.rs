@@ -37,10 +37,17 @@ impl Policy {
         Policy { policy, small: 0 }
     }
 
-    /// How a new stream begins.
-    pub(super) fn first_way(&self) -> Way {
+    /// Whether a stream may ever receive by completion.
+    pub(super) fn may_complete(&self) -> bool {
+        self.policy != ReceivePolicy::Notification
+    }
+
+    /// How a new stream begins, whose caller brings a buffer with so much room, or none. Into a large
+    /// one it is received directly: the caller expects a large message, which would be copied.
+    pub(super) fn first_way(&self, room: usize) -> Way {
         match self.policy {
             ReceivePolicy::Notification => Way::Notification,
+            ReceivePolicy::Adaptive if room >= LARGE_BYTES => Way::Notification,
             ReceivePolicy::Adaptive | ReceivePolicy::Completion => Way::Completion,
         }
     }
@@ -80,6 +87,13 @@ mod tests {
     }
 
     #[test]
+    fn large_buffer_of_the_caller_is_received_into_directly() {
+        let policy = Policy::new(ReceivePolicy::Adaptive);
+        assert_eq!(policy.first_way(8191), Way::Completion);
+        assert_eq!(policy.first_way(8192), Way::Notification);
+    }
+
+    #[test]
     fn full_buffer_changes_to_notification() {
         let mut policy = Policy::new(ReceivePolicy::Adaptive);
         assert_eq!(policy.after(Way::Completion, 4096, true), Some(Way::Notification));
@@ -109,7 +123,7 @@ mod tests {
     fn fixed_policies_never_change() {
         for fixed in [ReceivePolicy::Completion, ReceivePolicy::Notification] {
             let mut policy = Policy::new(fixed);
-            let way = policy.first_way();
+            let way = policy.first_way(65536);
             assert!((0..1000).all(|_| policy.after(way, 65536, true).is_none()));
             assert!((0..1000).all(|_| policy.after(way, 1, false).is_none()));
         }

@@ -16,10 +16,10 @@
 use std::mem;
 use std::task::Waker;
 
-use super::operation::Direction;
 use crate::buf::RecvBuf;
 use crate::sys::ring::Cqe;
 use crate::util::linked_slab::{Key, LinkedSlab, List};
+use crate::util::unwind::shield;
 
 /// An operation whose future is gone, boxed until its final completion.
 pub(crate) trait Abandoned {
@@ -32,30 +32,20 @@ pub(crate) trait Abandoned {
 pub(crate) enum Kind {
     /// The kernel, with one completion.
     Single,
+    /// The same, and a device begins with it at once.
+    Direct,
     /// The kernel, with many.
     Multi {
         /// So many waiting completions are followed by a cancel.
         queued_max: u32,
     },
-    /// The kernel, telling whether the descriptor of a registration is readable.
-    Poll {
-        /// The registration.
-        registration: Key,
-    },
     /// A thread of the pool.
     Pool,
-    /// Nobody: the future waits in the line of a registration, and will try again.
-    Waiting {
-        /// The registration.
-        registration: Key,
-        /// Which of its two lines.
-        direction: Direction,
-    },
 }
 
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
-    /// The final completion has come (or, if waiting: it is worth another try).
+    /// The final completion has come.
     pub(crate) done: bool,
     pub(crate) cancel_sent: bool,
     /// The driver cancelled it for back-pressure; the handle arms it again.
@@ -75,8 +65,25 @@ pub(crate) struct Slot {
 impl Slot {
     /// The completion of a single operation, whose flags say nothing that anyone asks for, or the
     /// first of a multishot.
+    #[inline(always)]
     fn completion(&self, key: Key) -> Cqe {
         Cqe { user_data: key.to_bits(), result: self.result, flags: self.flags }
+    }
+
+    // Neither is inlined: most completions are taken before the next one comes.
+    /// Another completion comes before the first was taken.
+    #[inline(never)]
+    fn enqueue(&mut self, cqe: Cqe, queued: &mut LinkedSlab<Cqe>) {
+        let key = queued.insert(cqe);
+        queued.push_back(&mut self.queue, key);
+    }
+
+    /// The first has been taken, and the next takes its place.
+    #[inline(never)]
+    fn step_forward(&mut self, queued: &mut LinkedSlab<Cqe>) {
+        let second = queued.pop_front(&mut self.queue).and_then(|second| queued.remove(second));
+        let second = second.expect("a queued completion is there");
+        (self.result, self.flags) = (second.result, second.flags);
     }
 }
 
@@ -93,6 +100,28 @@ pub(crate) struct Effects {
     pub(crate) unwanted: Vec<RecvBuf>,
 }
 
+impl Effects {
+    /// Runs what a round has brought about. Code of the user's runs here, with nothing borrowed.
+    pub(crate) fn run(&mut self) {
+        for waker in self.wakers.drain(..) {
+            shield(|| waker.wake());
+        }
+        for buffer in self.unwanted.drain(..) {
+            shield(|| drop(buffer));
+        }
+        if self.ended.is_empty() {
+            return;
+        }
+        let completions = mem::take(&mut self.completions);
+        let mut rest = &completions[..];
+        for (operation, count) in self.ended.drain(..) {
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            shield(|| operation.complete(own));
+        }
+    }
+}
+
 /// What a completion calls for beyond [`Effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Completed {
@@ -104,11 +133,6 @@ pub(crate) enum Completed {
     Pause,
     /// Not of any slot that is in use. Its buffer, if it has one, goes back.
     Unknown,
-    /// The readiness of a registration changed.
-    Readiness {
-        /// The registration.
-        registration: Key,
-    },
 }
 
 /// All slots of a driver.
@@ -117,11 +141,13 @@ pub(crate) struct Slots {
     queued: LinkedSlab<Cqe>,
     /// Slots whose memory the kernel or a thread of the pool may still use.
     in_flight: usize,
+    /// Slots of kind `Direct`, those that have ended and await their task, too.
+    for_device: u32,
 }
 
 impl Slots {
     pub(crate) fn new() -> Self {
-        Slots { slots: LinkedSlab::new(), queued: LinkedSlab::new(), in_flight: 0 }
+        Slots { slots: LinkedSlab::new(), queued: LinkedSlab::new(), in_flight: 0, for_device: 0 }
     }
 
     /// How many slots are in use.
@@ -135,23 +161,24 @@ impl Slots {
     }
 
     /// Takes the wakers of all slots, for waking them.
-    pub(crate) fn take_wakers(&mut self, effects: &mut Effects) {
-        effects.wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
+    pub(crate) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
     }
 
-    /// The operations of the kernel's whose futures are gone, and the polls of descriptors that are.
+    /// The operations of the kernel's whose futures are gone.
     pub(crate) fn abandoned(&mut self) -> Vec<Key> {
         let keys = self.keys();
         keys.into_iter()
             .filter(|key| {
                 let slot = self.slots.get_mut(*key).expect("its key was just listed");
-                match slot.kind {
-                    Kind::Single | Kind::Multi { .. } => slot.abandoned.is_some(),
-                    Kind::Poll { .. } => slot.cancel_sent,
-                    Kind::Pool | Kind::Waiting { .. } => false,
-                }
+                slot.abandoned.is_some() && slot.kind != Kind::Pool
             })
             .collect()
+    }
+
+    /// Operations for a device that are in flight, or have ended and await their task.
+    pub(crate) fn for_device(&self) -> u32 {
+        self.for_device
     }
 
     /// The keys of all slots in use.
@@ -160,7 +187,8 @@ impl Slots {
     }
 
     pub(crate) fn insert(&mut self, kind: Kind, waker: Option<Waker>) -> Key {
-        self.in_flight += usize::from(!matches!(kind, Kind::Waiting { .. }));
+        self.in_flight += 1;
+        self.for_device += u32::from(kind == Kind::Direct);
         self.slots.insert(Slot {
             kind,
             done: false,
@@ -179,22 +207,6 @@ impl Slots {
         self.slots.get_mut(key)
     }
 
-    /// Links a waiting slot into a line.
-    pub(crate) fn join(&mut self, line: &mut List, key: Key) {
-        self.slots.push_back(line, key);
-    }
-
-    /// Takes the first slot off a line, for waking it.
-    pub(crate) fn next_in(&mut self, line: &mut List) -> Option<&mut Slot> {
-        let key = self.slots.pop_front(line)?;
-        self.slots.get_mut(key)
-    }
-
-    /// Takes a slot off a line.
-    pub(crate) fn leave(&mut self, line: &mut List, key: Key) {
-        self.slots.unlink(line, key);
-    }
-
     /// A completion has come. Fills the slot it belongs to.
     #[inline]
     pub(crate) fn complete(&mut self, cqe: Cqe, effects: &mut Effects) -> Completed {
@@ -208,12 +220,7 @@ impl Slots {
         }
         let mut cancelled = false;
         match slot.kind {
-            Kind::Waiting { .. } => unreachable!("a waiting slot is unknown to the kernel"),
-            Kind::Poll { registration } => {
-                // Its slot stays until the registration takes note that it ended.
-                return Completed::Readiness { registration };
-            }
-            Kind::Single | Kind::Pool => slot.result = cqe.result,
+            Kind::Single | Kind::Direct | Kind::Pool => slot.result = cqe.result,
             Kind::Multi { queued_max } => {
                 // The end of a cancelled multishot is not an item, even if it carries a buffer.
                 cancelled = slot.cancel_sent && cqe.result == -libc::ECANCELED;
@@ -226,8 +233,7 @@ impl Slots {
                     if slot.queue_len == 0 {
                         (slot.result, slot.flags) = (cqe.result, cqe.flags);
                     } else {
-                        let queued = self.queued.insert(cqe);
-                        self.queued.push_back(&mut slot.queue, queued);
+                        slot.enqueue(cqe, &mut self.queued);
                     }
                     slot.queue_len += 1;
                 }
@@ -250,11 +256,12 @@ impl Slots {
         if cancelled { Completed::Cancelled } else { Completed::Known }
     }
 
+    #[inline(never)]
     fn end_abandoned(&mut self, key: Key, effects: &mut Effects) {
-        let mut slot = self.slots.remove(key).expect("the caller has just looked it up");
+        let mut slot = self.retire(key).expect("the caller has just looked it up");
         let abandoned = slot.abandoned.take().expect("the caller has looked");
         let before = effects.completions.len();
-        if slot.queue_len > 0 || matches!(slot.kind, Kind::Single | Kind::Pool) {
+        if slot.queue_len > 0 || !matches!(slot.kind, Kind::Multi { .. }) {
             effects.completions.push(slot.completion(key));
         }
         while let Some(queued) = self.queued.pop_front(&mut slot.queue) {
@@ -265,12 +272,17 @@ impl Slots {
 
     /// Takes the completion of a single operation, which retires the slot. `None` while it is in
     /// flight.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, key: Key) -> Option<Cqe> {
-        if !self.slots.get_mut(key)?.done {
+        let slot = self.slots.get_mut(key)?;
+        if !slot.done {
             return None;
         }
-        Some(self.slots.remove(key)?.completion(key))
+        let cqe = slot.completion(key);
+        self.for_device -= u32::from(slot.kind == Kind::Direct);
+        // It has neither a waker nor an operation any more.
+        self.slots.remove(key);
+        Some(cqe)
     }
 
     /// Takes the first waiting completion of a multishot.
@@ -279,9 +291,8 @@ impl Slots {
         let slot = self.slots.get_mut(key)?;
         slot.queue_len = slot.queue_len.checked_sub(1)?;
         let first = slot.completion(key);
-        if let Some(second) = self.queued.pop_front(&mut slot.queue) {
-            let second = self.queued.remove(second).expect("a queued completion is there");
-            (slot.result, slot.flags) = (second.result, second.flags);
+        if !slot.queue.is_empty() {
+            slot.step_forward(&mut self.queued);
         }
         Some((first, slot))
     }
@@ -305,10 +316,16 @@ impl Slots {
     /// Frees a slot, whatever its state.
     #[must_use = "dropping the waker runs user code: not under the borrow"]
     pub(crate) fn remove(&mut self, key: Key) -> Option<Slot> {
-        let slot = self.slots.remove(key)?;
+        let slot = self.retire(key)?;
         debug_assert!(slot.queue_len == 0, "completions are taken before the slot goes");
-        let working = !slot.done && !matches!(slot.kind, Kind::Waiting { .. });
-        self.in_flight -= usize::from(working);
+        self.in_flight -= usize::from(!slot.done);
+        Some(slot)
+    }
+
+    #[inline]
+    fn retire(&mut self, key: Key) -> Option<Slot> {
+        let slot = self.slots.remove(key)?;
+        self.for_device -= u32::from(slot.kind == Kind::Direct);
         Some(slot)
     }
 
@@ -318,6 +335,11 @@ impl Slots {
         let slot = self.slots.get_mut(key).expect("an abandoned operation has a slot");
         debug_assert!(!slot.done && slot.abandoned.is_none());
         slot.abandoned = Some(operation);
+        if slot.kind == Kind::Direct {
+            // What nobody waits for any more is not what a device is to be kept busy with.
+            slot.kind = Kind::Single;
+            self.for_device -= 1;
+        }
         mem::take(&mut slot.waker)
     }
 }

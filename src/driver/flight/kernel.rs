@@ -1,0 +1,242 @@
+//! The seam: the one place that knows which interface of the kernel runs.
+//!
+//! An interface keeps these promises to [`Flight`](super::Flight), which asks nothing else of it:
+//!
+//! - [`carries`](Kernel::carries) says of an opcode whether it takes entries of it. One that takes an
+//!   entry loses it never, neither to a full queue nor to a call that failed, and answers it with
+//!   completions under the entry's `user_data`, of which exactly one is the last. Until then what the
+//!   entry points at is the kernel's. [`cancel`](Kernel::cancel) asks for an early end; the last
+//!   completion comes all the same. An entry that it does not carry is never pushed.
+//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Kernel::tells`] says:
+//!   by an event, or by one completion. After [`unwatch`](Kernel::unwatch) what it still tells is told
+//!   under a key that is nobody's any more.
+//! - [`turn`](Kernel::turn) is the one visit to the kernel: it submits, waits as told, and gives what
+//!   has come. It runs no code of the user's. A doorbell ends its wait.
+//! - What it cannot do is found out when it is made, and said by [`can`](Kernel::can). Nothing above
+//!   asks which one runs: it asks for what can be done.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use io_uring::squeue;
+
+use super::super::SharedFd;
+use super::super::metrics::Counters;
+use super::super::operation::Raises;
+use super::super::ready::Tells;
+use super::epoll::Epoll;
+use super::uring::{Uring, poll_entry};
+use crate::buf::BufferGroup;
+use crate::sys::epoll::Event;
+use crate::sys::ring::{Cqe, Ring, Wait};
+use crate::sys::support::Support;
+use crate::util::linked_slab::Key;
+
+/// What an interface is made from.
+#[expect(clippy::large_enum_variant, reason = "made once per shard and moved at once")]
+pub(crate) enum Backend {
+    /// io_uring, or a simulated one.
+    Uring { ring: Ring, support: Support },
+    /// epoll(7) and the pool.
+    Epoll,
+}
+
+/// The interface of the kernel that a driver stands on.
+#[expect(clippy::large_enum_variant, reason = "one per shard, and the ring's is the hot one")]
+pub(super) enum Kernel {
+    Uring(Uring),
+    Epoll(Epoll),
+}
+
+/// What an interface can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capabilities {
+    /// Its name, for messages.
+    pub(crate) name: &'static str,
+    /// Sockets are to be opened with `O_NONBLOCK`, since plain calls must not wait.
+    pub(crate) opens_nonblocking: bool,
+    /// Files are read and written without a thread that waits for the disk.
+    pub(crate) reads_files: bool,
+    /// One accept brings many connections.
+    pub(crate) accepts_many: bool,
+    /// One receive fills many buffers of a group.
+    pub(crate) receives_many: bool,
+    /// Such a receive tells of the end of any stream, and not of TCP's alone.
+    pub(crate) hears_ends: bool,
+    /// Nothing may run on another thread.
+    pub(crate) is_simulated: bool,
+}
+
+/// Added to the key of a registration, it makes the `user_data` of its watch. No key's number is as
+/// large: a slab of so many values fits no memory.
+pub(super) const WATCH: u64 = 1 << 63;
+
+/// `user_data` of the driver's own.
+pub(super) const DOORBELL: u64 = u64::MAX;
+pub(super) const CANCEL: u64 = u64::MAX - 1;
+pub(super) const SIGNALS: u64 = u64::MAX - 2;
+/// The least of them.
+pub(super) const LEAST_OF_OWN: u64 = SIGNALS;
+
+const _: () = assert!(LEAST_OF_OWN >= Key::BITS_END);
+
+impl Kernel {
+    pub(super) fn new(backend: Backend) -> io::Result<Self> {
+        Ok(match backend {
+            Backend::Uring { ring, support } => Kernel::Uring(Uring::new(ring, support)),
+            Backend::Epoll => Kernel::Epoll(Epoll::new()?),
+        })
+    }
+
+    pub(super) fn can(&self) -> Capabilities {
+        match self {
+            Kernel::Uring(uring) => uring.can(),
+            Kernel::Epoll(epoll) => epoll.can(),
+        }
+    }
+
+    /// How it tells of readiness.
+    pub(super) fn tells(&self) -> Tells {
+        match self {
+            Kernel::Uring(_) => Tells::Once,
+            Kernel::Epoll(_) => Tells::Edges,
+        }
+    }
+
+    /// Whether it takes entries at all.
+    pub(super) fn carries_operations(&self) -> bool {
+        matches!(self, Kernel::Uring(_))
+    }
+
+    /// Whether it takes an entry of this kind.
+    #[inline(always)]
+    pub(super) fn carries(&self, entry: &squeue::Entry) -> bool {
+        match self {
+            Kernel::Uring(uring) => uring.supports(entry.get_opcode()),
+            Kernel::Epoll(_) => false,
+        }
+    }
+
+    /// Takes an entry that it carries.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points at must stay valid until its last completion.
+    #[inline(always)]
+    pub(super) unsafe fn push(&mut self, entry: squeue::Entry, counters: &Counters) {
+        match self {
+            // SAFETY: the caller's promise is the one asked for.
+            Kernel::Uring(uring) => unsafe { uring.push(entry, counters) },
+            Kernel::Epoll(_) => unreachable!("epoll carries no entry"),
+        }
+    }
+
+    /// The entry that was pushed last is for a device, and makes so many in flight.
+    pub(super) fn pushed_for_device(&mut self, in_flight: u32, counters: &Counters) {
+        if let Kernel::Uring(uring) = self {
+            uring.staged_for_device(in_flight, counters);
+        }
+    }
+
+    /// The operation that is about to be pushed may raise a signal.
+    pub(super) fn expect_signal(&mut self, raises: Raises) {
+        if let Kernel::Uring(uring) = self {
+            uring.expect_signal(raises);
+        }
+    }
+
+    /// Asks for the end of what was pushed.
+    pub(super) fn cancel(&mut self, user_data: u64, counters: &Counters) {
+        if let Kernel::Uring(uring) = self {
+            uring.cancel(user_data, counters);
+        }
+    }
+
+    /// Whether entries wait for the next visit.
+    #[inline(always)]
+    pub(super) fn has_staged(&mut self) -> bool {
+        match self {
+            Kernel::Uring(uring) => uring.has_staged(),
+            Kernel::Epoll(_) => false,
+        }
+    }
+
+    /// Tells of a descriptor's readiness. Returns whether it does so by a completion, which comes once.
+    #[inline(always)]
+    pub(super) fn watch(
+        &mut self,
+        fd: &SharedFd,
+        registration: Key,
+        counters: &Counters,
+    ) -> io::Result<bool> {
+        match self {
+            Kernel::Uring(uring) => {
+                let entry = poll_entry(fd.target(), WATCH | registration.to_bits());
+                // SAFETY: a poll points at nothing.
+                unsafe { uring.push(entry, counters) };
+                Ok(true)
+            }
+            Kernel::Epoll(epoll) => epoll.watch(fd.raw(), registration).map(|()| false),
+        }
+    }
+
+    /// Tells no longer, but that this is so if it would have told by a completion. `shared`: the open
+    /// file may live on.
+    pub(super) fn unwatch(
+        &mut self,
+        fd: RawFd,
+        registration: Key,
+        shared: bool,
+        counters: &Counters,
+    ) {
+        match self {
+            Kernel::Uring(uring) => uring.cancel(WATCH | registration.to_bits(), counters),
+            Kernel::Epoll(epoll) => epoll.unwatch(fd, shared),
+        }
+    }
+
+    /// Ends its waits when a doorbell rings, on and on.
+    pub(super) fn watch_doorbell(
+        &mut self,
+        doorbell: BorrowedFd<'_>,
+        user_data: u64,
+        counters: &Counters,
+    ) -> io::Result<()> {
+        match self {
+            Kernel::Uring(uring) => uring.watch(doorbell, user_data, counters),
+            Kernel::Epoll(epoll) => epoll.watch_doorbell(doorbell, user_data)?,
+        }
+        Ok(())
+    }
+
+    /// Fills buffers of the group from now on, if it can.
+    pub(super) fn register(&mut self, group: &BufferGroup) -> bool {
+        match self {
+            Kernel::Uring(uring) => uring.register(group).is_ok(),
+            Kernel::Epoll(_) => false,
+        }
+    }
+
+    /// From here on an interface that cannot be used is no panic: the runtime may end by one already.
+    pub(super) fn ends(&mut self) {
+        match self {
+            Kernel::Uring(uring) => uring.ends(),
+            Kernel::Epoll(epoll) => epoll.ends(),
+        }
+    }
+
+    /// The one visit to the kernel.
+    #[inline(always)]
+    pub(super) fn turn(
+        &mut self,
+        wait: Wait,
+        cqes: &mut Vec<Cqe>,
+        events: &mut Vec<Event>,
+        counters: &Counters,
+    ) {
+        match self {
+            Kernel::Uring(uring) => uring.turn(wait, cqes, counters),
+            Kernel::Epoll(epoll) => epoll.turn(wait, events, counters),
+        }
+    }
+}

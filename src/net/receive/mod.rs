@@ -1,0 +1,191 @@
+//! The receiving half of every stream: at most one receive in flight in the kernel, and everything
+//! that came and was not taken yet, in order.
+//!
+//! A stream receives in one of two ways, and `policy.rs` says which, and why. By completion
+//! (`completion.rs`) a multishot receive fills buffers of the shard's group. By notification the
+//! stream waits until its socket is readable and then receives by a plain call. `futures.rs` has what
+//! users await.
+
+mod completion;
+mod futures;
+mod policy;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use self::completion::Completion;
+use self::policy::{Policy, Way};
+use crate::buf::{self, IoBufMut, RecvBuf};
+use crate::driver::{self, Driver, ReadableWait, ReceivePolicy, SharedFd, count};
+use crate::op;
+
+pub use self::futures::{Read, ReadExact, Recv};
+
+/// What a stream keeps for receiving.
+pub(super) struct Receiver {
+    fd: SharedFd,
+    /// What a `read` has left of a buffer, or what came when the task had used its budget up. It
+    /// comes before everything that the kernel has.
+    rest: Option<RecvBuf>,
+    state: State,
+}
+
+enum State {
+    /// Nothing was asked of this stream yet.
+    New,
+    Completion(Completion),
+    Notification {
+        wait: ReadableWait,
+        policy: Policy,
+    },
+}
+
+impl Receiver {
+    pub(super) fn new(fd: SharedFd) -> Self {
+        Receiver { fd, rest: None, state: State::New }
+    }
+
+    /// A receiver whose first bytes have been received already.
+    pub(super) fn with_rest(fd: SharedFd, rest: Vec<u8>) -> Self {
+        let mut receiver = Receiver::new(fd);
+        receiver.keep_rest(RecvBuf::from_vec(rest));
+        receiver
+    }
+
+    pub(super) fn fd(&self) -> &SharedFd {
+        &self.fd
+    }
+
+    fn keep_rest(&mut self, rest: RecvBuf) {
+        if !rest.is_empty() {
+            self.rest = Some(rest);
+        }
+    }
+
+    /// The next bytes, in order.
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        if self.rest.is_some() {
+            return self.take_rest();
+        }
+        loop {
+            match &mut self.state {
+                State::Notification { wait, policy } => {
+                    let fd = &self.fd;
+                    let received = wait.poll(fd, cx, |driver| op::recv::lent(driver, fd));
+                    if let Poll::Ready(Ok(received)) = &received
+                        && policy.after(Way::Notification, received.len(), false).is_some()
+                    {
+                        self.change_to_completion();
+                    }
+                    return received;
+                }
+                State::Completion(_) => {
+                    if let Some(received) = ready!(self.poll_completion(cx))? {
+                        return Poll::Ready(Ok(received));
+                    }
+                }
+                State::New => self.begin(0)?,
+            }
+        }
+    }
+
+    #[cold]
+    fn take_rest(&mut self) -> Poll<io::Result<RecvBuf>> {
+        Poll::Ready(Ok(self.rest.take().expect("the caller has looked")))
+    }
+
+    /// The next bytes, in order, into a buffer of the caller's from its beginning on.
+    fn poll_read<B: IoBufMut>(
+        &mut self,
+        buf: &mut B,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let State::New = self.state {
+            self.begin(buf.capacity())?;
+        }
+        if self.rest.is_none()
+            && let State::Notification { wait, policy } = &mut self.state
+        {
+            let fd = &self.fd;
+            let count = wait.poll(fd, cx, |driver| op::recv::into(driver, fd, buf));
+            if let Poll::Ready(Ok(count)) = &count
+                && policy.after(Way::Notification, *count, false).is_some()
+            {
+                self.change_to_completion();
+            }
+            return count;
+        }
+        let mut received = ready!(self.poll_recv(cx))?;
+        let taken = buf::fill(buf, &received);
+        received.advance(taken);
+        self.keep_rest(received);
+        Poll::Ready(Ok(taken))
+    }
+
+    /// How a stream begins: as the policy says, where the kernel can. `room`: what the caller's buffer
+    /// has, 0 if it brings none.
+    #[cold]
+    fn begin(&mut self, room: usize) -> io::Result<()> {
+        let driver = driver::current()?;
+        let policy = Policy::new(driver.limits().receive_policy);
+        let group = match policy.may_complete() {
+            true => driver.group_for(&self.fd),
+            false => None,
+        };
+        self.state = match group {
+            Some(group) if policy.first_way(room) == Way::Completion => {
+                State::Completion(Completion::new(&self.fd, &driver, group, policy))
+            }
+            group => {
+                self.fd.set_tries_first(true);
+                let policy = match group {
+                    Some(_) => policy,
+                    None => Policy::new(ReceivePolicy::Notification),
+                };
+                State::Notification { wait: ReadableWait::default(), policy }
+            }
+        };
+        Ok(())
+    }
+
+    #[cold]
+    fn change_to_completion(&mut self) {
+        let Ok(driver) = driver::current() else { return };
+        let Some(group) = driver.group() else { return };
+        count(&driver.counters.changes_to_completion);
+        self.fd.set_tries_first(false);
+        self.fd.forget_readiness();
+        let policy = Policy::new(driver.limits().receive_policy);
+        self.state = State::Completion(Completion::new(&self.fd, &driver, group, policy));
+    }
+
+    #[cold]
+    fn change_to_notification(&mut self, driver: &Rc<Driver>) {
+        count(&driver.counters.changes_to_notification);
+        let policy = Policy::new(driver.limits().receive_policy);
+        self.fd.set_tries_first(true);
+        self.state = State::Notification { wait: ReadableWait::default(), policy };
+    }
+
+    /// Ends what is in flight and gives what had arrived. The stream can then be closed, or handed
+    /// to another shard, without losing a byte.
+    pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        if let Some(rest) = self.rest.take() {
+            bytes.extend_from_slice(&rest);
+        }
+        if let State::Completion(completion) = &mut self.state {
+            completion.cancel();
+            while let Some(received) = poll_fn(|cx| completion.poll_rest(cx)).await? {
+                bytes.extend_from_slice(&received);
+            }
+        }
+        self.state = State::New;
+        Ok((self.fd.clone(), bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests;
