@@ -66,6 +66,12 @@ impl Source {
         is_named_so || self.path.contains("/tests/")
     }
 
+    /// The file without its comments and the tests at its end.
+    pub(crate) fn code_text(&self) -> String {
+        let code: Vec<&str> = self.code().map(|(_, line)| line).collect();
+        code.join("\n")
+    }
+
     /// The lines before the tests at the end of the file, numbered from 1, without comments.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines: Vec<&str> = self.text.lines().collect();
@@ -91,8 +97,7 @@ impl Source {
 
     /// What follows `crate::` anywhere outside the tests: the first segment of each path.
     pub(crate) fn crate_paths(&self) -> BTreeSet<String> {
-        let code: Vec<&str> = self.code().map(|(_, line)| line).collect();
-        let code = code.join("\n");
+        let code = self.code_text();
         let mut paths = BTreeSet::new();
         for (at, found) in code.match_indices("crate::") {
             // `$crate::` is a path of the macro's user.
