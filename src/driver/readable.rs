@@ -59,7 +59,8 @@ impl ReadableWait {
                     return Poll::Ready(Ok(received));
                 }
                 Some(Err(error)) => {
-                    self.waits = false;
+                    // What is behind the error, if only the end, was told of with it.
+                    (self.waits, self.drained) = (false, false);
                     return Poll::Ready(Err(error));
                 }
                 None => driver.ready.nothing_to_receive(*key),
