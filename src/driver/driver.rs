@@ -5,13 +5,14 @@ use std::io;
 use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
 use super::flight::{Backend, Capabilities, Flight, Round};
 use super::limits::Limits;
 use super::memory::Memory;
 use super::metrics::{Counters, Metrics, count};
+use super::operation::Call;
 use super::pool::{Job, Threads};
 use super::ready::{Ready, Watcher};
 use super::standing::{Standing, elsewhere, nowhere};
@@ -20,6 +21,7 @@ use super::{CutBy, SharedFd};
 use crate::buf::BufferGroup;
 use crate::sys::ring::Wait;
 use crate::sys::{clock, fork};
+use crate::util::budget::Toll;
 use crate::util::current::{Current, Entered, Pointer};
 use crate::util::linked_slab::Key;
 use crate::util::mailbox::Mailbox;
@@ -120,6 +122,27 @@ impl Driver {
     #[inline(always)]
     pub(crate) fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Makes a call at once, if the task has a unit of its budget left for it: see [`now`](Self::now).
+    #[inline(always)]
+    pub(crate) fn begin_now<C: Call>(
+        &self,
+        call: &mut C,
+        toll: &mut Toll,
+        waker: &Waker,
+    ) -> Poll<Option<io::Result<u32>>> {
+        ready!(toll.pay(waker));
+        Poll::Ready(self.now(call))
+    }
+
+    /// Makes a call at once. `None` if its descriptor is not ready, known or heard.
+    #[inline(always)]
+    pub(crate) fn now<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
+        match self.check_usable() {
+            Ok(()) => self.ready.now(call),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// Whether entries wait for the next visit to the kernel.

@@ -57,7 +57,7 @@ pub(crate) fn now(
     waker: &Waker,
 ) -> Poll<Option<io::Result<u32>>> {
     let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
-    driver.ready().begin_now(&mut Now { fd, bytes, flags }, toll, waker)
+    driver.begin_now(&mut Now { fd, bytes, flags }, toll, waker)
 }
 
 struct Now<'a> {

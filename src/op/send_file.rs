@@ -61,7 +61,7 @@ pub(crate) fn now(
     offset: u64,
     len: usize,
 ) -> Option<io::Result<u32>> {
-    driver.ready().now(&mut SendFile::new(socket.clone(), file.clone(), offset, len))
+    driver.now(&mut SendFile::new(socket.clone(), file.clone(), offset, len))
 }
 
 /// Whether `sendfile(2)` would find a part of a file in the page cache: all pages are there, and the

@@ -64,7 +64,7 @@ pub(crate) fn both_now(
     let mut header = super::recvmsg::no_header();
     header.msg_iov = parts.as_ptr().cast_mut();
     header.msg_iovlen = parts.len() as _;
-    driver.ready().now(&mut Now { fd, header: &raw mut header })
+    driver.now(&mut Now { fd, header: &raw mut header })
 }
 
 struct Now<'a> {

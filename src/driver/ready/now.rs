@@ -1,32 +1,18 @@
 //! The plain call, made at once, and what its answer teaches of the descriptor.
 
 use std::io;
-use std::task::{Poll, Waker, ready};
 
 use super::super::metrics::count;
 use super::super::operation::{Call, Direction, Held, Waits};
 use super::Ready;
 use crate::sys::call::SysCall;
 use crate::sys::ring::Cqe;
-use crate::util::budget::Toll;
 use crate::util::linked_slab::Key;
 
 impl Ready {
-    /// Begins a call, if the task has a unit of its budget left for it: see [`now`](Self::now).
-    #[inline(always)]
-    pub(crate) fn begin_now<C: Call>(
-        &self,
-        call: &mut C,
-        toll: &mut Toll,
-        waker: &Waker,
-    ) -> Poll<Option<io::Result<u32>>> {
-        ready!(toll.pay(waker));
-        Poll::Ready(self.now(call))
-    }
-
     /// Makes a call at once. `None` if its descriptor is not ready, known or heard.
     #[inline(always)]
-    pub(crate) fn now<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
+    pub(in super::super) fn now<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
         if let Some((fd, direction)) = call.waits().descriptor()
             && let Some(key) = fd.registration(self)
             && !self.may_be_ready(key, direction)
@@ -38,7 +24,7 @@ impl Ready {
 
     /// Makes a call at once whose descriptor has become ready, whatever else is known of it.
     #[inline(always)]
-    pub(crate) fn now_called<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
+    pub(in super::super) fn now_called<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
         let answer = self.attempt(call);
         if answer.is_none() {
             self.learn_refusal(&call.waits());

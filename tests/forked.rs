@@ -1,0 +1,124 @@
+//! What a forked child may do with its parent's runtime while a task of it runs: nothing.
+
+#[path = "common/child.rs"]
+mod child;
+#[allow(dead_code)] // Each test file uses a part.
+#[path = "common/net.rs"]
+mod net;
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use child::Child;
+use corering::test_support::drivers;
+use corering::{IoFuture, ReceivePolicy, Runtime};
+use net::{POLICIES, tcp_peer};
+
+/// Polls a future once, without a task.
+fn poll<F: Future>(future: F) -> Poll<F::Output> {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Forks, and runs `body` in the child. Whether it said yes, without a panic.
+fn child_says(body: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the test runs alone in its process, which has no other thread that holds a lock.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(false);
+        // SAFETY: _exit takes no pointer and runs no destructor.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to an integer that outlives the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    status == 0
+}
+
+fn names_fork<T>(polled: Poll<io::Result<T>>) -> bool {
+    matches!(polled, Poll::Ready(Err(error)) if error.to_string().contains("fork"))
+}
+
+/// Runs a body on each driver with each policy, in a process of its own.
+fn alone<F: Future<Output = io::Result<()>>>(test: &str, body: impl Fn() -> F) {
+    if !child::is_child() {
+        return Child::of(test).passes();
+    }
+    for driver in drivers() {
+        for policy in POLICIES {
+            let builder = Runtime::builder().driver(driver).receive_policy(policy);
+            let runtime = builder.build().expect("the driver is there");
+            runtime
+                .block_on(body())
+                .unwrap_or_else(|error| panic!("{driver}, {policy:?}: {error}"));
+            assert_eq!(runtime.shut_down().leaked_operations, 0, "{driver}, {policy:?}");
+        }
+    }
+}
+
+#[test]
+fn forked_child_sends_nothing_by_the_runtime_of_its_parent() {
+    alone("forked_child_sends_nothing_by_the_runtime_of_its_parent", || async {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        let refused = child_says(|| {
+            let polled = poll(stream.write_all(&b"from the child"[..]));
+            names_fork(polled.map(|written| written.map_err(|failed| failed.error)))
+        });
+        stream.write_all(&b"from the parent"[..]).await?;
+        stream.close().await?;
+        let mut sent = String::new();
+        peer.read_to_string(&mut sent)?;
+        assert_eq!(sent, "from the parent");
+        assert!(refused, "the child was not told that the runtime is its parent's");
+        Ok(())
+    });
+}
+
+#[test]
+fn forked_child_receives_nothing_by_the_runtime_of_its_parent() {
+    alone("forked_child_receives_nothing_by_the_runtime_of_its_parent", || async {
+        // It asks before the parent's stream has received, and after.
+        for received_before in [false, true] {
+            let (mut stream, mut peer) = tcp_peer().await?;
+            if received_before {
+                peer.write_all(b"before")?;
+                assert_eq!(&*stream.recv().await?, b"before");
+            }
+            let refused = child_says(|| {
+                let recv = names_fork(poll(stream.recv()));
+                let read = poll(stream.read(Vec::with_capacity(100)));
+                recv && names_fork(read.map(|read| read.map_err(|failed| failed.error)))
+            });
+            peer.write_all(b"bytes")?;
+            assert_eq!(&*stream.recv().timeout(Duration::from_secs(20)).await?, b"bytes");
+            assert!(refused, "the child was not told that the runtime is its parent's");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn forked_child_registers_no_buffers_with_the_ring_of_its_parent() {
+    const TEST: &str = "forked_child_registers_no_buffers_with_the_ring_of_its_parent";
+    if !child::is_child() {
+        return Child::of(TEST).passes();
+    }
+    for driver in drivers() {
+        let builder = Runtime::builder().driver(driver).receive_policy(ReceivePolicy::Completion);
+        let runtime = builder.build().expect("the driver is there");
+        runtime
+            .block_on(async {
+                let (mut stream, mut peer) = tcp_peer().await?;
+                assert!(child_says(|| names_fork(poll(stream.recv()))));
+                peer.write_all(b"bytes")?;
+                let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                assert_eq!(&*received, b"bytes");
+                // By completion where the kernel can: a buffer of the group has it.
+                let by_group = u64::from(driver == corering::Driver::Uring);
+                assert_eq!(corering::metrics().group_buffers_out, by_group);
+                io::Result::Ok(())
+            })
+            .expect("sockets work");
+    }
+}
