@@ -122,7 +122,27 @@ fn forgotten_file_mixes_with_no_later_write() {
 }
 
 #[test]
-fn forgotten_read_takes_no_byte() {
+fn forgotten_read_takes_no_byte_that_is_not_told_of() {
+    on_each_driver(|| async {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        // Large enough to be handed to the kernel.
+        forget_after(1, stream.read(Vec::with_capacity(8192))).await;
+        let submitted = corering::metrics().submitted;
+        until_metrics(|metrics| metrics.enters > 0 && metrics.submitted >= submitted).await;
+        peer.write_all(b"lost")?;
+        until_metrics(|metrics| metrics.operations_in_flight <= metrics.registrations).await;
+        match stream.recv().await {
+            Ok(received) => assert_eq!(&*received, b"lost"),
+            Err(error) => assert!(error.to_string().contains("4 bytes"), "{error}"),
+        }
+        peer.write_all(b"next")?;
+        assert_eq!(&*stream.recv().await?, b"next");
+        Ok(())
+    });
+}
+
+#[test]
+fn forgotten_read_into_a_small_buffer_takes_no_byte() {
     on_each_driver(|| async {
         let (mut stream, mut peer) = tcp_peer().await?;
         forget_after(1, stream.read(Vec::with_capacity(64))).await;

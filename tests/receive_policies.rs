@@ -151,6 +151,52 @@ async fn adaptive_stream_changes_with_large_messages_and_back_with_small_ones() 
 }
 
 #[test]
+fn large_reads_between_receives_leave_the_way_to_the_policy() {
+    // A stream that begins with either, small messages and large ones.
+    for (begins_with_read, size) in [(false, 64), (true, 64), (false, 10_000), (true, 10_000)] {
+        on_each_policy("large_reads_between_receives", |_| async move {
+            let (mut stream, mut peer) = tcp_pair().await?;
+            let sent = pattern(size);
+            let before = corering::metrics().cancels;
+            for turn in 0..1000 {
+                peer.write_all(sent.clone()).await?;
+                let mut received = Vec::with_capacity(size);
+                while received.len() < size {
+                    if (turn % 2 == 0) == begins_with_read {
+                        received.extend(stream.read(Vec::with_capacity(16 * 1024)).await?.1);
+                    } else {
+                        received.extend_from_slice(&stream.recv().await?);
+                    }
+                }
+                assert!(received == sent, "message {turn}");
+            }
+            let cancels = corering::metrics().cancels - before;
+            assert!(cancels <= 2, "{cancels} cancels of {size} bytes");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn large_read_of_a_new_stream_arms_nothing_that_stays() {
+    on_each_policy("large_read_of_a_new_stream", |policy| async move {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        peer.write_all(b"bytes")?;
+        assert_eq!(stream.read(Vec::with_capacity(8192)).await?.1, b"bytes");
+        let stays = corering::metrics().operations_in_flight > 0;
+        let by_completion =
+            policy == ReceivePolicy::Completion && test_support::current_driver() == Driver::Uring;
+        assert_eq!(stays, by_completion);
+        // Armed by a small one it is copied from, whatever the room.
+        peer.write_all(b"small")?;
+        assert_eq!(stream.read(Vec::with_capacity(5)).await?.1, b"small");
+        peer.write_all(b"large")?;
+        assert_eq!(stream.read(Vec::with_capacity(8192)).await?.1, b"large");
+        Ok(())
+    });
+}
+
+#[test]
 fn fixed_policies_never_change() {
     for policy in [ReceivePolicy::Completion, ReceivePolicy::Notification] {
         let configure = |builder: corering::Builder| builder.receive_policy(policy);

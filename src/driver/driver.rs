@@ -90,7 +90,7 @@ impl Driver {
         fork::notice_forks()?;
         let flight = Flight::new(parts.backend, parts.mailbox.clone())?;
         Ok(Rc::new_cyclic(|driver: &Weak<Driver>| {
-            let ready = Ready::new(driver.clone(), flight.tells());
+            let ready = Ready::new(driver.clone(), flight.can.tells);
             Driver {
                 flight,
                 ready,
@@ -115,7 +115,7 @@ impl Driver {
 
     /// What the kernel's interface can do.
     pub(crate) fn can(&self) -> &Capabilities {
-        self.flight.can()
+        &self.flight.can
     }
 
     /// What is known of descriptors, and the plain call.
@@ -326,7 +326,7 @@ impl Driver {
             return;
         }
         for _ in 0..VISITS_MAX {
-            let works = self.is_usable() && self.flight.carries_operations();
+            let works = self.is_usable() && self.flight.can.carries_operations;
             if !works || !is_held(self) {
                 return;
             }

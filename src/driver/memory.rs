@@ -61,7 +61,7 @@ impl Memory {
 }
 
 fn make(count: u16, size: u32, flight: &Flight) -> Option<Rc<BufferGroup>> {
-    if !flight.can().receives_many {
+    if !flight.can.receives_many {
         return None;
     }
     let Some(group) = BufferGroup::new(count, size).map(Rc::new) else {

@@ -131,7 +131,7 @@ impl<T: Operation> Submit<T> {
     fn begin(&mut self, driver: Rc<Driver>, waker: &Waker) -> Poll<io::Result<u32>> {
         driver.check_usable()?;
         let operation = self.operation.as_mut().expect("an I/O future is not polled after its end");
-        if !driver.flight.carries_operations() {
+        if !driver.flight.can.carries_operations {
             return self.begin_without_entry(driver, waker);
         }
         let mut kind = Kind::Single;

@@ -74,8 +74,9 @@ macro_rules! stream {
             ///
             /// # Cancel safety
             ///
-            /// No byte is lost: a read that is dropped, or forgotten, has received none. The buffer
-            /// goes with it.
+            /// No byte is lost: what a dropped read receives is received by the next call. The
+            /// buffer is. What a read receives that was forgotten (`mem::forget`) may be lost with
+            /// it; the next call then fails once and says how much that was.
             ///
             /// # Errors
             ///
@@ -84,10 +85,11 @@ macro_rules! stream {
             ///
             /// # How it receives
             ///
-            /// As the [`ReceivePolicy`](crate::ReceivePolicy) says: by completion what came in a
-            /// buffer of the shard is copied; by notification it comes straight into `buf`. A stream
-            /// that begins with a read into 8 KiB or more begins by notification.
-            #[doc(alias = "recv")]
+            /// As the [`ReceivePolicy`](crate::ReceivePolicy) says. By completion what came in a
+            /// buffer of the shard is copied. By notification, and while nothing is armed and `buf`
+            /// has room for 8 KiB or more, the bytes come straight into `buf`: on a ring the kernel
+            /// is handed the buffer, on epoll it is received into once the socket is readable.
+            #[doc(alias = "IORING_OP_RECV")]
             pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
                 Read::new(&mut self.receiver, buf)
             }

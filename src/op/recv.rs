@@ -1,20 +1,79 @@
-//! `recv(2)`: receive what a connected socket has, into memory of the caller's.
+//! `recv(2)`: receive bytes from a connected socket.
 //!
-//! A plain call, made when the socket is readable. A Unix stream is received from by `recvmsg(2)`,
-//! which reports descriptors and credentials that came with the bytes and ended the receive early.
+//! On a ring a buffer of the caller's may be handed to the kernel: `IORING_OP_RECV`, kernel 5.6. Else
+//! it is a plain call, made when the socket is readable. A Unix stream is received from by
+//! `recvmsg(2)` then, which reports descriptors and credentials that came with the bytes and ended
+//! the receive early.
 
 use std::io;
 
+use io_uring::{opcode, squeue};
 use libc::iovec;
 
 use super::iovecs::NOTHING;
 use super::position::TRANSFER_MAX;
 use super::recvmsg::no_header;
-use crate::buf::{IoBufMut, RecvBuf};
-use crate::driver::{Call, CutBy, Driver, Held, SharedFd, Waits};
+use crate::buf::{BufError, BufResult, IoBufMut, RecvBuf};
+use crate::driver::{Call, CutBy, Driver, Held, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
-struct Recv<'a> {
+/// A receive into a buffer of the caller's, by a ring.
+pub(crate) struct Recv<B> {
+    fd: SharedFd,
+    buf: B,
+}
+
+impl<B: IoBufMut> Recv<B> {
+    pub(crate) fn new(fd: SharedFd, buf: B) -> Self {
+        Recv { fd, buf }
+    }
+
+    fn room(&self) -> usize {
+        self.buf.capacity().min(TRANSFER_MAX)
+    }
+}
+
+// SAFETY: the pointer leads to the buffer's memory, which `IoBufMut` keeps in place.
+unsafe impl<B: IoBufMut> Call for Recv<B> {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Readable { fd: &self.fd, held: Held::ByFlag }
+    }
+
+    fn call(&mut self) -> SysCall {
+        let begin = self.buf.bytes_mut_ptr();
+        recvfrom(&self.fd, begin, self.room())
+    }
+}
+
+// SAFETY: as above.
+unsafe impl<B: IoBufMut> Operation for Recv<B> {
+    type Output = BufResult<usize, B>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let room = self.room() as u32;
+        Some(opcode::Recv::new(self.fd.target(), self.buf.bytes_mut_ptr(), room).build())
+    }
+
+    fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
+        match outcome {
+            Ok(count) => {
+                // SAFETY: the kernel has written so many bytes from the beginning on.
+                unsafe { self.buf.set_len(count as usize) };
+                Ok((count as usize, self.buf))
+            }
+            Err(error) => Err(BufError::new(error, self.buf)),
+        }
+    }
+}
+
+#[inline(always)]
+fn recvfrom(fd: &SharedFd, begin: *mut u8, room: usize) -> SysCall {
+    let flags = libc::MSG_DONTWAIT as usize;
+    SysCall::new(libc::SYS_recvfrom, [fd.argument(), begin as usize, room, flags])
+}
+
+/// A receive of what is there, into memory that is borrowed.
+struct Now<'a> {
     fd: &'a SharedFd,
     begin: *mut u8,
     room: usize,
@@ -29,7 +88,7 @@ struct Recv<'a> {
 pub(crate) fn lent(driver: &Driver, fd: &SharedFd) -> Option<io::Result<(RecvBuf, bool)>> {
     let lent = driver.memory.lent();
     let mut buffer = lent.take();
-    let mut recv = Recv::new(driver, fd, buffer.as_mut_ptr().cast(), buffer.len());
+    let mut recv = Now::new(driver, fd, buffer.as_mut_ptr().cast(), buffer.len());
     match driver.ready().attempt(&mut recv) {
         Some(Ok(count)) if count > 0 => {
             let drained = recv.has_drained(count);
@@ -52,7 +111,7 @@ pub(crate) fn into<B: IoBufMut>(
     buf: &mut B,
 ) -> Option<io::Result<(usize, bool)>> {
     let (begin, room) = (buf.bytes_mut_ptr(), buf.capacity().min(TRANSFER_MAX));
-    let mut recv = Recv::new(driver, fd, begin, room);
+    let mut recv = Now::new(driver, fd, begin, room);
     let received = driver.ready().attempt(&mut recv)?;
     Some(received.map(|count| {
         // SAFETY: the kernel has written so many bytes from the beginning on.
@@ -61,10 +120,10 @@ pub(crate) fn into<B: IoBufMut>(
     }))
 }
 
-impl<'a> Recv<'a> {
+impl<'a> Now<'a> {
     #[inline(always)]
     fn new(driver: &Driver, fd: &'a SharedFd, begin: *mut u8, room: usize) -> Self {
-        Recv { fd, begin, room, cut_by: driver.ready().cut_by(fd), message: None }
+        Now { fd, begin, room, cut_by: driver.ready().cut_by(fd), message: None }
     }
 
     /// Whether so many bytes were all that was there: there was room for more, and nothing can have
@@ -85,7 +144,7 @@ impl<'a> Recv<'a> {
 
 // SAFETY: both functions above lend memory of their own for the length of the call, and what is
 // pointed at beside it is in the call itself, which is made at once.
-unsafe impl Call for Recv<'_> {
+unsafe impl Call for Now<'_> {
     #[inline(always)]
     fn waits(&self) -> Waits<'_> {
         Waits::Readable { fd: self.fd, held: Held::ByFlag }
@@ -93,13 +152,90 @@ unsafe impl Call for Recv<'_> {
 
     #[inline(always)]
     fn call(&mut self) -> SysCall {
-        let (fd, flags) = (self.fd.argument(), libc::MSG_DONTWAIT as usize);
         if self.cut_by != CutBy::MarkOrControl {
-            return SysCall::new(libc::SYS_recvfrom, [fd, self.begin as usize, self.room, flags]);
+            return recvfrom(self.fd, self.begin, self.room);
         }
         let (header, list) = self.message.insert((no_header(), NOTHING));
         *list = iovec { iov_base: self.begin.cast(), iov_len: self.room };
         (header.msg_iov, header.msg_iovlen) = (list, 1);
-        SysCall::new(libc::SYS_recvmsg, [fd, (&raw mut *header) as usize, flags])
+        let (header, flags) = ((&raw mut *header) as usize, libc::MSG_DONTWAIT as usize);
+        SysCall::new(libc::SYS_recvmsg, [self.fd.argument(), header, flags])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::{IoFuture, submit};
+    use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
+
+    #[corering::test]
+    async fn bytes_fill_the_buffer_from_its_beginning() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"hello")?;
+        let (count, buf) = submit(Recv::new(fd, b"0123456789".to_vec())).await?;
+        assert_eq!((count, &*buf), (5, &b"hello"[..]));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn no_more_comes_than_there_is_room_for() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"hello")?;
+        let (_, buf) = submit(Recv::new(fd.clone(), vec![0; 3].into_boxed_slice())).await?;
+        assert_eq!(*buf, *b"hel");
+        let (_, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        assert_eq!(buf, b"lo");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn end_of_the_stream_is_zero_bytes() -> io::Result<()> {
+        let (fd, peer) = pair();
+        drop(peer);
+        let (count, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        assert_eq!((count, buf.len()), (0, 0));
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn error_gives_the_buffer_back() -> io::Result<()> {
+        let (reader, _writer) = io::pipe()?;
+        let fd = SharedFd::from(std::os::fd::OwnedFd::from(reader));
+        let failed = submit(Recv::new(fd, b"mine".to_vec())).await.expect_err("not a socket");
+        let (error, buf) = failed.into_parts();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+        assert_eq!(buf, b"mine");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn dropped_in_flight_it_closes_the_descriptor_and_frees_its_slot() {
+        let (fd, peer) = pair();
+        drop_in_flight(submit(Recv::new(fd, Vec::with_capacity(64)))).await;
+        nothing_is_in_flight().await;
+        assert!(ends(&peer));
+    }
+
+    #[corering::test]
+    async fn time_limit_gives_the_buffer_back() {
+        let (fd, _peer) = pair();
+        let recv = submit(Recv::new(fd, b"mine".to_vec())).timeout(Duration::from_millis(1));
+        let (error, buf) = recv.await.expect_err("nothing was sent").into_parts();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(buf, b"mine");
+        nothing_is_in_flight().await;
+    }
+
+    #[corering::test]
+    async fn what_is_there_wins_against_a_time_limit_of_zero() -> io::Result<()> {
+        let (fd, mut peer) = pair();
+        peer.write_all(b"first")?;
+        let recv = submit(Recv::new(fd, Vec::with_capacity(8))).timeout(Duration::ZERO);
+        assert_eq!(recv.await?.1, b"first");
+        Ok(())
     }
 }

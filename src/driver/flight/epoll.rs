@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use super::super::metrics::{Counters, count};
+use super::super::ready::Tells;
 use super::kernel::Capabilities;
 use crate::sys::clock;
 use crate::sys::epoll::{self, Event};
@@ -26,6 +27,8 @@ impl Epoll {
         Capabilities {
             name: "epoll",
             opens_nonblocking: true,
+            carries_operations: false,
+            tells: Tells::Edges,
             reads_files: false,
             accepts_many: false,
             receives_many: false,

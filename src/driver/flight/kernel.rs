@@ -7,7 +7,7 @@
 //!   completions under the entry's `user_data`, of which exactly one is the last. Until then what the
 //!   entry points at is the kernel's. [`cancel`](Kernel::cancel) asks for an early end; the last
 //!   completion comes all the same. An entry that it does not carry is never pushed.
-//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Kernel::tells`] says:
+//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Capabilities::tells`] says:
 //!   by an event, or by one completion. After [`unwatch`](Kernel::unwatch) what it still tells is told
 //!   under a key that is nobody's any more.
 //! - [`turn`](Kernel::turn) is the one visit to the kernel: it submits, waits as told, and gives what
@@ -55,6 +55,10 @@ pub(crate) struct Capabilities {
     pub(crate) name: &'static str,
     /// Sockets are to be opened with `O_NONBLOCK`, since plain calls must not wait.
     pub(crate) opens_nonblocking: bool,
+    /// Operations are taken as entries, and completed. If not, their plain calls are made.
+    pub(crate) carries_operations: bool,
+    /// How it tells of readiness.
+    pub(in super::super) tells: Tells,
     /// Files are read and written without a thread that waits for the disk.
     pub(crate) reads_files: bool,
     /// One accept brings many connections.
@@ -93,19 +97,6 @@ impl Kernel {
             Kernel::Uring(uring) => uring.can(),
             Kernel::Epoll(epoll) => epoll.can(),
         }
-    }
-
-    /// How it tells of readiness.
-    pub(super) fn tells(&self) -> Tells {
-        match self {
-            Kernel::Uring(_) => Tells::Once,
-            Kernel::Epoll(_) => Tells::Edges,
-        }
-    }
-
-    /// Whether it takes entries at all.
-    pub(super) fn carries_operations(&self) -> bool {
-        matches!(self, Kernel::Uring(_))
     }
 
     /// Whether it takes an entry of this kind.

@@ -28,7 +28,6 @@ use self::slots::Slots;
 use super::SharedFd;
 use super::metrics::{Counters, count};
 use super::operation::Raises;
-use super::ready::Tells;
 use crate::buf::BufferGroup;
 use crate::sys::ring::Cqe;
 use crate::sys::{fork, signal};
@@ -38,8 +37,8 @@ use crate::util::mailbox::Mailbox;
 /// The operations in flight of a driver, and the interface of the kernel that carries them.
 pub(crate) struct Flight {
     state: RefCell<State>,
-    can: Capabilities,
-    carries_operations: bool,
+    /// What the kernel's interface can do.
+    pub(super) can: Capabilities,
     mailbox: Arc<Mailbox>,
     /// The number of forks of the process that opened it.
     fork_generation: u32,
@@ -80,28 +79,11 @@ impl Flight {
         kernel.watch_doorbell(mailbox.doorbell(), DOORBELL, &counters)?;
         Ok(Flight {
             can: kernel.can(),
-            carries_operations: kernel.carries_operations(),
             state: RefCell::new(State { slots: Slots::new(), watches: 0, kernel: Some(kernel) }),
             mailbox,
             fork_generation: fork::fork_generation(),
             counters,
         })
-    }
-
-    /// What the kernel's interface can do.
-    pub(super) fn can(&self) -> &Capabilities {
-        &self.can
-    }
-
-    /// How it tells of readiness.
-    pub(super) fn tells(&self) -> Tells {
-        self.state.borrow().kernel.as_ref().map_or(Tells::Once, Kernel::tells)
-    }
-
-    /// Whether the kernel takes operations as entries. If not, their plain calls are made.
-    #[inline(always)]
-    pub(super) fn carries_operations(&self) -> bool {
-        self.carries_operations
     }
 
     /// Whether it is that of a process that this one was forked off.

@@ -6,6 +6,7 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::ahead::Ahead;
 use super::policy::{Policy, Way};
 use super::{Receiver, State};
 use crate::buf::{BufferGroup, Place, RecvBuf};
@@ -138,7 +139,7 @@ impl Receiver {
                 }
                 if !received.is_empty() && !budget::take(cx.waker()) {
                     // It comes first the next time, and then nobody asks.
-                    self.rest = Some(received);
+                    self.ahead = Ahead::Rest(received);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(Some(received)))

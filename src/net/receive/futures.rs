@@ -1,7 +1,6 @@
 //! What users await: `recv`, `read` and `read_exact`.
 //!
-//! None of them has anything in flight of its own, so dropping or forgetting one loses nothing: what
-//! the kernel is about to bring belongs to the stream.
+//! What the kernel is about to bring belongs to the stream, so dropping one of them loses nothing.
 
 use std::future::Future;
 use std::io;
@@ -9,8 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::Receiver;
+use super::ahead::Ahead;
 use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf, Slice};
-use crate::driver::{IoFuture, timed_out};
+use crate::driver::{IoFuture, Submit, submit, timed_out};
+use crate::op;
 use crate::util::budget::Toll;
 
 /// The future of `recv`.
@@ -49,15 +50,61 @@ impl IoFuture for Recv<'_> {
 #[must_use = "nothing is received until this is awaited"]
 pub struct Read<'a, B: IoBufMut> {
     receiver: &'a mut Receiver,
-    /// `None` at the end.
+    /// Before and after the receive of its own.
     buf: Option<B>,
+    /// The kernel has the buffer.
+    receive: Option<Submit<op::recv::Recv<B>>>,
     expired: bool,
     toll: Toll,
 }
 
 impl<'a, B: IoBufMut> Read<'a, B> {
     pub(in super::super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
-        Read { receiver, buf: Some(buf), expired: false, toll: Toll::Due }
+        Read { receiver, buf: Some(buf), receive: None, expired: false, toll: Toll::Due }
+    }
+
+    /// Receives what is stored with the stream, or by its way, into the buffer. `Ready(None)`: the
+    /// buffer is for the kernel.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        let Read { receiver, buf, toll, .. } = self;
+        let buf = buf.as_mut().expect("a future is not polled after its end");
+        let room = buf.capacity();
+        if room == 0 {
+            return Poll::Ready(Err(buf::no_room()));
+        }
+        if matches!(receiver.ahead, Ahead::Rest(_)) {
+            ready!(toll.pay(cx.waker()));
+        }
+        if !receiver.hands_over(room) {
+            return receiver.poll_read(buf, cx).map_ok(Some);
+        }
+        let stored = ready!(receiver.poll_ahead(cx))?;
+        Poll::Ready(Ok(stored.map(|received| receiver.take_part(received, buf))))
+    }
+
+    /// Takes the result of the receive of its own.
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+        let receive = self.receive.as_mut().expect("the caller has begun it");
+        let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
+            if let Some(trail) = receive.trail() {
+                self.receiver.ahead = Ahead::Begun(trail);
+            }
+            return Poll::Pending;
+        };
+        self.receiver.ahead = Ahead::Nothing;
+        self.receive = None;
+        match result {
+            Ok((count, buf)) => {
+                self.receiver.note(count);
+                Poll::Ready(Ok((count, buf)))
+            }
+            // Its runtime has ended: it goes on in this one.
+            Err(failed) if failed.error.raw_os_error() == Some(libc::ECANCELED) => {
+                self.buf = Some(failed.into_parts().1);
+                Pin::new(self).poll(cx)
+            }
+            Err(failed) => Poll::Ready(Err(failed)),
+        }
     }
 }
 
@@ -66,21 +113,25 @@ impl<B: IoBufMut> Future for Read<'_, B> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut buf = this.buf.take().expect("a future is not polled after its end");
-        let polled = if buf.capacity() == 0 {
-            Poll::Ready(Err(buf::no_room()))
-        } else if this.receiver.rest.is_some() && this.toll.pay(cx.waker()).is_pending() {
-            Poll::Pending
-        } else {
-            this.receiver.poll_read(&mut buf, cx)
-        };
+        if this.receive.is_some() {
+            return this.poll_own(cx);
+        }
+        let polled = this.poll_stream(cx);
+        if polled.is_pending() && !this.expired {
+            return Poll::Pending;
+        }
+        let buf = this.buf.take().expect("it was there a line above");
         match polled {
-            Poll::Ready(Ok(count)) => Poll::Ready(Ok((count, buf))),
+            Poll::Ready(Ok(Some(count))) => Poll::Ready(Ok((count, buf))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(BufError::new(error, buf))),
-            Poll::Pending if this.expired => Poll::Ready(Err(BufError::new(timed_out(), buf))),
-            Poll::Pending => {
-                this.buf = Some(buf);
-                Poll::Pending
+            Poll::Pending => Poll::Ready(Err(BufError::new(timed_out(), buf))),
+            Poll::Ready(Ok(None)) => {
+                let mut receive = submit(op::recv::Recv::new(this.receiver.fd.clone(), buf));
+                if this.expired {
+                    receive.expire();
+                }
+                this.receive = Some(receive);
+                this.poll_own(cx)
             }
         }
     }
@@ -90,6 +141,19 @@ impl<B: IoBufMut> IoFuture for Read<'_, B> {
     fn expire(&mut self) {
         // What comes later stays with the stream.
         self.expired = true;
+        if let Some(receive) = &mut self.receive {
+            receive.expire();
+        }
+    }
+}
+
+impl<B: IoBufMut> Drop for Read<'_, B> {
+    fn drop(&mut self) {
+        if let Some(receive) = self.receive.take()
+            && receive.in_flight()
+        {
+            self.receiver.keep(receive);
+        }
     }
 }
 

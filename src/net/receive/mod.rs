@@ -3,9 +3,11 @@
 //!
 //! A stream receives in one of two ways, and `policy.rs` says which, and why. By completion
 //! (`completion.rs`) a multishot receive fills buffers of the shard's group. By notification the
-//! stream waits until its socket is readable and then receives by a plain call. `futures.rs` has what
-//! users await.
+//! stream waits until its socket is readable and then receives by a plain call. A `read` into a large
+//! buffer hands that to the kernel, where a ring carries it and nothing else is armed; what it leaves
+//! when it is dropped or forgotten is in `ahead.rs`. `futures.rs` has what users await.
 
+mod ahead;
 mod completion;
 mod futures;
 mod policy;
@@ -15,6 +17,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use self::ahead::Ahead;
 use self::completion::Completion;
 use self::policy::{Policy, Way};
 use crate::buf::{self, IoBufMut, RecvBuf};
@@ -26,9 +29,7 @@ pub use self::futures::{Read, ReadExact, Recv};
 /// What a stream keeps for receiving.
 pub(super) struct Receiver {
     fd: SharedFd,
-    /// What a `read` has left of a buffer, or what came when the task had used its budget up. It
-    /// comes before everything that the kernel has.
-    rest: Option<RecvBuf>,
+    ahead: Ahead,
     state: State,
 }
 
@@ -44,7 +45,7 @@ enum State {
 
 impl Receiver {
     pub(super) fn new(fd: SharedFd) -> Self {
-        Receiver { fd, rest: None, state: State::New }
+        Receiver { fd, ahead: Ahead::Nothing, state: State::New }
     }
 
     /// A receiver whose first bytes have been received already.
@@ -60,14 +61,16 @@ impl Receiver {
 
     fn keep_rest(&mut self, rest: RecvBuf) {
         if !rest.is_empty() {
-            self.rest = Some(rest);
+            self.ahead = Ahead::Rest(rest);
         }
     }
 
     /// The next bytes, in order.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
-        if self.rest.is_some() {
-            return self.take_rest();
+        if !matches!(self.ahead, Ahead::Nothing)
+            && let Some(received) = ready!(self.poll_ahead(cx))?
+        {
+            return Poll::Ready(Ok(received));
         }
         loop {
             match &mut self.state {
@@ -86,14 +89,9 @@ impl Receiver {
                         return Poll::Ready(Ok(received));
                     }
                 }
-                State::New => self.begin(0)?,
+                State::New => self.begin()?,
             }
         }
-    }
-
-    #[cold]
-    fn take_rest(&mut self) -> Poll<io::Result<RecvBuf>> {
-        Poll::Ready(Ok(self.rest.take().expect("the caller has looked")))
     }
 
     /// The next bytes, in order, into a buffer of the caller's from its beginning on.
@@ -103,31 +101,42 @@ impl Receiver {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if let State::New = self.state {
-            self.begin(buf.capacity())?;
+            self.begin()?;
         }
-        if self.rest.is_none()
-            && let State::Notification { wait, policy } = &mut self.state
-        {
+        if let (Ahead::Nothing, State::Notification { wait, .. }) = (&self.ahead, &mut self.state) {
             let fd = &self.fd;
-            let count = wait.poll(fd, cx, |driver| op::recv::into(driver, fd, buf));
-            if let Poll::Ready(Ok(count)) = &count
-                && policy.after(Way::Notification, *count, false).is_some()
-            {
-                self.change_to_completion();
-            }
-            return count;
+            let count = ready!(wait.poll(fd, cx, |driver| op::recv::into(driver, fd, buf)))?;
+            self.note(count);
+            return Poll::Ready(Ok(count));
         }
-        let mut received = ready!(self.poll_recv(cx))?;
+        let received = ready!(self.poll_recv(cx))?;
+        Poll::Ready(Ok(self.take_part(received, buf)))
+    }
+
+    /// Copies as much as there is room for; what is left comes first next time.
+    fn take_part<B: IoBufMut>(&mut self, mut received: RecvBuf, buf: &mut B) -> usize {
         let taken = buf::fill(buf, &received);
         received.advance(taken);
         self.keep_rest(received);
-        Poll::Ready(Ok(taken))
+        taken
     }
 
-    /// How a stream begins: as the policy says, where the kernel can. `room`: what the caller's buffer
-    /// has, 0 if it brings none.
+    /// Whether a `read` hands its buffer to the kernel, if that takes it: nothing is armed that would
+    /// be faster. By notification a buffer of the caller's has no advantage, since it is not the one
+    /// that was used last, and costs a call of its own.
+    fn hands_over(&self, room: usize) -> bool {
+        let takes = driver::with_current(|driver| match &self.state {
+            _ if !driver.can().carries_operations => false,
+            State::New => Policy::new(driver.limits().receive_policy).is_for_large(room),
+            State::Notification { .. } => true,
+            State::Completion(_) => false,
+        });
+        takes == Some(true)
+    }
+
+    /// How a stream begins: as the policy says, where the kernel can.
     #[cold]
-    fn begin(&mut self, room: usize) -> io::Result<()> {
+    fn begin(&mut self) -> io::Result<()> {
         let driver = driver::current()?;
         let policy = Policy::new(driver.limits().receive_policy);
         let group = match policy.may_complete() {
@@ -135,19 +144,24 @@ impl Receiver {
             false => None,
         };
         self.state = match group {
-            Some(group) if policy.first_way(room) == Way::Completion => {
-                State::Completion(Completion::new(&self.fd, &driver, group, policy))
-            }
-            group => {
+            Some(group) => State::Completion(Completion::new(&self.fd, &driver, group, policy)),
+            None => {
                 self.fd.set_tries_first(true);
-                let policy = match group {
-                    Some(_) => policy,
-                    None => Policy::new(ReceivePolicy::Notification),
-                };
+                let policy = Policy::new(ReceivePolicy::Notification);
                 State::Notification { wait: ReadableWait::default(), policy }
             }
         };
         Ok(())
+    }
+
+    /// So many bytes came into a buffer of the caller's: the policy may say that they should come
+    /// otherwise.
+    fn note(&mut self, bytes: usize) {
+        if let State::Notification { policy, .. } = &mut self.state
+            && policy.after(Way::Notification, bytes, false).is_some()
+        {
+            self.change_to_completion();
+        }
     }
 
     #[cold]
@@ -173,8 +187,8 @@ impl Receiver {
     /// to another shard, without losing a byte.
     pub(super) async fn finish(mut self) -> io::Result<(SharedFd, Vec<u8>)> {
         let mut bytes = Vec::new();
-        if let Some(rest) = self.rest.take() {
-            bytes.extend_from_slice(&rest);
+        if let Some(received) = poll_fn(|cx| self.poll_ahead(cx)).await? {
+            bytes.extend_from_slice(&received);
         }
         if let State::Completion(completion) = &mut self.state {
             completion.cancel();

@@ -42,13 +42,13 @@ impl Policy {
         self.policy != ReceivePolicy::Notification
     }
 
-    /// How a new stream begins, whose caller brings a buffer with so much room, or none. Into a large
-    /// one it is received directly: the caller expects a large message, which would be copied.
-    pub(super) fn first_way(&self, room: usize) -> Way {
+    /// Whether a buffer of the caller's with so much room is received into directly, where nothing is
+    /// armed yet: the caller expects a large message, which would have to be copied.
+    pub(super) fn is_for_large(&self, room: usize) -> bool {
         match self.policy {
-            ReceivePolicy::Notification => Way::Notification,
-            ReceivePolicy::Adaptive if room >= LARGE_BYTES => Way::Notification,
-            ReceivePolicy::Adaptive | ReceivePolicy::Completion => Way::Completion,
+            ReceivePolicy::Notification => true,
+            ReceivePolicy::Adaptive => room >= LARGE_BYTES,
+            ReceivePolicy::Completion => false,
         }
     }
 
@@ -89,8 +89,7 @@ mod tests {
     #[test]
     fn large_buffer_of_the_caller_is_received_into_directly() {
         let policy = Policy::new(ReceivePolicy::Adaptive);
-        assert_eq!(policy.first_way(8191), Way::Completion);
-        assert_eq!(policy.first_way(8192), Way::Notification);
+        assert!(!policy.is_for_large(8191) && policy.is_for_large(8192));
     }
 
     #[test]
@@ -123,7 +122,7 @@ mod tests {
     fn fixed_policies_never_change() {
         for fixed in [ReceivePolicy::Completion, ReceivePolicy::Notification] {
             let mut policy = Policy::new(fixed);
-            let way = policy.first_way(65536);
+            let way = if policy.may_complete() { Way::Completion } else { Way::Notification };
             assert!((0..1000).all(|_| policy.after(way, 65536, true).is_none()));
             assert!((0..1000).all(|_| policy.after(way, 1, false).is_none()));
         }
