@@ -16,5 +16,6 @@ mod endings;
 mod enter;
 mod group;
 mod receiving;
+mod storms;
 mod user_code;
 mod writing;
