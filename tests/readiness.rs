@@ -5,10 +5,11 @@
 #[path = "common/net.rs"]
 mod net;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-use corering::{IoFuture, ReceivePolicy, test_support, yield_now};
+use corering::net::WriteAbandoned;
+use corering::{IoFuture, ReceivePolicy, Runtime, test_support, yield_now};
 use net::{POLICIES, poll_once, tcp_peer};
 use socket2::SockRef;
 
@@ -63,4 +64,25 @@ fn end_follows_reset_behind_bytes_that_were_read_in_parts() {
         assert!(stream.recv().timeout(LIMIT).await?.is_empty());
         Ok(())
     });
+}
+
+/// It is not asked what is left behind in the end: forgetting leaks a buffer and its descriptor.
+#[test]
+fn forgotten_write_gives_its_place_back() {
+    for driver in test_support::drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("the driver is there");
+        let places = runtime.block_on(async {
+            let (mut stream, mut peer) = tcp_peer().await?;
+            for _ in 0..3 {
+                let mut write = stream.write_all(vec![0; net::TOO_MUCH]);
+                assert!(poll_once(&mut write).await.is_pending(), "a socket holds less");
+                std::mem::forget(write);
+                let told = stream.write_all("next").timeout(LIMIT).await.expect_err("it is told");
+                let abandoned = WriteAbandoned::of(&told.error).expect("of the forgotten one");
+                peer.read_exact(&mut vec![0; abandoned.written])?;
+            }
+            io::Result::Ok(corering::metrics().slots_in_use)
+        });
+        assert_eq!(places.expect("sockets work"), 0, "{driver}");
+    }
 }

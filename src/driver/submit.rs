@@ -53,12 +53,13 @@ enum End {
     Expired,
 }
 
-/// Where an operation is in flight, for whoever comes after its future.
+/// Where an operation is, for whoever comes after its future.
 #[derive(Clone, Copy)]
 pub(crate) struct Trail {
     /// To be compared only. A future that was forgotten keeps its driver, so no later one is there.
     driver: NonNull<Driver>,
     key: Key,
+    stands: Stands,
 }
 
 /// So often an operation that was cancelled is looked for, with a pause between: a second in all.
@@ -68,12 +69,16 @@ const RECALL_PAUSE: Duration = Duration::from_millis(1);
 
 impl Trail {
     /// Asks for the end of an operation whose future was forgotten, so that nobody else polls or
-    /// drops it, and waits for it. `None` if nothing had begun, or its runtime is not this one any
+    /// drops it, and waits for it. `None` if nothing had happened yet, or its runtime is not this one any
     /// more. What the future owned stays leaked.
     pub(crate) fn poll_forgotten(self, cx: &mut Context<'_>) -> Poll<Option<io::Result<u32>>> {
         let driver =
             current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver.as_ptr()));
         let Some(driver) = driver else { return Poll::Ready(None) };
+        if self.stands == Stands::InLine {
+            driver.ready.leave(&mut Some(self.key));
+            return Poll::Ready(None);
+        }
         driver.flight.cancel(self.key);
         driver
             .flight
@@ -83,11 +88,11 @@ impl Trail {
 }
 
 impl<T: Operation> Submit<T> {
-    /// Where it is in flight.
+    /// Where it is, once it has begun.
     #[inline]
     pub(crate) fn trail(&self) -> Option<Trail> {
-        let (driver, key) = self.flight()?;
-        Some(Trail { driver: NonNull::from(&**driver), key })
+        let (driver, key) = self.begun.as_ref()?;
+        Some(Trail { driver: NonNull::from(&**driver), key: *key, stands: self.stands })
     }
 
     #[inline(always)]
