@@ -122,3 +122,19 @@ fn forked_child_registers_no_buffers_with_the_ring_of_its_parent() {
             .expect("sockets work");
     }
 }
+
+#[test]
+fn forked_child_listens_to_no_signal_by_the_runtime_of_its_parent() {
+    alone("forked_child_listens_to_no_signal_by_the_runtime_of_its_parent", || async {
+        let (mut stream, mut peer) = tcp_peer().await?;
+        let refused = child_says(|| names_fork(poll(corering::signal::terminate())));
+        // An entry of the child's in the parent's queue would push one of these out.
+        for _ in 0..3 {
+            peer.write_all(b"bytes")?;
+            assert_eq!(&*stream.recv().timeout(Duration::from_secs(20)).await?, b"bytes");
+            corering::io::nop().timeout(Duration::from_secs(20)).await?;
+        }
+        assert!(refused, "the child was not told that the runtime is its parent's");
+        Ok(())
+    });
+}

@@ -188,8 +188,9 @@ impl Driver {
     /// Lets signals wake this shard.
     ///
     /// # Errors
-    /// On epoll for want of memory or watches. Nothing would wake the shard then.
+    /// On epoll for want of memory or watches: nothing would wake the shard then. In a forked child.
     pub(crate) fn watch_signals(&self) -> io::Result<()> {
+        self.check_usable()?;
         if !self.watches_signals.get() {
             self.flight.watch_signals()?;
             self.watches_signals.set(true);

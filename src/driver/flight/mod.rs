@@ -300,7 +300,7 @@ impl Flight {
 
     /// Has the kernel fill buffers of the group from now on, if it can.
     pub(super) fn register(&self, group: &BufferGroup) -> bool {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_of_kernel();
         state.kernel.as_mut().is_some_and(|kernel| kernel.register(group))
     }
 
