@@ -15,7 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use corering::net::{TcpStream, UdpSocket, UnixStream};
-use corering::{IoFuture, spawn, test_support, yield_now};
+use corering::test_support::drivers;
+use corering::{IoFuture, Runtime, spawn, test_support, yield_now};
 use net::{POLICIES, Random, poll_once, tcp_peer};
 use socket2::{MsgHdr, SockRef};
 
@@ -207,7 +208,10 @@ fn streams_in_storm_lose_nothing_and_end() {
             for buffers in [2, 64] {
                 let name =
                     format!("streams_in_storm, {policy:?}, {buffers} buffers, round {round}");
+                // With few buffers also the smallest rings.
+                let entries = if buffers == 2 { 1 } else { 1024 };
                 let configure = |builder: corering::Builder| {
+                    let builder = builder.ring_entries(entries).reap_batch(entries);
                     builder.receive_policy(policy).buffer_group(buffers, 4096)
                 };
                 test_support::run_configured(&name, None, configure, || storm(round * 9));
@@ -285,4 +289,75 @@ fn datagrams_for_many_that_wait_are_each_received_once() {
             io::Result::Ok(())
         },
     );
+}
+
+/// Receives some of a stream's bytes, in every way, and leaves a receive that waits.
+async fn receive_some(stream: &mut TcpStream, random: &mut Random, all: &mut Vec<u8>) -> bool {
+    for _ in 0..1 + random.below(6) {
+        let most = [2, 100, 8_000, 30_000][random.below(4)];
+        let room = 1 + random.below(most);
+        let received = match random.below(5) {
+            0 => stream.recv().timeout(LIMIT).await.map(|bytes| bytes.to_vec()),
+            1 => match stream.read(Vec::with_capacity(room)).timeout(LIMIT).await {
+                Ok((_, bytes)) => Ok(bytes),
+                Err(failed) => Err(failed.error),
+            },
+            2 => match poll_once(&mut stream.recv()).await {
+                Poll::Ready(received) => received.map(|bytes| bytes.to_vec()),
+                Poll::Pending => continue,
+            },
+            3 => match poll_once(&mut stream.read(Vec::with_capacity(room))).await {
+                Poll::Ready(Ok((_, bytes))) => Ok(bytes),
+                Poll::Ready(Err(failed)) => Err(failed.error),
+                Poll::Pending => continue,
+            },
+            _ => {
+                yield_now().await;
+                continue;
+            }
+        };
+        let received = received.expect("the stream goes on");
+        if received.is_empty() {
+            return false;
+        }
+        all.extend(received);
+    }
+    true
+}
+
+#[test]
+fn stream_outlives_many_runtimes_in_storm() {
+    for (driver, policy) in drivers().into_iter().flat_map(|it| POLICIES.map(|policy| (it, policy)))
+    {
+        for seed in 0..4 {
+            let build = || {
+                let builder = Runtime::builder().driver(driver).receive_policy(policy);
+                builder.buffer_group(4, 4096).build().expect("the driver is there")
+            };
+            let mut runtime = build();
+            let (mut stream, peer) = runtime.block_on(tcp_peer()).expect("sockets work");
+            let sender = thread::spawn(move || {
+                let bytes = bytes_of(seed, BYTES);
+                let (mut random, mut peer, mut rest) = (Random(seed), peer, &bytes[..]);
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(rest.len().min(1 + random.below(5_000)));
+                    peer.write_all(now).expect("somebody reads");
+                    rest = later;
+                }
+            });
+            let (mut random, mut all) = (Random(seed), Vec::new());
+            while runtime.block_on(receive_some(&mut stream, &mut random, &mut all)) {
+                if random.below(2) == 0 {
+                    let next = build();
+                    // The earlier one ends while the stream may wait in it.
+                    drop(std::mem::replace(&mut runtime, next));
+                }
+            }
+            sender.join().expect("it does not panic");
+            assert!(all == bytes_of(seed, BYTES), "{driver}, {policy:?}: other bytes came");
+            // Outside any runtime: whatever waits is given back.
+            drop(stream);
+            assert_eq!(runtime.shut_down().leaked_operations, 0, "{driver}, {policy:?}");
+        }
+    }
 }

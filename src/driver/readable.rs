@@ -152,3 +152,6 @@ impl Drop for ReadableWait {
         self.leave();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -343,3 +343,6 @@ impl Slots {
         mem::take(&mut slot.waker)
     }
 }
+
+#[cfg(test)]
+mod tests;
