@@ -2,11 +2,10 @@
 //!
 //! An interface keeps these promises to [`Flight`](super::Flight), which asks nothing else of it:
 //!
-//! - [`carries`](Kernel::carries) says of an opcode whether it takes entries of it. One that takes an
-//!   entry loses it never, neither to a full queue nor to a call that failed, and answers it with
-//!   completions under the entry's `user_data`, of which exactly one is the last. Until then what the
-//!   entry points at is the kernel's. [`cancel`](Kernel::cancel) asks for an early end; the last
-//!   completion comes all the same. An entry that it does not carry is never pushed.
+//! - Whether it carries operations is whether it has a [`queue`](Kernel::queue). An entry that was
+//!   pushed there is never lost, neither to a full queue nor to a call that failed, and is answered by
+//!   completions under its `user_data`, of which exactly one is the last. Until then what it points at
+//!   is the kernel's. A cancel asks for an early end; the last completion comes all the same.
 //! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Capabilities::tells`] says:
 //!   by an event, or by one completion. After [`unwatch`](Kernel::unwatch) what it still tells is told
 //!   under a key that is nobody's any more.
@@ -18,15 +17,11 @@
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
-use io_uring::squeue;
-
 use super::super::SharedFd;
 use super::super::metrics::Counters;
-use super::super::operation::Raises;
 use super::super::ready::Tells;
 use super::epoll::Epoll;
 use super::uring::{Uring, poll_entry};
-use crate::buf::BufferGroup;
 use crate::sys::epoll::Event;
 use crate::sys::ring::{Cqe, Ring, Wait};
 use crate::sys::support::Support;
@@ -99,56 +94,12 @@ impl Kernel {
         }
     }
 
-    /// Whether it takes an entry of this kind.
+    /// The queue of entries, if operations are carried.
     #[inline(always)]
-    pub(super) fn carries(&self, entry: &squeue::Entry) -> bool {
+    pub(super) fn queue(&mut self) -> Option<&mut Uring> {
         match self {
-            Kernel::Uring(uring) => uring.supports(entry.get_opcode()),
-            Kernel::Epoll(_) => false,
-        }
-    }
-
-    /// Takes an entry that it carries.
-    ///
-    /// # Safety
-    ///
-    /// What the entry points at must stay valid until its last completion.
-    #[inline(always)]
-    pub(super) unsafe fn push(&mut self, entry: squeue::Entry, counters: &Counters) {
-        match self {
-            // SAFETY: the caller's promise is the one asked for.
-            Kernel::Uring(uring) => unsafe { uring.push(entry, counters) },
-            Kernel::Epoll(_) => unreachable!("epoll carries no entry"),
-        }
-    }
-
-    /// The entry that was pushed last is for a device, and makes so many in flight.
-    pub(super) fn pushed_for_device(&mut self, in_flight: u32, counters: &Counters) {
-        if let Kernel::Uring(uring) = self {
-            uring.staged_for_device(in_flight, counters);
-        }
-    }
-
-    /// The operation that is about to be pushed may raise a signal.
-    pub(super) fn expect_signal(&mut self, raises: Raises) {
-        if let Kernel::Uring(uring) = self {
-            uring.expect_signal(raises);
-        }
-    }
-
-    /// Asks for the end of what was pushed.
-    pub(super) fn cancel(&mut self, user_data: u64, counters: &Counters) {
-        if let Kernel::Uring(uring) = self {
-            uring.cancel(user_data, counters);
-        }
-    }
-
-    /// Whether entries wait for the next visit.
-    #[inline(always)]
-    pub(super) fn has_staged(&mut self) -> bool {
-        match self {
-            Kernel::Uring(uring) => uring.has_staged(),
-            Kernel::Epoll(_) => false,
+            Kernel::Uring(uring) => Some(uring),
+            Kernel::Epoll(_) => None,
         }
     }
 
@@ -198,14 +149,6 @@ impl Kernel {
             Kernel::Epoll(epoll) => epoll.watch_doorbell(doorbell, user_data)?,
         }
         Ok(())
-    }
-
-    /// Fills buffers of the group from now on, if it can.
-    pub(super) fn register(&mut self, group: &BufferGroup) -> bool {
-        match self {
-            Kernel::Uring(uring) => uring.register(group).is_ok(),
-            Kernel::Epoll(_) => false,
-        }
     }
 
     /// From here on an interface that cannot be used is no panic: the runtime may end by one already.

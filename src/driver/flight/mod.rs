@@ -118,16 +118,16 @@ impl Flight {
         // Cloning a waker runs code of the user's: before the borrow.
         let waker = waker.clone();
         let mut state = self.state.borrow_mut();
-        let State { slots, kernel, .. } = &mut *state;
-        let kernel = kernel.as_mut().filter(|kernel| kernel.carries(&entry))?;
+        let State { slots, kernel: Some(kernel), .. } = &mut *state else { return None };
+        let queue = kernel.queue().filter(|queue| queue.supports(entry.get_opcode()))?;
         if let Some(raises) = raises {
-            kernel.expect_signal(raises);
+            queue.expect_signal(raises);
         }
         let key = slots.insert(kind, Some(waker));
         // SAFETY: the caller's promise is the one asked for.
-        unsafe { kernel.push(entry.user_data(key.to_bits()), &self.counters) };
+        unsafe { queue.push(entry.user_data(key.to_bits()), &self.counters) };
         if kind == Kind::Direct {
-            kernel.pushed_for_device(slots.for_device(), &self.counters);
+            queue.staged_for_device(slots.for_device(), &self.counters);
         }
         Some(key)
     }
@@ -209,15 +209,16 @@ impl Flight {
     /// Asks for an early end. The final completion comes all the same, and tells who won.
     pub(super) fn cancel(&self, key: Key) {
         let mut state = self.state_of_kernel();
-        let State { slots, kernel: Some(kernel), .. } = &mut *state else { return };
-        let Some(slot) = slots.get_mut(key) else { return };
+        let State { slots, kernel, .. } = &mut *state;
+        let queue = kernel.as_mut().and_then(Kernel::queue);
+        let (Some(slot), Some(queue)) = (slots.get_mut(key), queue) else { return };
         // Paused or not, it is not to be armed again under this key.
         slot.paused = false;
         if slot.done || slot.cancel_sent || slot.kind == Kind::Pool {
             return;
         }
         slot.cancel_sent = true;
-        kernel.cancel(key.to_bits(), &self.counters);
+        queue.cancel(key.to_bits(), &self.counters);
     }
 
     /// Takes the next completion of a multishot, in order. With `few` or fewer left it is time to go
@@ -252,11 +253,12 @@ impl Flight {
     /// As for [`start`](Self::start).
     pub(super) unsafe fn rearm(&self, key: Key, entry: squeue::Entry) {
         let mut state = self.state_of_kernel();
-        let State { slots, kernel: Some(kernel), .. } = &mut *state else { return };
+        let State { slots, kernel, .. } = &mut *state;
+        let Some(queue) = kernel.as_mut().and_then(Kernel::queue) else { return };
         slots.rearmed(key);
         // SAFETY: the caller's promise; the earlier flight under this key has had its final
         // completion.
-        unsafe { kernel.push(entry.user_data(key.to_bits()), &self.counters) };
+        unsafe { queue.push(entry.user_data(key.to_bits()), &self.counters) };
     }
 
     /// What nobody had taken of a multishot, and whether the kernel still has the operation. If not,
@@ -301,13 +303,15 @@ impl Flight {
     /// Has the kernel fill buffers of the group from now on, if it can.
     pub(super) fn register(&self, group: &BufferGroup) -> bool {
         let mut state = self.state_of_kernel();
-        state.kernel.as_mut().is_some_and(|kernel| kernel.register(group))
+        let queue = state.kernel.as_mut().and_then(Kernel::queue);
+        queue.is_some_and(|queue| queue.register(group).is_ok())
     }
 
     /// Whether entries wait for the next visit to the kernel.
     #[inline(always)]
     pub(super) fn has_staged(&self) -> bool {
-        self.state.borrow_mut().kernel.as_mut().is_some_and(Kernel::has_staged)
+        let mut state = self.state.borrow_mut();
+        state.kernel.as_mut().and_then(Kernel::queue).is_some_and(|queue| queue.has_staged())
     }
 
     /// Whether the kernel or the pool works on a slot's operation.

@@ -64,10 +64,11 @@ impl Flight {
                 Completed::Cancelled => give_back(cqe, group, effects),
                 Completed::Pause => {
                     let slot = slots.get_mut(Key::from_bits(cqe.user_data));
-                    if let (Some(slot), Some(kernel)) = (slot, kernel.as_mut()) {
+                    let queue = kernel.as_mut().and_then(Kernel::queue);
+                    if let (Some(slot), Some(queue)) = (slot, queue) {
                         count(&self.counters.paused_multishots);
                         slot.cancel_sent = true;
-                        kernel.cancel(cqe.user_data, &self.counters);
+                        queue.cancel(cqe.user_data, &self.counters);
                     }
                 }
                 Completed::Unknown => {
