@@ -90,7 +90,7 @@ impl Driver {
         fork::notice_forks()?;
         let flight = Flight::new(parts.backend, parts.mailbox.clone())?;
         Ok(Rc::new_cyclic(|driver: &Weak<Driver>| {
-            let ready = Ready::new(driver.clone(), flight.can.tells);
+            let ready = Ready::new(driver.clone(), flight.can.tells_once);
             Driver {
                 flight,
                 ready,

@@ -21,8 +21,8 @@ use crate::util::unwind::shield;
 
 /// Makes a future of an operation. Nothing happens before it is first polled.
 pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
-    let (begun, stands, end) = (None, Stands::InFlight, End::Open);
-    Submit { operation: Some(operation), begun, stands, end, toll: Toll::Due }
+    let (begun, in_line, expired) = (None, false, false);
+    Submit { operation: Some(operation), begun, in_line, expired, toll: Toll::Due }
 }
 
 /// An operation as a future. Dropped in flight, it leaves the operation to its slot.
@@ -32,25 +32,12 @@ pub(crate) struct Submit<T: Operation> {
     operation: Option<T>,
     /// Where it is, once it has begun and not ended at once.
     begun: Option<(Rc<Driver>, Key)>,
-    stands: Stands,
-    end: End,
-    toll: Toll,
-}
-
-/// What the key of one that has begun leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
-    /// A slot: the kernel, or a thread of the pool, works on the operation.
-    InFlight,
-    /// A place in the line of its descriptor: nothing has happened yet.
-    InLine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Open,
+    /// The key is that of a place in the line of its descriptor, so that nothing has happened yet. Else
+    /// it is that of a slot: the kernel, or a thread of the pool, works on the operation.
+    in_line: bool,
     /// Its time is over.
-    Expired,
+    expired: bool,
+    toll: Toll,
 }
 
 /// Where an operation is, for whoever comes after its future.
@@ -59,7 +46,7 @@ pub(crate) struct Trail {
     /// To be compared only. A future that was forgotten keeps its driver, so no later one is there.
     driver: NonNull<Driver>,
     key: Key,
-    stands: Stands,
+    in_line: bool,
 }
 
 /// So often an operation that was cancelled is looked for, with a pause between: a second in all.
@@ -75,7 +62,7 @@ impl Trail {
         let driver =
             current().ok().filter(|driver| ptr::eq(&raw const **driver, self.driver.as_ptr()));
         let Some(driver) = driver else { return Poll::Ready(None) };
-        if self.stands == Stands::InLine {
+        if self.in_line {
             driver.ready.leave(&mut Some(self.key));
             return Poll::Ready(None);
         }
@@ -92,13 +79,13 @@ impl<T: Operation> Submit<T> {
     #[inline]
     pub(crate) fn trail(&self) -> Option<Trail> {
         let (driver, key) = self.begun.as_ref()?;
-        Some(Trail { driver: NonNull::from(&**driver), key: *key, stands: self.stands })
+        Some(Trail { driver: NonNull::from(&**driver), key: *key, in_line: self.in_line })
     }
 
     #[inline(always)]
     fn flight(&self) -> Option<(&Rc<Driver>, Key)> {
         let (driver, key) = self.begun.as_ref()?;
-        (self.stands == Stands::InFlight).then_some((driver, *key))
+        (!self.in_line).then_some((driver, *key))
     }
 
     /// Whether the operation has begun and its result was not yet taken.
@@ -108,7 +95,7 @@ impl<T: Operation> Submit<T> {
 
     /// Whether it waits for a descriptor to become ready, so that nothing has happened yet.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.begun.is_some() && self.stands == Stands::InLine
+        self.begun.is_some() && self.in_line
     }
 
     /// Its end, or `None` if nobody will ever hear of it: the kernel, or a thread of the pool, had
@@ -157,7 +144,7 @@ impl<T: Operation> Submit<T> {
         // which is called after the final completion, wherever the operation is moved until then.
         match unsafe { driver.flight.start(entry, kind, raises, waker) } {
             Some(key) => {
-                self.stands = Stands::InFlight;
+                self.in_line = false;
                 self.begun = Some((driver, key));
                 Poll::Pending
             }
@@ -167,7 +154,7 @@ impl<T: Operation> Submit<T> {
 
     fn begin_without_entry(&mut self, driver: Rc<Driver>, waker: &Waker) -> Poll<io::Result<u32>> {
         let operation = self.operation.as_mut().expect("the caller has it");
-        let (key, stands) = match operation.waits() {
+        let (key, in_line) = match operation.waits() {
             Waits::Disk(disk) => {
                 if let Disk::Cached = disk {
                     count(&driver.ready.counters.attempts);
@@ -183,14 +170,14 @@ impl<T: Operation> Submit<T> {
                     driver.flight.remove(key);
                     return Poll::Ready(Err(error));
                 }
-                (key, Stands::InFlight)
+                (key, false)
             }
             _ => match driver.ready.now(operation) {
                 Some(outcome) => return Poll::Ready(outcome),
-                None => (join(&driver, operation, waker)?, Stands::InLine),
+                None => (join(&driver, operation, waker)?, true),
             },
         };
-        self.stands = stands;
+        self.in_line = in_line;
         self.begun = Some((driver, key));
         Poll::Pending
     }
@@ -221,11 +208,11 @@ impl<T: Operation> Submit<T> {
         let (driver, key) = self.begun.as_ref()?;
         let standing = driver.standing();
         let error = match standing {
-            Standing::Here if self.end == End::Open => return None,
+            Standing::Here if !self.expired => return None,
             Standing::Here | Standing::Over => cancelled(),
             Standing::Elsewhere => elsewhere(),
         };
-        if self.stands == Stands::InLine {
+        if self.in_line {
             driver.ready.leave(&mut Some(*key));
             return Some(Err(error));
         }
@@ -266,7 +253,7 @@ impl<T: Operation> Submit<T> {
     fn reason(&self, error: io::Error) -> io::Error {
         if !was_cancelled(&error) {
             error
-        } else if self.end == End::Expired {
+        } else if self.expired {
             timed_out()
         } else if self.begun.as_ref().is_some_and(|(driver, _)| !driver.is_here()) {
             // Whether the kernel had begun with it is nothing to the one who waits.
@@ -309,12 +296,12 @@ impl<T: Operation> Future for Submit<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        let outcome = match (&this.begun, this.stands) {
-            (Some((driver, key)), Stands::InFlight) => {
+        let outcome = match (&this.begun, this.in_line) {
+            (Some((driver, key)), false) => {
                 driver.flight.poll(*key, cx.waker()).map(|cqe| cqe.outcome())
             }
-            (Some(_), Stands::InLine) => this.poll_line(cx.waker()),
-            (None, _) if this.end == End::Expired => Poll::Ready(Err(cancelled())),
+            (Some(_), true) => this.poll_line(cx.waker()),
+            (None, _) if this.expired => Poll::Ready(Err(cancelled())),
             (None, _) => {
                 ready!(this.toll.pay(cx.waker()));
                 match current() {
@@ -332,7 +319,7 @@ impl<T: Operation> Future for Submit<T> {
         let mut outcome = match outcome {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                let goes_on = this.end == End::Open
+                let goes_on = !this.expired
                     && this.begun.as_ref().is_some_and(|(driver, _)| driver.is_here());
                 match if goes_on { None } else { this.end_of_wait() } {
                     Some(outcome) => outcome,
@@ -362,7 +349,7 @@ impl<T: Operation> Submit<T> {
     /// Its time is over: from now on it resolves to an error of kind `TimedOut`, or to its result if
     /// that comes first.
     pub(crate) fn expire(&mut self) {
-        self.end = End::Expired;
+        self.expired = true;
         self.cancel();
     }
 }
@@ -371,7 +358,7 @@ impl<T: Operation> Drop for Submit<T> {
     fn drop(&mut self) {
         let Some((driver, key)) = self.begun.take() else { return };
         let Some(operation) = self.operation.take() else { return };
-        if self.stands == Stands::InLine {
+        if self.in_line {
             driver.ready.leave(&mut Some(key));
             return shield(|| drop(operation));
         }

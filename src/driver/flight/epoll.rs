@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use super::super::metrics::{Counters, count};
-use super::super::ready::Tells;
 use super::kernel::Capabilities;
 use crate::sys::clock;
 use crate::sys::epoll::{self, Event};
@@ -28,7 +27,7 @@ impl Epoll {
             name: "epoll",
             opens_nonblocking: true,
             carries_operations: false,
-            tells: Tells::Edges,
+            tells_once: false,
             reads_files: false,
             accepts_many: false,
             receives_many: false,

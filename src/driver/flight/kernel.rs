@@ -6,7 +6,7 @@
 //!   pushed there is never lost, neither to a full queue nor to a call that failed, and is answered by
 //!   completions under its `user_data`, of which exactly one is the last. Until then what it points at
 //!   is the kernel's. A cancel asks for an early end; the last completion comes all the same.
-//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Capabilities::tells`] says:
+//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Capabilities::tells_once`] says:
 //!   by an event, or by one completion. After [`unwatch`](Kernel::unwatch) what it still tells is told
 //!   under a key that is nobody's any more.
 //! - [`turn`](Kernel::turn) is the one visit to the kernel: it submits, waits as told, and gives what
@@ -19,7 +19,6 @@ use std::os::fd::{BorrowedFd, RawFd};
 
 use super::super::SharedFd;
 use super::super::metrics::Counters;
-use super::super::ready::Tells;
 use super::epoll::Epoll;
 use super::uring::{Uring, poll_entry};
 use crate::sys::epoll::Event;
@@ -52,8 +51,8 @@ pub(crate) struct Capabilities {
     pub(crate) opens_nonblocking: bool,
     /// Operations are taken as entries, and completed. If not, their plain calls are made.
     pub(crate) carries_operations: bool,
-    /// How it tells of readiness.
-    pub(in super::super) tells: Tells,
+    /// It tells of readiness once for each wait, and of what is there already: see `Ready`.
+    pub(in super::super) tells_once: bool,
     /// Files are read and written without a thread that waits for the disk.
     pub(crate) reads_files: bool,
     /// One accept brings many connections.

@@ -9,7 +9,6 @@ use io_uring::{opcode, squeue, types};
 
 use super::super::metrics::{Counters, count};
 use super::super::operation::Raises;
-use super::super::ready::Tells;
 use super::kernel::{CANCEL, Capabilities};
 use crate::buf::BufferGroup;
 use crate::sys::clock;
@@ -80,7 +79,7 @@ impl Uring {
             name: "uring",
             opens_nonblocking: false,
             carries_operations: true,
-            tells: Tells::Once,
+            tells_once: true,
             reads_files: true,
             accepts_many: self.support.multishot_accept(),
             receives_many: self.support.multishot_receive(),

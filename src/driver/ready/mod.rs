@@ -29,7 +29,9 @@ use crate::util::unwind::shield;
 pub(crate) struct Ready {
     state: RefCell<State>,
     watcher: Weak<dyn Watcher>,
-    tells: Tells,
+    /// The kernel tells once for each wait, of reading alone, and also of what is there already. Else it
+    /// tells of changes, in both directions, for as long as a descriptor is open.
+    tells_once: bool,
     /// Watches of registrations that have ended, of which the kernel has still to say so.
     ending: Cell<usize>,
     pub(super) counters: Counters,
@@ -38,15 +40,6 @@ pub(crate) struct Ready {
 struct State {
     registrations: LinkedSlab<Registration>,
     places: Places,
-}
-
-/// How the kernel tells of readiness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tells {
-    /// Of changes only, in both directions, for as long as a descriptor is open.
-    Edges,
-    /// Once for each wait, of reading alone, and also of what is there already.
-    Once,
 }
 
 /// Who tells of readiness: the kernel, by whatever interface runs.
@@ -85,7 +78,7 @@ impl Registered {
         drop(state);
         // Of a driver that is gone there is nothing to be ended.
         let watcher = if watched { ready.watcher.upgrade() } else { None };
-        let held = watcher.is_some() && ready.tells == Tells::Once;
+        let held = watcher.is_some() && ready.tells_once;
         if let Some(watcher) = watcher {
             ready.ending.set(ready.ending.get() + usize::from(held));
             watcher.unwatch(fd, key, shared);
@@ -96,12 +89,12 @@ impl Registered {
 }
 
 impl Ready {
-    pub(super) fn new(watcher: Weak<dyn Watcher>, tells: Tells) -> Rc<Self> {
+    pub(super) fn new(watcher: Weak<dyn Watcher>, tells_once: bool) -> Rc<Self> {
         let state = State { registrations: LinkedSlab::new(), places: Places::new() };
         Rc::new(Ready {
             state: RefCell::new(state),
             watcher,
-            tells,
+            tells_once,
             ending: Cell::new(0),
             counters: Counters::default(),
         })
@@ -121,19 +114,14 @@ impl Ready {
     /// next wait.
     #[inline(always)]
     pub(crate) fn cut_by(&self, fd: &SharedFd) -> CutBy {
-        match self.tells {
-            Tells::Edges => fd.cut_by(),
-            Tells::Once => CutBy::Mark,
-        }
+        if self.tells_once { CutBy::Mark } else { fd.cut_by() }
     }
 
     /// Has the kernel tell of a descriptor, if it does not yet.
     pub(super) fn watch(self: &Rc<Self>, fd: &SharedFd) -> io::Result<Key> {
         let known = fd.registration(self);
         let mut state = self.state.borrow_mut();
-        let key = known.unwrap_or_else(|| {
-            state.registrations.insert(Registration::new(self.tells == Tells::Once))
-        });
+        let key = known.unwrap_or_else(|| state.registrations.insert(Registration::new()));
         let registration = state.registrations.get_mut(key).expect("it is registered");
         if std::mem::replace(&mut registration.watched, true) {
             return Ok(key);
@@ -162,7 +150,7 @@ impl Ready {
             // An event of an earlier generation is an event of nobody.
             match registrations.get_mut(Key::from_bits(event.data)) {
                 Some(known) => {
-                    known.watched = self.tells == Tells::Edges;
+                    known.watched = !self.tells_once;
                     known.on_events(event.events, places, wakers);
                 }
                 None => self.on_event_of_nobody(event),
@@ -172,11 +160,11 @@ impl Ready {
 
     #[cold]
     fn on_event_of_nobody(&self, event: Event) {
-        match self.tells {
-            Tells::Once => self.ending.set(self.ending.get() - 1),
-            // A doorbell may ring.
-            Tells::Edges if event.data >= Key::BITS_END => {}
-            Tells::Edges => count(&self.counters.unknown_completions),
+        if self.tells_once {
+            self.ending.set(self.ending.get() - 1);
+        } else if event.data < Key::BITS_END {
+            // It is no doorbell.
+            count(&self.counters.unknown_completions);
         }
     }
 
@@ -187,7 +175,7 @@ impl Ready {
 
     /// The registrations of which the kernel is to tell once.
     pub(super) fn watched_once(&self) -> Vec<Key> {
-        if self.tells == Tells::Edges {
+        if !self.tells_once {
             return Vec::new();
         }
         let mut state = self.state.borrow_mut();

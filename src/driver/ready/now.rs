@@ -14,6 +14,7 @@ impl Ready {
     #[inline(always)]
     pub(in super::super) fn now<C: Call>(&self, call: &mut C) -> Option<io::Result<u32>> {
         if let Some((fd, direction)) = call.waits().descriptor()
+            && (direction == Direction::Read || !self.tells_once)
             && let Some(key) = fd.registration(self)
             && !self.may_be_ready(key, direction)
         {

@@ -20,8 +20,6 @@ pub(super) struct Registration {
     /// A short receive says nothing, only EAGAIN does: the peer hung up, or there is an error, so no
     /// further edge will come; or an urgent mark was reported, which may end a receive early.
     readable_until_refused: bool,
-    /// Room is never reported: every send is worth a call.
-    always_writable: bool,
     /// The kernel tells of the descriptor.
     pub(super) watched: bool,
     /// The waker of the stream that waits to receive: there is one at most for a descriptor.
@@ -35,12 +33,11 @@ const MARK: u32 = libc::EPOLLPRI as u32;
 
 impl Registration {
     /// A descriptor that is not known to be ready.
-    pub(super) fn new(always_writable: bool) -> Self {
+    pub(super) fn new() -> Self {
         Registration {
             readable: false,
-            writable: always_writable,
+            writable: false,
             readable_until_refused: false,
-            always_writable,
             watched: false,
             receiver: None,
             readers: List::EMPTY,
@@ -97,7 +94,7 @@ impl Registration {
                 self.readable = false;
                 self.readable_until_refused = false;
             }
-            Direction::Write => self.writable = self.always_writable,
+            Direction::Write => self.writable = false,
         }
     }
 
