@@ -12,9 +12,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use child::Child;
+use corering::net::UdpSocket;
 use corering::test_support::drivers;
-use corering::{IoFuture, ReceivePolicy, Runtime};
-use net::{POLICIES, tcp_peer};
+use corering::{IoFuture, ReceivePolicy, Runtime, yield_now};
+use net::{POLICIES, TOO_MUCH, poll_once, tcp_peer};
 
 /// Polls a future once, without a task.
 fn poll<F: Future>(future: F) -> Poll<F::Output> {
@@ -135,6 +136,56 @@ fn forked_child_listens_to_no_signal_by_the_runtime_of_its_parent() {
             corering::io::nop().timeout(Duration::from_secs(20)).await?;
         }
         assert!(refused, "the child was not told that the runtime is its parent's");
+        Ok(())
+    });
+}
+
+#[test]
+fn forked_child_that_drops_all_waits_leaves_them_to_its_parent() {
+    alone("forked_child_that_drops_all_waits_leaves_them_to_its_parent", || async {
+        let (mut reading, mut sender) = tcp_peer().await?;
+        let (mut writing, mut reader) = tcp_peer().await?;
+        let (listener, address) = net::listener().await?;
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        peer.connect(socket.local_addr()?)?;
+        let mut read = Box::pin(reading.read(Vec::with_capacity(16 * 1024)));
+        let mut write = Box::pin(writing.write_all(vec![7; TOO_MUCH]));
+        let mut accept = Box::pin(listener.accept());
+        let mut receive = Box::pin(socket.recv(Vec::with_capacity(16)));
+        let waits = [
+            poll_once(&mut read).await.is_pending(),
+            poll_once(&mut write).await.is_pending(),
+            poll_once(&mut accept).await.is_pending(),
+            poll_once(&mut receive).await.is_pending(),
+        ];
+        assert_eq!(waits, [true; 4]);
+        yield_now().await;
+        let ours = (&mut read, &mut write, &mut accept, &mut receive);
+        assert!(child_says(|| {
+            // As a child that leaves its parent's futures by their drop. What they borrow stays.
+            let (read, write, accept, receive) = ours;
+            // SAFETY: the child ends without a use of them, and without their drop.
+            unsafe {
+                std::ptr::drop_in_place(read);
+                std::ptr::drop_in_place(write);
+                std::ptr::drop_in_place(accept);
+                std::ptr::drop_in_place(receive);
+            }
+            true
+        }));
+        sender.write_all(b"bytes")?;
+        assert_eq!(read.await?.1, b"bytes");
+        let _client = std::net::TcpStream::connect(address)?;
+        accept.await?;
+        peer.send(b"datagram")?;
+        assert_eq!(receive.await?.1, b"datagram");
+        let reader = std::thread::spawn(move || {
+            let mut all = vec![0; TOO_MUCH];
+            reader.read_exact(&mut all).map(|()| all)
+        });
+        write.await?;
+        assert!(reader.join().expect("it does not panic")?.iter().all(|byte| *byte == 7));
         Ok(())
     });
 }
