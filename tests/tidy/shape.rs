@@ -321,6 +321,28 @@ fn implements(code: &str, name: &str) -> bool {
     rest.starts_with([' ', '<']) && source::words(implementor).any(|word| word == name)
 }
 
+/// The rings that lack an operation, or may not use it, are told by the table of `sys/support.rs`: one
+/// that is missing there would be tried on each of them, and fail.
+#[test]
+fn every_opcode_is_asked_for_when_a_ring_is_opened() {
+    let files = sources();
+    let support = files.iter().find(|source| source.path == "src/sys/support.rs");
+    let known = support.expect("it says what a ring can do").code_text();
+    complain_about("opcodes without a line in sys/support.rs", |source| {
+        if source.module() != Some("op") {
+            return Vec::new();
+        }
+        let code = source.code_text();
+        let names = code.split("opcode::").skip(1).filter_map(|rest| source::words(rest).next());
+        names
+            // A multishot is the operation of its name, with a flag.
+            .map(|name| name.strip_suffix("Multi").unwrap_or(name))
+            .filter(|name| !known.contains(&format!("opcode::{name}::CODE")))
+            .map(|name| format!("{}: {name}", source.path))
+            .collect()
+    });
+}
+
 #[test]
 fn paths_are_taken_apart() {
     let found = paths("super::{A, b::{self, c as d},\n super::e::*};\nuse other::x;");
