@@ -83,12 +83,12 @@ impl ReadableWait {
     fn poll_waited(&mut self, fd: &SharedFd, waker: &Waker) -> Poll<io::Result<()>> {
         let (driver, key) = self.place.as_ref().expect("it has arrived");
         match driver.ready.waited(*key, waker) {
-            Known::Waits if driver.is_here() => Poll::Pending,
-            Known::Readable { until_refused } => {
+            Some(Known::Waits) if driver.is_here() => Poll::Pending,
+            Some(Known::Readable { until_refused }) => {
                 self.until_refused = until_refused;
                 Poll::Ready(Ok(()))
             }
-            Known::Waits | Known::WaitsUnwatched | Known::Unregistered => self.wait(fd, waker),
+            _ => self.wait(fd, waker),
         }
     }
 

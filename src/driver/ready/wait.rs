@@ -82,20 +82,17 @@ impl Ready {
         });
     }
 
-    /// The stream that receives was polled again while it waited.
+    /// The stream that receives was polled again while it waited. `None`: another waker stands there,
+    /// so it is to begin to [`wait`](Self::wait) once more.
     #[inline(always)]
-    pub(crate) fn waited(&self, registration: Key, waker: &Waker) -> Known {
+    pub(crate) fn waited(&self, registration: Key, waker: &Waker) -> Option<Known> {
         let mut state = self.state.borrow_mut();
         let Some(known) = state.registrations.get_mut(registration) else {
-            return Known::Readable { until_refused: true };
+            return Some(Known::Readable { until_refused: true });
         };
         match &known.receiver {
-            None => Known::Readable { until_refused: known.take_readable() },
-            Some(waiting) if waiting.will_wake(waker) => Known::Waits,
-            Some(_) => {
-                drop(state);
-                self.wait(registration, waker)
-            }
+            None => Some(Known::Readable { until_refused: known.take_readable() }),
+            Some(waiting) => waiting.will_wake(waker).then_some(Known::Waits),
         }
     }
 
