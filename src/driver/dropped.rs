@@ -1,5 +1,5 @@
 //! What was dropped in flight keeps its file open, and its address taken, until the kernel has ended
-//! it: seeing to it that this is soon, and waiting for it.
+//! it: waiting for that.
 
 use super::driver::{VISITS_MAX, current};
 

@@ -1,8 +1,9 @@
-//! Layer 3: the operations, one file each, complete for all drivers.
+//! Layer 3: one description of each system call, complete for all drivers.
 //!
-//! A file holds the submission queue entry, what the call waits for without a ring, the plain
-//! call, the output, and its tests. Adding an operation is a file here, its `mod` line, and the
-//! public method that builds it. Read `recv.rs` first.
+//! A file holds what the call waits for, the plain call, the submission queue entry, the output, and
+//! its tests. The same description serves the operation, and the call that is made at once (`now`).
+//! Adding an operation is a file here, its `mod` line, and the public method that builds it. Read
+//! `send.rs` first.
 
 pub(crate) mod accept;
 pub(crate) mod accept_multi;
