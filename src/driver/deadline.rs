@@ -17,7 +17,7 @@ pub trait IoFuture: Future + Unpin + Sized {
     /// Limits the operation to `duration` from the first poll on.
     ///
     /// When the time is over the operation is cancelled, and its end awaited: the result is that of
-    /// the operation if it won the race, else an error of kind [`TimedOut`](io::ErrorKind::TimedOut).
+    /// the operation if it won the race, else an error of kind [`TimedOut`](std::io::ErrorKind::TimedOut).
     /// A buffer comes back either way. File operations that the kernel cannot cancel may outlast
     /// the limit.
     ///
@@ -30,7 +30,7 @@ pub trait IoFuture: Future + Unpin + Sized {
     ///
     /// # Errors
     ///
-    /// Those of the operation, and [`TimedOut`](io::ErrorKind::TimedOut).
+    /// Those of the operation, and [`TimedOut`](std::io::ErrorKind::TimedOut).
     fn timeout(self, duration: Duration) -> Timeout<Self> {
         Timeout { future: self, limit: Limit::Unarmed(duration) }
     }
