@@ -6,14 +6,14 @@
 #[path = "common/net.rs"]
 mod net;
 
-use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 
 use corering::net::{UnixListener, UnixStream};
 use corering::{ReceivePolicy, test_support, yield_now};
-use net::{POLICIES, poll_once, tcp_peer};
-use socket2::{Domain, MsgHdr, SockRef, Socket, Type};
+use net::{POLICIES, poll_once, send_with_descriptor, tcp_peer};
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Runs a body on both drivers, with each receive policy.
 fn on_each_policy<F: Future<Output = io::Result<()>>>(name: &str, body: impl Fn() -> F) {
@@ -123,30 +123,16 @@ fn own_unix_peer() -> io::Result<(UnixStream, std::os::unix::net::UnixStream)> {
     Ok((stream, peer))
 }
 
-/// Sends bytes and with them a descriptor, by `SCM_RIGHTS`.
-fn send_with_descriptor(peer: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
-    let file = std::fs::File::open("/dev/null")?;
-    // A `cmsghdr`, its one number, and what aligns the next.
-    let mut control = (size_of::<libc::cmsghdr>() + size_of::<i32>()).to_ne_bytes().to_vec();
-    for number in [libc::SOL_SOCKET, libc::SCM_RIGHTS, file.as_raw_fd(), 0] {
-        control.extend_from_slice(&number.to_ne_bytes());
-    }
-    let parts = [IoSlice::new(bytes)];
-    let message = MsgHdr::new().with_buffers(&parts).with_control(&control);
-    assert_eq!(SockRef::from(&peer).sendmsg(&message, 0)?, bytes.len());
-    Ok(())
-}
-
 #[test]
 fn bytes_behind_descriptors_arrive() {
     on_each_policy("bytes_behind_descriptors_arrive", || async {
         let (mut stream, mut peer) = own_unix_peer()?;
         settle!(stream, peer);
         for _ in 0..3 {
-            send_with_descriptor(peer.as_fd(), b"with")?;
+            assert_eq!(send_with_descriptor(peer.as_fd(), b"with")?, 4);
             peer.write_all(b"without")?;
             assert_eq!(receive!(stream, recv, 11), b"withwithout");
-            send_with_descriptor(peer.as_fd(), b"with")?;
+            assert_eq!(send_with_descriptor(peer.as_fd(), b"with")?, 4);
             peer.write_all(b"without")?;
             assert_eq!(receive!(stream, read, 11), b"withwithout");
         }

@@ -100,8 +100,8 @@ fn forked_child_receives_nothing_by_the_runtime_of_its_parent() {
 }
 
 #[test]
-fn forked_child_registers_no_buffers_with_the_ring_of_its_parent() {
-    const TEST: &str = "forked_child_registers_no_buffers_with_the_ring_of_its_parent";
+fn forked_child_registers_no_buffers_with_its_parents_ring() {
+    const TEST: &str = "forked_child_registers_no_buffers_with_its_parents_ring";
     if !child::is_child() {
         return Child::of(TEST).passes();
     }
@@ -125,8 +125,8 @@ fn forked_child_registers_no_buffers_with_the_ring_of_its_parent() {
 }
 
 #[test]
-fn forked_child_listens_to_no_signal_by_the_runtime_of_its_parent() {
-    alone("forked_child_listens_to_no_signal_by_the_runtime_of_its_parent", || async {
+fn forked_child_watches_no_signal_on_its_parents_ring() {
+    alone("forked_child_watches_no_signal_on_its_parents_ring", || async {
         let (mut stream, mut peer) = tcp_peer().await?;
         let refused = child_says(|| names_fork(poll(corering::signal::terminate())));
         // An entry of the child's in the parent's queue would push one of these out.

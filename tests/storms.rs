@@ -6,8 +6,8 @@
 mod net;
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,8 +17,8 @@ use std::time::Duration;
 use corering::net::{TcpStream, UdpSocket, UnixStream};
 use corering::test_support::drivers;
 use corering::{IoFuture, Runtime, spawn, test_support, yield_now};
-use net::{POLICIES, Random, poll_once, tcp_peer};
-use socket2::{MsgHdr, SockRef};
+use net::{POLICIES, Random, poll_once, send_with_descriptor, tcp_peer};
+use socket2::SockRef;
 
 /// Long enough for whatever is there.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -37,18 +37,6 @@ enum End {
 fn bytes_of(seed: u64, len: usize) -> Vec<u8> {
     let mut random = Random(seed);
     (0..len).map(|_| random.below(255) as u8).collect()
-}
-
-fn send_with_descriptor(peer: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let file = std::fs::File::open("/dev/null")?;
-    // A `cmsghdr`, its one number, and what aligns the next.
-    let mut control = (size_of::<libc::cmsghdr>() + size_of::<i32>()).to_ne_bytes().to_vec();
-    for number in [libc::SOL_SOCKET, libc::SCM_RIGHTS, file.as_raw_fd(), 0] {
-        control.extend_from_slice(&number.to_ne_bytes());
-    }
-    let parts = [IoSlice::new(bytes)];
-    let message = MsgHdr::new().with_buffers(&parts).with_control(&control);
-    SockRef::from(&peer).sendmsg(&message, 0)
 }
 
 /// Sends everything, as numbers say, on a socket that blocks.

@@ -152,6 +152,3 @@ impl Drop for ReadableWait {
         self.leave();
     }
 }
-
-#[cfg(test)]
-mod tests;

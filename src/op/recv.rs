@@ -166,11 +166,17 @@ unsafe impl Call for Now<'_> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     use super::*;
-    use crate::driver::{IoFuture, submit};
+    use crate::driver::{IoFuture, ReadableWait, submit};
     use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
+    use crate::task::yield_now;
+    use crate::util::budget;
+    use crate::util::test_waker::Poller;
 
     #[corering::test]
     async fn bytes_fill_the_buffer_from_its_beginning() -> io::Result<()> {
@@ -204,7 +210,7 @@ mod tests {
     #[corering::test]
     async fn error_gives_the_buffer_back() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
-        let fd = SharedFd::from(std::os::fd::OwnedFd::from(reader));
+        let fd = SharedFd::from(OwnedFd::from(reader));
         let failed = submit(Recv::new(fd, b"mine".to_vec())).await.expect_err("not a socket");
         let (error, buf) = failed.into_parts();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
@@ -236,6 +242,63 @@ mod tests {
         peer.write_all(b"first")?;
         let recv = submit(Recv::new(fd, Vec::with_capacity(8))).timeout(Duration::ZERO);
         assert_eq!(recv.await?.1, b"first");
+        Ok(())
+    }
+
+    fn own_pair() -> io::Result<(SharedFd, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((SharedFd::opened_socket(OwnedFd::from(ours), true, CutBy::MarkOrControl), theirs))
+    }
+
+    /// Polls for bytes, with so much of a budget: all, or nothing.
+    fn poll(
+        wait: &mut ReadableWait,
+        fd: &SharedFd,
+        poller: &Poller,
+        pays: bool,
+    ) -> Poll<io::Result<RecvBuf>> {
+        budget::begin_poll();
+        if !pays {
+            budget::exhaust();
+        }
+        let polled =
+            wait.poll(fd, &mut Context::from_waker(poller.waker()), |driver| lent(driver, fd));
+        budget::begin_poll();
+        polled
+    }
+
+    #[corering::test]
+    async fn refused_receive_keeps_word_and_wakes() -> io::Result<()> {
+        let (fd, mut peer) = own_pair()?;
+        let (mut wait, poller) = (ReadableWait::default(), Poller::new());
+        for (round, byte) in (b'a'..=b'y').enumerate() {
+            // The socket is drained, and the wait may have begun or not.
+            if round % 3 == 0 {
+                assert!(poll(&mut wait, &fd, &poller, true).is_pending());
+            }
+            peer.write_all(&[byte])?;
+            // The kernel tells of the byte, if it was asked.
+            for _ in 0..round % 4 {
+                yield_now().await;
+            }
+            let mut wakes = poller.wakes();
+            let received = loop {
+                match poll(&mut wait, &fd, &poller, round % 2 == 0) {
+                    Poll::Ready(received) => break received?,
+                    Poll::Pending => {
+                        // Refused, or about to wait: it is woken either way.
+                        while poller.wakes() == wakes {
+                            yield_now().await;
+                        }
+                        wakes = poller.wakes();
+                    }
+                }
+            };
+            assert_eq!(&*received, [byte]);
+        }
+        drop(wait);
+        assert_eq!(poller.kept(), 0);
         Ok(())
     }
 }

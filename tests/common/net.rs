@@ -2,14 +2,16 @@
 //! with a condition and not with a time.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use corering::net::{TcpListener, TcpStream, UnixStream};
 use corering::{Metrics, ReceivePolicy};
+use socket2::{MsgHdr, SockRef};
 
 /// All ways to receive. On epoll they are one.
 pub(crate) const POLICIES: [ReceivePolicy; 3] =
@@ -144,4 +146,17 @@ impl Random {
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.next() as usize % end
     }
+}
+
+/// Sends bytes and with them a descriptor, by `SCM_RIGHTS`.
+pub(crate) fn send_with_descriptor(peer: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let file = std::fs::File::open("/dev/null")?;
+    // A `cmsghdr`, its one number, and what aligns the next.
+    let mut control = (size_of::<libc::cmsghdr>() + size_of::<i32>()).to_ne_bytes().to_vec();
+    for number in [libc::SOL_SOCKET, libc::SCM_RIGHTS, file.as_raw_fd(), 0] {
+        control.extend_from_slice(&number.to_ne_bytes());
+    }
+    let parts = [IoSlice::new(bytes)];
+    let message = MsgHdr::new().with_buffers(&parts).with_control(&control);
+    SockRef::from(&peer).sendmsg(&message, 0)
 }
