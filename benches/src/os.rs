@@ -274,7 +274,7 @@ pub struct Epoll(OwnedFd);
 pub struct Events(Vec<epoll::Event>);
 
 impl Events {
-    /// Room for so many reports at once.
+    /// Makes room for `count` reports of one wait.
     pub fn with_room(count: usize) -> Self {
         Events(Vec::with_capacity(count))
     }
@@ -308,9 +308,8 @@ impl Epoll {
         Ok(epoll::add(&self.0, fd, EventData::new_u64(token), events)?)
     }
 
-    /// Fills `events` with what has changed, after waiting for the first change. Without one
-    /// before `timeout` is over, to the nanosecond, it stays empty. A signal is no error: then
-    /// nothing has changed.
+    /// Waits for the first change, and fills `events` with all there are. Leaves it empty if `timeout`,
+    /// which is exact to the nanosecond, passes without one, or if a signal interrupts the wait.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let time = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match self.wait_for(events, time.as_ref()) {

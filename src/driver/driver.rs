@@ -155,8 +155,9 @@ impl Driver {
         &self.limits
     }
 
-    /// The group that receives of a socket by completion are filled from. `None` if it has to receive
-    /// by notification: the kernel fills no buffers, or would not tell of the end of such a stream.
+    /// Returns the group whose buffers the kernel fills with what this socket receives. Returns `None`
+    /// if the socket has to receive by notification: the kernel cannot fill buffers, or would not
+    /// report the end of such a stream.
     pub(crate) fn group_for(&self, fd: &SharedFd) -> Option<Rc<BufferGroup>> {
         let hears_end = fd.cut_by() == CutBy::Mark || self.can().hears_ends;
         if hears_end { self.group() } else { None }
@@ -295,8 +296,8 @@ impl Driver {
 
     #[inline(always)]
     fn visit(&self, wait: Wait) {
-        // A result that comes after this look is told of in the mailbox, and stays so until it has
-        // been looked at before the wait.
+        // A pool thread that finishes after this check notifies the mailbox, and the mailbox keeps that
+        // until it is checked, right before the wait.
         let wait = if self.pool.has_results() { Wait::No } else { wait };
         let mut round = self.round.take().unwrap_or_default();
         self.flight.turn(wait, &mut round);
@@ -320,8 +321,8 @@ impl Driver {
         self.visit(Wait::No);
     }
 
-    /// Outside this driver's runtime nobody visits the kernel before that runs again: whoever has just
-    /// cancelled what `is_held` does so.
+    /// Visits the kernel until `is_held` returns false, if the runtime is not running: otherwise what
+    /// was just cancelled would stay in the kernel until the runtime runs again.
     pub(super) fn visit_from_outside(&self, is_held: impl Fn(&Driver) -> bool) {
         if self.is_current() {
             return;
@@ -349,8 +350,8 @@ impl Driver {
         }
         let deadline = clock::now().checked_add(patience);
         self.flight.ends();
-        // Those that wait for readiness or a timer hear of the end when they are polled again, or
-        // move to another runtime.
+        // Futures that wait for readiness or for a timer are woken: polled again, they fail or move to
+        // another runtime.
         let mut wakers = Vec::new();
         self.ready.call_all(&mut wakers);
         self.timers.take_wakers(&mut wakers);

@@ -166,7 +166,8 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().expect("no variant is hidden").get_name().to_owned()
 }
 
-/// Room that an owned buffer has at least, unless it is told: what a reader is likely to choose.
+/// Bytes of an owned buffer for messages up to this size, unless `--room` sets another number. A
+/// common choice for a server's read buffer.
 const ROOM_BYTES_MIN: usize = 16 * 1024;
 
 impl Arguments {

@@ -13,7 +13,7 @@ use crate::util::linked_slab::Key;
 
 pub(super) struct Epoll {
     epoll: epoll::Epoll,
-    /// The runtime ends: nobody is left to be told that the instance is of no use.
+    /// The runtime is ending, so an instance that fails is no reason to panic.
     ending: bool,
 }
 
@@ -45,7 +45,7 @@ impl Epoll {
         self.epoll.add(doorbell.as_raw_fd(), user_data)
     }
 
-    /// Tells of edges in both directions, until the descriptor is closed.
+    /// Registers a descriptor, edge-triggered, for reading and writing, until it is closed.
     pub(super) fn watch(&self, fd: RawFd, registration: Key) -> io::Result<()> {
         self.epoll.add(fd, registration.to_bits())
     }

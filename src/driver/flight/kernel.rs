@@ -6,9 +6,9 @@
 //!   pushed there is never lost, neither to a full queue nor to a call that failed, and is answered by
 //!   completions under its `user_data`, of which exactly one is the last. Until then what it points at
 //!   is the kernel's. A cancel asks for an early end; the last completion comes all the same.
-//! - [`watch`](Kernel::watch) has it tell of the readiness of a descriptor, as [`Capabilities::tells_once`] says:
-//!   by an event, or by one completion. After [`unwatch`](Kernel::unwatch) what it still tells is told
-//!   under a key that is nobody's any more.
+//! - [`watch`](Kernel::watch) makes it report when a descriptor is ready, by events or by one
+//!   completion ([`Capabilities::tells_once`]). A report that comes after
+//!   [`unwatch`](Kernel::unwatch) carries a key that is no longer anyone's.
 //! - [`turn`](Kernel::turn) is the one visit to the kernel: it submits, waits as told, and gives what
 //!   has come. It runs no code of the user's. A doorbell ends its wait.
 //! - What it cannot do is found out when it is made, and said by [`can`](Kernel::can). Nothing above

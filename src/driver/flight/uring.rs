@@ -37,7 +37,7 @@ pub(super) struct Uring {
     knows_of_files: bool,
     /// Refusals of `enter` in a row, without a completion between them.
     refusals: u32,
-    /// The runtime ends: nobody is left to be told that the ring is of no use.
+    /// The runtime is ending, so a ring that fails is no reason to panic.
     ending: bool,
 }
 
