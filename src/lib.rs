@@ -33,7 +33,8 @@
 //!   that blocks or computes.
 //! - [`buf`]: what a buffer is. Operations take buffers by value and give them back with the result;
 //!   an error gives the buffer back, too ([`BufError`]).
-//! - [`IoFuture::timeout`]: a limit in time that loses nothing.
+//! - [`time::timeout`], `select!` and [`JoinHandle::abort`] drop a future, and that loses nothing;
+//!   [`time::within`] tells how a single operation ended.
 //! - [`probe`]: what this kernel can do, in plain sentences. [`metrics`]: what a shard has counted.
 //!
 //! # Tasks stay on their shard
@@ -96,7 +97,7 @@ mod util;
 pub use corering_macros::{main, test};
 
 pub use buf::{BufError, BufResult, RecvBuf};
-pub use driver::{IoFuture, Metrics, ReceivePolicy, Timeout};
+pub use driver::{Metrics, ReceivePolicy};
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub use runtime::sim;

@@ -11,8 +11,8 @@ use std::io;
 use corering::buf::IoBuf;
 use corering::fs::{self, File};
 use corering::net::{TcpListener, TcpStream, UdpSocket};
-use corering::time::{self, Duration};
-use corering::{IoFuture, spawn, test_support, yield_now};
+use corering::time::{self, Duration, within};
+use corering::{spawn, test_support, yield_now};
 use net::{POLICIES, echo, listener, until_metrics};
 
 /// The system's allocator, with a count for each thread.
@@ -155,11 +155,11 @@ fn receives_with_a_time_limit_allocate_nothing() {
         let hour = std::time::Duration::from_secs(3600);
         let mut message = Some(vec![7; 100]);
         let allocated = steady(ROUNDS, async || {
-            let sent = client.write_all(message.take().expect("it came back")).timeout(hour);
+            let sent = within(hour, client.write_all(message.take().expect("it came back")));
             message = Some(sent.await?);
             let mut left = 100;
             while left > 0 {
-                left -= client.recv().timeout(hour).await?.len();
+                left -= within(hour, client.recv()).await?.len();
             }
             Ok(())
         });

@@ -18,7 +18,8 @@ use child::Child;
 use corering::io::Watched;
 use corering::net::{TcpStream, UnixStream, WriteAbandoned};
 use corering::task::JoinSet;
-use corering::{Driver, IoFuture, Runtime, spawn, test_support, yield_now};
+use corering::time::within;
+use corering::{Driver, Runtime, spawn, test_support, yield_now};
 use futures_util::future::{Either, join_all, select};
 use net::{
     POLICIES, Random, TOO_MUCH, drop_in_flight, ends, has_ended, listener, nothing_is_in_flight,
@@ -232,7 +233,7 @@ async fn time_limits_of_any_length_wait_for_what_comes() -> io::Result<()> {
         let (mut stream, mut peer) = tcp_peer().await?;
         // Asleep by the time it comes, or not: either way the limit must not wake or stop anything.
         let late = std::thread::spawn(move || peer.write_all(b"late").map(|()| peer));
-        assert_eq!(&*stream.recv().timeout(limit).await?, b"late");
+        assert_eq!(&*within(limit, stream.recv()).await?, b"late");
         drop(late.join().expect("it does not panic")?);
     }
     assert_eq!(corering::metrics().timers, 0);
@@ -245,7 +246,7 @@ fn three_thousand_time_limits_at_once_all_fire() {
     test_support::run_configured("three_thousand_time_limits_at_once", None, few, || async {
         let (watched, _writer) = watched_pipe()?;
         let limit = Duration::from_millis(5);
-        let waits = (0..3000).map(|_| watched.readable().timeout(limit));
+        let waits = (0..3000).map(|_| within(limit, watched.readable()));
         for result in join_all(waits).await {
             assert_eq!(result.expect_err("nothing was written").kind(), ErrorKind::TimedOut);
         }
@@ -373,7 +374,7 @@ async fn write_that_its_time_limit_ended_says_so_once_more_to_the_next() -> io::
     let (mut stream, _peer) = unix_peer()?;
     let limit = Duration::from_millis(1);
     let failed =
-        stream.write_all(pattern(TOO_MUCH)).timeout(limit).await.expect_err("nobody reads");
+        within(limit, stream.write_all(pattern(TOO_MUCH))).await.expect_err("nobody reads");
     assert_eq!(failed.kind(), ErrorKind::TimedOut);
     assert_eq!(failed.buf().len(), TOO_MUCH);
     let failed = stream.write_all("next").await.expect_err("it has to be told");
@@ -550,7 +551,7 @@ fn connects_and_accepts_dropped_at_any_moment_leak_no_descriptor() {
                 yield_now().await;
             }
             if number % 7 == 0 {
-                drop(listener.accept().timeout(Duration::ZERO).await);
+                drop(within(Duration::ZERO, listener.accept()).await);
             }
         }
         nothing_is_in_flight().await;

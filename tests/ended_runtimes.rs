@@ -18,7 +18,8 @@ use corering::fs::File;
 use corering::io::Watched;
 use corering::net::{TcpStream, UdpSocket, UnixListener, UnixStream, WriteAbandoned};
 use corering::test_support::drivers;
-use corering::{Driver, IoFuture, ReceivePolicy, Runtime, shard_channel, signal, sync, time};
+use corering::time::within;
+use corering::{Driver, ReceivePolicy, Runtime, shard_channel, signal, sync, time};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use net::{POLICIES, TOO_MUCH, drop_in_flight, pattern, poll_once};
@@ -453,9 +454,9 @@ fn limit_of_operation_holds_in_later_runtime() {
     for driver in drivers() {
         let first = runtime(driver);
         let udp = first.block_on(UdpSocket::bind("127.0.0.1:0")).expect("loopback is up");
-        let mut unlimited = udp.recv(vec![0; 4]).timeout(Duration::MAX);
+        let mut unlimited = within(Duration::MAX, udp.recv(vec![0; 4]));
         assert!(first.block_on(poll_once(&mut unlimited)).is_pending());
-        let mut limited = udp.recv(vec![0; 4]).timeout(Duration::from_secs(3600));
+        let mut limited = within(Duration::from_secs(3600), udp.recv(vec![0; 4]));
         assert!(first.block_on(poll_once(&mut limited)).is_pending());
         drop(first);
         let second = runtime(driver);

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use corering::IoFuture;
 use corering::fs::File;
+use corering::time::within;
 
 /// Takes over what a call has just opened.
 fn opened(result: i32) -> io::Result<OwnedFd> {
@@ -23,7 +23,7 @@ async fn read_when(
     len: usize,
     happen: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<Vec<u8>> {
-    let early = file.read_at(Vec::with_capacity(len), 0).timeout(Duration::from_millis(1)).await;
+    let early = within(Duration::from_millis(1), file.read_at(Vec::with_capacity(len), 0)).await;
     assert_eq!(early.expect_err("nothing has happened").error.kind(), ErrorKind::TimedOut);
     let read = file.read_at(Vec::with_capacity(len), 0);
     let read = corering::spawn(read);

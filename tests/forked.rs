@@ -14,7 +14,8 @@ use std::time::Duration;
 use child::Child;
 use corering::net::UdpSocket;
 use corering::test_support::drivers;
-use corering::{IoFuture, ReceivePolicy, Runtime, yield_now};
+use corering::time::within;
+use corering::{ReceivePolicy, Runtime, yield_now};
 use net::{POLICIES, TOO_MUCH, poll_once, tcp_peer};
 
 /// Polls a future once, without a task.
@@ -92,7 +93,7 @@ fn forked_child_receives_nothing_by_the_runtime_of_its_parent() {
                 recv && names_fork(read.map(|read| read.map_err(|failed| failed.error)))
             });
             peer.write_all(b"bytes")?;
-            assert_eq!(&*stream.recv().timeout(Duration::from_secs(20)).await?, b"bytes");
+            assert_eq!(&*within(Duration::from_secs(20), stream.recv()).await?, b"bytes");
             assert!(refused, "the child was not told that the runtime is its parent's");
         }
         Ok(())
@@ -113,7 +114,7 @@ fn forked_child_registers_no_buffers_with_its_parents_ring() {
                 let (mut stream, mut peer) = tcp_peer().await?;
                 assert!(child_says(|| names_fork(poll(stream.recv()))));
                 peer.write_all(b"bytes")?;
-                let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                let received = within(Duration::from_secs(20), stream.recv()).await?;
                 assert_eq!(&*received, b"bytes");
                 // By completion where the kernel can: a buffer of the group has it.
                 let by_group = u64::from(driver == corering::Driver::Uring);
@@ -132,8 +133,8 @@ fn forked_child_watches_no_signal_on_its_parents_ring() {
         // An entry of the child's in the parent's queue would push one of these out.
         for _ in 0..3 {
             peer.write_all(b"bytes")?;
-            assert_eq!(&*stream.recv().timeout(Duration::from_secs(20)).await?, b"bytes");
-            corering::io::nop().timeout(Duration::from_secs(20)).await?;
+            assert_eq!(&*within(Duration::from_secs(20), stream.recv()).await?, b"bytes");
+            within(Duration::from_secs(20), corering::io::nop()).await?;
         }
         assert!(refused, "the child was not told that the runtime is its parent's");
         Ok(())

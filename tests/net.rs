@@ -16,7 +16,8 @@ use std::time::Duration;
 use child::Child;
 use corering::buf::IoBuf;
 use corering::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use corering::{IoFuture, spawn};
+use corering::spawn;
+use corering::time::within;
 use futures_util::StreamExt;
 use net::{
     TOO_MUCH, drop_in_flight, echo, has_ended, listener, nothing_is_in_flight, pattern, poll_once,
@@ -511,17 +512,17 @@ async fn unix_listener_accepts_at_its_path() -> io::Result<()> {
 async fn time_limits_end_what_waits_and_lose_nothing() -> io::Result<()> {
     let limit = Duration::from_millis(1);
     let (listener, address) = listener().await?;
-    let error = listener.accept().timeout(limit).await.expect_err("nobody connects");
+    let error = within(limit, listener.accept()).await.expect_err("nobody connects");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     let mut peer = std::net::TcpStream::connect(address)?;
-    let mut stream = listener.accept().timeout(Duration::MAX).await?;
+    let mut stream = within(Duration::MAX, listener.accept()).await?;
 
-    let error = stream.recv().timeout(limit).await.expect_err("nothing is sent");
+    let error = within(limit, stream.recv()).await.expect_err("nothing is sent");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    let failed = stream.read(b"mine".to_vec()).timeout(limit).await.expect_err("nothing is sent");
+    let failed = within(limit, stream.read(b"mine".to_vec())).await.expect_err("nothing is sent");
     assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
     peer.write_all(b"late")?;
-    assert_eq!(&*stream.recv().timeout(Duration::MAX).await?, b"late");
+    assert_eq!(&*within(Duration::MAX, stream.recv()).await?, b"late");
     Ok(())
 }
 

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use child::Child;
 use corering::net::{TcpStream, UnixStream};
-use corering::{Driver, IoFuture, Runtime, spawn, test_support, yield_now};
+use corering::time::within;
+use corering::{Driver, Runtime, spawn, test_support, yield_now};
 use net::{POLICIES, Random, nothing_is_in_flight, poll_once, unix_peer};
 
 /// The system's allocator, which keeps freed blocks in quarantine.
@@ -207,7 +208,7 @@ fn reads_dropped_in_flight_are_not_written_to() {
                 }
             }
             for stream in &mut streams {
-                let received = stream.recv().timeout(Duration::from_secs(30)).await?;
+                let received = within(Duration::from_secs(30), stream.recv()).await?;
                 assert!(received.iter().all(|byte| *byte == 0x42));
             }
         }
@@ -285,7 +286,7 @@ fn connects_accepts_and_time_limits_leave_no_write_behind() {
             drop(connect);
             drop(poll_once(&mut listener.accept()).await);
             let mut stream = senders.stream()?;
-            drop(stream.read(Vec::with_capacity(700)).timeout(Duration::ZERO).await);
+            drop(within(Duration::ZERO, stream.read(Vec::with_capacity(700))).await);
         }
         io::Result::Ok(())
     });

@@ -9,7 +9,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use corering::net::WriteAbandoned;
-use corering::{IoFuture, ReceivePolicy, Runtime, test_support, yield_now};
+use corering::time::within;
+use corering::{ReceivePolicy, Runtime, test_support, yield_now};
 use net::{POLICIES, poll_once, tcp_peer};
 use socket2::SockRef;
 
@@ -33,15 +34,15 @@ fn end_follows_reset_that_was_waited_for() {
         for room in [64, 16 * 1024] {
             let (mut stream, mut peer) = tcp_peer().await?;
             peer.write_all(b"bytes")?;
-            assert_eq!(stream.read(Vec::with_capacity(room)).timeout(LIMIT).await?.1, b"bytes");
+            assert_eq!(within(LIMIT, stream.read(Vec::with_capacity(room))).await?.1, b"bytes");
             let mut next = stream.read(Vec::with_capacity(room));
             assert!(poll_once(&mut next).await.is_pending());
             SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
             drop(peer);
-            let reset = next.timeout(LIMIT).await.expect_err("the peer has reset it");
+            let reset = within(LIMIT, next).await.expect_err("the peer has reset it");
             assert_eq!(reset.error.kind(), ErrorKind::ConnectionReset);
             for _ in 0..3 {
-                assert!(stream.recv().timeout(LIMIT).await?.is_empty());
+                assert!(within(LIMIT, stream.recv()).await?.is_empty());
             }
         }
         Ok(())
@@ -55,13 +56,13 @@ fn end_follows_reset_behind_bytes_that_were_read_in_parts() {
         assert!(poll_once(&mut stream.recv()).await.is_pending());
         peer.write_all(b"bytes")?;
         yield_now().await;
-        assert_eq!(&*stream.recv().timeout(LIMIT).await?, b"bytes");
+        assert_eq!(&*within(LIMIT, stream.recv()).await?, b"bytes");
         SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
         drop(peer);
         yield_now().await;
-        let reset = stream.recv().timeout(LIMIT).await.expect_err("the peer has reset it");
+        let reset = within(LIMIT, stream.recv()).await.expect_err("the peer has reset it");
         assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
-        assert!(stream.recv().timeout(LIMIT).await?.is_empty());
+        assert!(within(LIMIT, stream.recv()).await?.is_empty());
         Ok(())
     });
 }
@@ -77,7 +78,7 @@ fn forgotten_write_gives_its_place_back() {
                 let mut write = stream.write_all(vec![0; net::TOO_MUCH]);
                 assert!(poll_once(&mut write).await.is_pending(), "a socket holds less");
                 std::mem::forget(write);
-                let told = stream.write_all("next").timeout(LIMIT).await.expect_err("it is told");
+                let told = within(LIMIT, stream.write_all("next")).await.expect_err("it is told");
                 let abandoned = WriteAbandoned::of(&told.error).expect("of the forgotten one");
                 peer.read_exact(&mut vec![0; abandoned.written])?;
             }

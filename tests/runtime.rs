@@ -20,7 +20,8 @@ use std::{process, thread};
 
 use child::Child;
 use corering::task::JoinSet;
-use corering::{Driver, IoFuture, Runtime, spawn, spawn_blocking, test_support, yield_now};
+use corering::time::within;
+use corering::{Driver, Runtime, spawn, spawn_blocking, test_support, yield_now};
 use futures_util::{FutureExt, join, select, try_join};
 use net::{drop_in_flight, echo, ends, listener, tcp_pair, tcp_peer, unix_peer, until};
 
@@ -115,7 +116,7 @@ async fn task_that_never_waits_keeps_io_alive() -> io::Result<()> {
     }
     assert!(!busy.is_finished());
     // Timers pass, too.
-    let error = client.recv().timeout(Duration::from_millis(1)).await.expect_err("nothing is sent");
+    let error = within(Duration::from_millis(1), client.recv()).await.expect_err("nothing is sent");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     drop(client);
     server.await.expect("it does not panic")?;
@@ -347,7 +348,7 @@ fn drain_without_limit_waits_for_all_tasks() {
 
 #[corering::test]
 async fn durations_without_end_are_for_ever_everywhere() -> io::Result<()> {
-    use corering::time::{interval, sleep, timeout};
+    use corering::time::{interval, sleep, timeout, within};
     let for_ever = Duration::MAX;
     let mut beat = interval(for_ever);
     beat.tick().await;
@@ -356,7 +357,7 @@ async fn durations_without_end_are_for_ever_everywhere() -> io::Result<()> {
     let waiting = async {
         futures_util::join!(sleep(for_ever), beat.tick());
     };
-    let receiving = timeout(for_ever, stream.recv().timeout(for_ever));
+    let receiving = timeout(for_ever, within(for_ever, stream.recv()));
     peer.write_all(b"x")?;
     futures_util::select! {
         () = futures_util::FutureExt::fuse(Box::pin(waiting)) => panic!("for ever is over"),
@@ -546,7 +547,7 @@ fn signals_interrupt_the_wait_and_nothing_else() {
             // Asleep, and woken by signals alone, until the count shows it.
             while corering::metrics().enter_interrupted == 0 {
                 let limit = Duration::from_millis(1);
-                stream.recv().timeout(limit).await.expect_err("nothing is sent");
+                within(limit, stream.recv()).await.expect_err("nothing is sent");
             }
         });
         over.store(true, Ordering::Relaxed);

@@ -13,7 +13,8 @@ use std::{future, thread};
 use child::Child;
 use corering::net::{TcpListener, TcpStream};
 use corering::test_support::drivers;
-use corering::{IoFuture, ReceivePolicy, Runtime};
+use corering::time::within;
+use corering::{ReceivePolicy, Runtime};
 use futures_util::FutureExt;
 
 /// The text of a panic, or of the error inside `Ok`.
@@ -82,7 +83,7 @@ fn a_forked_child_that_drops_everything_leaves_its_parent_alone() {
             runtime
                 .block_on(async {
                     peer.write_all(b"for the parent")?;
-                    let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                    let received = within(Duration::from_secs(20), stream.recv()).await?;
                     assert_eq!(&*received, b"for the parent");
                     stream.write_all("from it").await?;
                     stream.close().await
@@ -141,7 +142,7 @@ fn forked_child_starts_its_own_runtime_where_it_was_told_to() {
                 let works = own.block_on(async {
                     let (mut stream, mut peer) = waiting_stream().await?;
                     peer.write_all(b"in the child")?;
-                    let received = stream.recv().timeout(Duration::from_secs(20)).await?;
+                    let received = within(Duration::from_secs(20), stream.recv()).await?;
                     assert_eq!(&*received, b"in the child");
                     corering::spawn(async { 7 }).await.map_err(io::Error::other)
                 });
@@ -200,7 +201,7 @@ async fn waiting_stream() -> io::Result<(TcpStream, std::net::TcpStream)> {
     let stream = listener.accept().await?;
     // As one that came from elsewhere, so that its file may be shared.
     let mut stream = stream.detach().await?.into_stream();
-    let received = stream.recv().timeout(Duration::from_millis(1)).await;
+    let received = within(Duration::from_millis(1), stream.recv()).await;
     assert_eq!(received.expect_err("nothing was sent").kind(), ErrorKind::TimedOut);
     Ok((stream, peer))
 }
@@ -252,7 +253,7 @@ fn a_handle_whose_runtime_ended_says_so_or_works_on_another() {
                 let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
                 let mut stream = listener.accept().await?;
                 // With a receive in flight, which ends with its runtime.
-                let received = stream.recv().timeout(Duration::from_millis(1)).await;
+                let received = within(Duration::from_millis(1), stream.recv()).await;
                 assert_eq!(received.expect_err("nothing was sent").kind(), ErrorKind::TimedOut);
                 io::Result::Ok((listener, stream, peer))
             })

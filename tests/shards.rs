@@ -17,9 +17,10 @@ use std::thread;
 
 use child::Child;
 use corering::net::{TcpDetached, TcpListener, TcpStream};
+use corering::time::within;
 use corering::{
-    Builder, IoFuture, Runtime, Shard, ShardError, ShardFailure, shard_channel, spawn,
-    spawn_blocking, test_support, yield_now,
+    Builder, Runtime, Shard, ShardError, ShardFailure, shard_channel, spawn, spawn_blocking,
+    test_support, yield_now,
 };
 use net::{POLICIES, drop_in_flight, pattern, poll_once, receive_all, tcp_peer, unix_peer};
 
@@ -668,6 +669,6 @@ fn time_limit_on_a_shard_fires_while_others_are_busy() {
         }
         let (mut stream, _peer) = unix_peer().expect("descriptors are free");
         let limit = std::time::Duration::from_millis(1);
-        stream.recv().timeout(limit).await.expect_err("nothing is sent");
+        within(limit, stream.recv()).await.expect_err("nothing is sent");
     });
 }

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use corering::net::{TcpStream, UdpSocket, UnixStream};
 use corering::test_support::drivers;
-use corering::{IoFuture, Runtime, spawn, test_support, yield_now};
+use corering::time::within;
+use corering::{Runtime, spawn, test_support, yield_now};
 use net::{POLICIES, Random, poll_once, send_with_descriptor, tcp_peer};
 use socket2::SockRef;
 
@@ -91,8 +92,8 @@ macro_rules! receive_all {
             let most = [2, 100, 8_000, 30_000][random.below(4)];
             let room = 1 + random.below(most);
             let received: io::Result<Vec<u8>> = match random.below(8) {
-                0 | 1 => stream.recv().timeout(LIMIT).await.map(|bytes| bytes.to_vec()),
-                2 | 3 => match stream.read(Vec::with_capacity(room)).timeout(LIMIT).await {
+                0 | 1 => within(LIMIT, stream.recv()).await.map(|bytes| bytes.to_vec()),
+                2 | 3 => match within(LIMIT, stream.read(Vec::with_capacity(room))).await {
                     Ok((_, bytes)) => Ok(bytes),
                     Err(failed) => Err(failed.error),
                 },
@@ -102,7 +103,7 @@ macro_rules! receive_all {
                 },
                 5 => {
                     let limit = Duration::from_micros(random.below(200) as u64);
-                    match stream.read(Vec::with_capacity(room)).timeout(limit).await {
+                    match within(limit, stream.read(Vec::with_capacity(room))).await {
                         Ok((_, bytes)) => Ok(bytes),
                         Err(failed) if failed.kind() == io::ErrorKind::TimedOut => continue,
                         Err(failed) => Err(failed.error),
@@ -220,7 +221,7 @@ async fn receive_datagrams(socket: Rc<UdpSocket>, seed: u64, got: Rc<RefCell<Vec
             },
             1 => {
                 let limit = Duration::from_micros(random.below(300) as u64);
-                match socket.recv(buffer).timeout(limit).await {
+                match within(limit, socket.recv(buffer)).await {
                     Err(failed) if failed.kind() == io::ErrorKind::TimedOut => continue,
                     received => received,
                 }
@@ -229,7 +230,7 @@ async fn receive_datagrams(socket: Rc<UdpSocket>, seed: u64, got: Rc<RefCell<Vec
                 yield_now().await;
                 continue;
             }
-            _ => socket.recv(buffer).timeout(LIMIT).await,
+            _ => within(LIMIT, socket.recv(buffer)).await,
         };
         let (received, _) = received.map(|(_, bytes)| (bytes, ())).expect("it is waited for");
         match u32::from_be_bytes(received[..4].try_into().expect("four bytes were sent")) {
@@ -285,8 +286,8 @@ async fn receive_some(stream: &mut TcpStream, random: &mut Random, all: &mut Vec
         let most = [2, 100, 8_000, 30_000][random.below(4)];
         let room = 1 + random.below(most);
         let received = match random.below(5) {
-            0 => stream.recv().timeout(LIMIT).await.map(|bytes| bytes.to_vec()),
-            1 => match stream.read(Vec::with_capacity(room)).timeout(LIMIT).await {
+            0 => within(LIMIT, stream.recv()).await.map(|bytes| bytes.to_vec()),
+            1 => match within(LIMIT, stream.read(Vec::with_capacity(room))).await {
                 Ok((_, bytes)) => Ok(bytes),
                 Err(failed) => Err(failed.error),
             },

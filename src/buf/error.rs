@@ -24,14 +24,31 @@ pub struct BufError<B> {
     /// What went wrong.
     pub error: io::Error,
     /// Boxed, so that it does not enlarge the results of operations that succeed.
-    buf: Box<ThreadBound<B>>,
+    kept: Box<Kept<B>>,
+}
+
+struct Kept<B> {
+    buf: ThreadBound<B>,
+    transferred: usize,
 }
 
 impl<B> BufError<B> {
     // Out of the way of what goes well.
     #[cold]
     pub(crate) fn new(error: io::Error, buf: B) -> Self {
-        BufError { error, buf: Box::new(ThreadBound::new(buf)) }
+        BufError { error, kept: Box::new(Kept { buf: ThreadBound::new(buf), transferred: 0 }) }
+    }
+
+    /// So many bytes were transferred before it failed.
+    pub(crate) fn after(mut self, transferred: usize) -> Self {
+        self.kept.transferred = transferred;
+        self
+    }
+
+    /// How many bytes from the buffer's beginning on had been filled or sent before the operation
+    /// failed: more than 0 only for operations of several steps, such as `read_exact` and `write_all`.
+    pub fn transferred(&self) -> usize {
+        self.kept.transferred
     }
 
     /// The buffer, as it was handed in; its contents are unspecified if it was to be filled.
@@ -40,7 +57,7 @@ impl<B> BufError<B> {
     ///
     /// On another thread than the one that got the error.
     pub fn buf(&self) -> &B {
-        self.buf.get().expect(ELSEWHERE)
+        self.kept.buf.get().expect(ELSEWHERE)
     }
 
     /// The error and the buffer.
@@ -49,7 +66,7 @@ impl<B> BufError<B> {
     ///
     /// On another thread than the one that got the error.
     pub fn into_parts(self) -> (io::Error, B) {
-        (self.error, self.buf.into_inner().expect(ELSEWHERE))
+        (self.error, self.kept.buf.into_inner().expect(ELSEWHERE))
     }
 
     /// The error's kind.
@@ -63,8 +80,9 @@ impl<B> BufError<B> {
     ///
     /// On another thread than the one that got the error.
     pub fn map_buf<C>(self, change: impl FnOnce(B) -> C) -> BufError<C> {
+        let transferred = self.transferred();
         let (error, buf) = self.into_parts();
-        BufError::new(error, change(buf))
+        BufError::new(error, change(buf)).after(transferred)
     }
 }
 

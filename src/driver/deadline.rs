@@ -1,4 +1,4 @@
-//! A limit in time for an I/O future: cancel, wait for the end, and lose nothing.
+//! A limit in time for a single operation: cancel, wait for the end, and lose nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,40 +10,66 @@ use super::alarm::Alarm;
 use super::submit::Submit;
 use crate::sys::clock;
 
-/// A future of corering's that does I/O, and can be given a limit in time.
+/// A single operation of corering's as a future: [`time::within`](crate::time::within) limits it in
+/// time.
 ///
-/// Import it to call [`timeout`](Self::timeout).
-pub trait IoFuture: Future + Unpin + Sized {
-    /// Limits the operation to `duration` from the first poll on.
-    ///
-    /// When the time is over the operation is cancelled, and its end awaited: the result is that of
-    /// the operation if it won the race, else an error of kind [`TimedOut`](std::io::ErrorKind::TimedOut).
-    /// A buffer comes back either way. File operations that the kernel cannot cancel may outlast
-    /// the limit.
-    ///
-    /// Differs from [`time::timeout`](crate::time::timeout), which drops any future and so loses
-    /// the buffer.
-    ///
-    /// # Cancel safety
-    ///
-    /// As that of the future itself.
-    ///
-    /// # Errors
-    ///
-    /// Those of the operation, and [`TimedOut`](std::io::ErrorKind::TimedOut).
-    fn timeout(self, duration: Duration) -> Timeout<Self> {
-        Timeout { future: self, limit: Limit::Unarmed(duration) }
-    }
+/// `read`, `read_exact`, `write`, `write_all`, `send_all`, `recv`, `accept` and `connect` of sockets,
+/// and the operations of [`fs`](crate::fs) and of [`UdpSocket`](crate::net::UdpSocket) are such
+/// futures. The trait is sealed.
+pub trait SingleOperation: sealed::Expire + Unpin {}
 
-    /// The time is over: from now on the future resolves to an error of kind `TimedOut`, or to
-    /// its result if that comes first.
-    #[doc(hidden)]
-    fn expire(&mut self);
+impl<F: sealed::Expire + Unpin> SingleOperation for F {}
+
+pub(crate) mod sealed {
+    pub trait Expire: Future {
+        /// The time is over: from now on the future resolves to an error of kind `TimedOut`, or to
+        /// its result if that comes first.
+        fn expire(&mut self);
+    }
 }
 
-/// The future of [`IoFuture::timeout`].
+/// Limits an operation to `duration`, from its first poll on, and tells how it ended.
+///
+/// When the time is over the operation is cancelled, and its end awaited: the result is that of the
+/// operation if it won the race, else an error of kind [`TimedOut`](std::io::ErrorKind::TimedOut).
+/// A buffer comes back either way; [`BufError::transferred`](crate::BufError::transferred) says how
+/// many of its bytes were received or sent.
+///
+/// [`time::timeout`](crate::time::timeout) limits any future by dropping it, and is never late. What
+/// the kernel cannot cancel (files, and the lookup of a name) outlasts a `within`.
+///
+/// # Cancel safety
+///
+/// That of the operation.
+///
+/// # Errors
+///
+/// Those of the operation, and [`TimedOut`](std::io::ErrorKind::TimedOut).
+///
+/// # Examples
+///
+/// ```
+/// use corering::net::UnixStream;
+/// use corering::time::{Duration, within};
+///
+/// corering::block_on(async {
+///     let (mut one, _other) = UnixStream::pair()?;
+///     let buf = Vec::with_capacity(100);
+///     let failed = within(Duration::from_millis(1), one.read(buf)).await.unwrap_err();
+///     assert_eq!(failed.kind(), std::io::ErrorKind::TimedOut);
+///     let (_error, buf) = failed.into_parts();
+///     assert_eq!(buf.capacity(), 100);
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn within<F: SingleOperation>(duration: Duration, operation: F) -> Within<F> {
+    Within { future: operation, limit: Limit::Unarmed(duration) }
+}
+
+/// The future of [`within`].
 #[must_use = "an operation does nothing until it is awaited"]
-pub struct Timeout<F> {
+pub struct Within<F> {
     future: F,
     limit: Limit,
 }
@@ -54,7 +80,7 @@ enum Limit {
     Over,
 }
 
-impl<F: IoFuture> Future for Timeout<F> {
+impl<F: SingleOperation> Future for Within<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -79,7 +105,7 @@ impl<F: IoFuture> Future for Timeout<F> {
     }
 }
 
-impl<T: Operation> IoFuture for Submit<T> {
+impl<T: Operation> sealed::Expire for Submit<T> {
     fn expire(&mut self) {
         self.expire();
     }

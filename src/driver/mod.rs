@@ -29,12 +29,12 @@ mod alarm;
 mod deadline;
 mod dropped;
 
-pub use deadline::{IoFuture, Timeout};
+pub use deadline::{SingleOperation, Within, within};
 pub use limits::ReceivePolicy;
 pub use metrics::Metrics;
 
 pub(crate) use alarm::Alarm;
-pub(crate) use deadline::deadline_after;
+pub(crate) use deadline::{deadline_after, sealed::Expire};
 pub(crate) use driver::{Driver, Parts, current, is_running, with_current};
 pub(crate) use dropped::dropped_have_ended;
 pub(crate) use flight::Backend;

@@ -11,7 +11,7 @@ use super::transfer::{Extent, Transfer};
 use super::whole::{ReadExact, ReadToEnd, WriteAll};
 use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, no_room};
-use crate::driver::{self, IoFuture, SharedFd, submit};
+use crate::driver::{self, SharedFd, SingleOperation, submit};
 use crate::op::{self, position::Position};
 use crate::sys::file::{is_direct, is_stream, refuses_offsets};
 
@@ -130,7 +130,9 @@ impl File {
     ///
     /// Those of [`OpenOptions::open`], for instance `NotFound`.
     #[doc(alias = "IORING_OP_OPENAT")]
-    pub fn open<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+    pub fn open<P: AsRef<Path>>(
+        path: P,
+    ) -> impl SingleOperation<Output = io::Result<File>> + use<P> {
         OpenOptions::new().read(true).open(path)
     }
 
@@ -145,7 +147,9 @@ impl File {
     ///
     /// Those of [`OpenOptions::open`].
     #[doc(alias = "IORING_OP_OPENAT")]
-    pub fn create<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+    pub fn create<P: AsRef<Path>>(
+        path: P,
+    ) -> impl SingleOperation<Output = io::Result<File>> + use<P> {
         OpenOptions::new().write(true).create(true).truncate(true).open(path)
     }
 
@@ -169,7 +173,7 @@ impl File {
     /// Those of `pread(2)`, with the buffer: `IsADirectory`, and `InvalidInput` for an offset that
     /// no file has; and `InvalidInput` for a buffer without room, where POSIX would have a 0 that
     /// looks like the end. A file opened with `O_DIRECT` whose alignment is not met says which one it
-    /// needs. With a [time limit](IoFuture::timeout) `TimedOut`; a disk that has begun is waited
+    /// needs. With a [time limit](crate::time::within) `TimedOut`; a disk that has begun is waited
     /// for all the same.
     #[doc(alias = "IORING_OP_READ")]
     #[doc(alias = "pread")]
@@ -177,7 +181,7 @@ impl File {
         &self,
         buf: B,
         offset: u64,
-    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
         if buf.capacity() == 0 {
             return Transfer::refused(&self.fd, BufError::new(no_room(), buf));
         }
@@ -207,7 +211,7 @@ impl File {
         &self,
         buf: B,
         offset: u64,
-    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.bytes_len());
         let write = op::write_at::WriteAt::new(self.fd.clone(), buf, position);
@@ -243,7 +247,7 @@ impl File {
         &self,
         bufs: Vec<B>,
         offset: u64,
-    ) -> impl IoFuture<Output = BufResult<usize, Vec<B>>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, Vec<B>>> + use<B> {
         if bufs.iter().all(|buf| buf.capacity() == 0) {
             return Transfer::refused(&self.fd, BufError::new(no_room(), bufs));
         }
@@ -270,7 +274,7 @@ impl File {
         &self,
         bufs: Vec<B>,
         offset: u64,
-    ) -> impl IoFuture<Output = BufResult<usize, Vec<B>>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, Vec<B>>> + use<B> {
         let position = self.position(offset);
         let extent = bufs
             .iter()
@@ -306,7 +310,7 @@ impl File {
         buf: B,
         n: usize,
         offset: u64,
-    ) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<B> {
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<B> {
         ReadExact::of(self, buf, n, offset)
     }
 
@@ -323,7 +327,7 @@ impl File {
         &self,
         buf: B,
         offset: u64,
-    ) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<B> {
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<B> {
         WriteAll::of(self, buf, offset)
     }
 
@@ -338,7 +342,7 @@ impl File {
     /// # Errors
     ///
     /// As [`read_at`](Self::read_at), without a buffer, and `OutOfMemory`.
-    pub fn read_to_end(&self) -> impl IoFuture<Output = io::Result<Vec<u8>>> + use<> {
+    pub fn read_to_end(&self) -> impl SingleOperation<Output = io::Result<Vec<u8>>> + use<> {
         ReadToEnd::of(self)
     }
 
@@ -354,7 +358,7 @@ impl File {
     /// tell.
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fsync")]
-    pub fn sync_all(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn sync_all(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::fsync::Fsync::new(self.fd.clone(), false))
     }
 
@@ -370,7 +374,7 @@ impl File {
     /// As [`sync_all`](Self::sync_all).
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fdatasync")]
-    pub fn sync_data(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn sync_data(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::fsync::Fsync::new(self.fd.clone(), true))
     }
 
@@ -384,7 +388,7 @@ impl File {
     ///
     /// Those of `statx(2)`.
     #[doc(alias = "IORING_OP_STATX")]
-    pub fn metadata(&self) -> impl IoFuture<Output = io::Result<Metadata>> + use<> {
+    pub fn metadata(&self) -> impl SingleOperation<Output = io::Result<Metadata>> + use<> {
         let statx = submit(op::statx::Statx::of_file(self.fd.clone()));
         Map::new(statx, |answer: io::Result<_>| answer.map(Metadata::new))
     }
@@ -403,7 +407,7 @@ impl File {
     /// a length, `FileTooLarge`.
     #[doc(alias = "IORING_OP_FTRUNCATE")]
     #[doc(alias = "ftruncate")]
-    pub fn set_len(&self, len: u64) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn set_len(&self, len: u64) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::ftruncate::Ftruncate::new(self.fd.clone(), len))
     }
 
@@ -424,7 +428,7 @@ impl File {
         &self,
         offset: u64,
         len: u64,
-    ) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
     }
 
@@ -444,7 +448,7 @@ impl File {
         &self,
         offset: u64,
         len: u64,
-    ) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::prefetch::Prefetch::new(self.fd.clone(), offset, len))
     }
 
@@ -461,7 +465,7 @@ impl File {
     /// file has not ended, among them one whose future was dropped: the file is then closed when
     /// it has, and what that reports is not heard.
     #[doc(alias = "IORING_OP_CLOSE")]
-    pub fn close(self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn close(self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         Begun::new(match self.fd.try_unwrap() {
             Ok(fd) => Ok(op::close::Close::new(fd)),
             Err(_) => Err(io::Error::new(

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::driver::{IoFuture, Operation, Submit, submit};
+use crate::driver::{Expire, Operation, SingleOperation, Submit, submit};
 
 /// An operation, or the reason why it cannot even be described to the kernel.
 pub(super) enum Begun<O: Operation> {
@@ -36,7 +36,7 @@ impl<O: Operation<Output = io::Result<T>>, T> Future for Begun<O> {
     }
 }
 
-impl<O: Operation<Output = io::Result<T>>, T> IoFuture for Begun<O> {
+impl<O: Operation<Output = io::Result<T>>, T> Expire for Begun<O> {
     fn expire(&mut self) {
         if let Begun::Submitted(submitted) = self {
             submitted.expire();
@@ -51,13 +51,13 @@ pub(super) struct Map<F, M> {
     map: Option<M>,
 }
 
-impl<F: IoFuture, M> Map<F, M> {
+impl<F: SingleOperation, M> Map<F, M> {
     pub(super) fn new(future: F, map: M) -> Self {
         Map { future, map: Some(map) }
     }
 }
 
-impl<F: IoFuture, M, T> Future for Map<F, M>
+impl<F: SingleOperation, M, T> Future for Map<F, M>
 where
     M: FnOnce(F::Output) -> T + Unpin,
 {
@@ -70,7 +70,7 @@ where
     }
 }
 
-impl<F: IoFuture, M, T> IoFuture for Map<F, M>
+impl<F: SingleOperation, M, T> Expire for Map<F, M>
 where
     M: FnOnce(F::Output) -> T + Unpin,
 {
@@ -91,7 +91,7 @@ enum Stage<A, B, M> {
     Second(B),
 }
 
-impl<A: IoFuture, B: IoFuture, M> Then<A, B, M>
+impl<A: SingleOperation, B: SingleOperation, M> Then<A, B, M>
 where
     M: FnOnce(A::Output) -> Result<B, B::Output> + Unpin,
 {
@@ -101,7 +101,7 @@ where
     }
 }
 
-impl<A: IoFuture, B: IoFuture, M> Future for Then<A, B, M>
+impl<A: SingleOperation, B: SingleOperation, M> Future for Then<A, B, M>
 where
     M: FnOnce(A::Output) -> Result<B, B::Output> + Unpin,
 {
@@ -128,7 +128,7 @@ where
     }
 }
 
-impl<A: IoFuture, B: IoFuture, M> IoFuture for Then<A, B, M>
+impl<A: SingleOperation, B: SingleOperation, M> Expire for Then<A, B, M>
 where
     M: FnOnce(A::Output) -> Result<B, B::Output> + Unpin,
 {

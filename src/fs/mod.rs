@@ -30,7 +30,7 @@ use std::path::Path;
 use self::future::{Begun, Map, Then};
 use self::whole::{ReadToEnd, WriteAll};
 use crate::buf::{BufError, IoBuf};
-use crate::driver::IoFuture;
+use crate::driver::SingleOperation;
 use crate::op;
 
 /// Reads a whole file.
@@ -56,7 +56,9 @@ use crate::op;
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn read<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Vec<u8>>> + use<P> {
+pub fn read<P: AsRef<Path>>(
+    path: P,
+) -> impl SingleOperation<Output = io::Result<Vec<u8>>> + use<P> {
     let opening = OpenOptions::new().read(true).opening(path.as_ref());
     Then::new(opening, |opened: io::Result<File>| match opened {
         Ok(file) => Ok(ReadToEnd::of(&file)),
@@ -99,7 +101,7 @@ pub fn read<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Vec<u8
 pub fn write<P: AsRef<Path>, B: IoBuf>(
     path: P,
     buf: B,
-) -> impl IoFuture<Output = Result<B, BufError<B>>> + use<P, B> {
+) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<P, B> {
     let opening = OpenOptions::new().write(true).create(true).truncate(true).opening(path.as_ref());
     Then::new(opening, |opened: io::Result<File>| match opened {
         Ok(file) => Ok(WriteAll::of(&file, buf, 0)),
@@ -118,7 +120,9 @@ pub fn write<P: AsRef<Path>, B: IoBuf>(
 /// Those of `unlink(2)`: `NotFound`, `IsADirectory`, `PermissionDenied`; `InvalidInput` for a path
 /// with a NUL byte.
 #[doc(alias = "IORING_OP_UNLINKAT")]
-pub fn remove_file<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
+pub fn remove_file<P: AsRef<Path>>(
+    path: P,
+) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
     Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), 0))
 }
 
@@ -133,7 +137,9 @@ pub fn remove_file<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result
 /// Those of `rmdir(2)`: `NotFound`, `NotADirectory`, `DirectoryNotEmpty`, `PermissionDenied`;
 /// `InvalidInput` for a path with a NUL byte.
 #[doc(alias = "IORING_OP_UNLINKAT")]
-pub fn remove_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
+pub fn remove_dir<P: AsRef<Path>>(
+    path: P,
+) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
     Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), libc::AT_REMOVEDIR))
 }
 
@@ -152,7 +158,7 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<
 pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
     from: P,
     to: Q,
-) -> impl IoFuture<Output = io::Result<()>> + use<P, Q> {
+) -> impl SingleOperation<Output = io::Result<()>> + use<P, Q> {
     Begun::new(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref()))
 }
 
@@ -169,7 +175,9 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
 /// Those of `mkdir(2)`: `AlreadyExists`, `NotFound` for a parent that is not there,
 /// `PermissionDenied`; `InvalidInput` for a path with a NUL byte.
 #[doc(alias = "IORING_OP_MKDIRAT")]
-pub fn create_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<()>> + use<P> {
+pub fn create_dir<P: AsRef<Path>>(
+    path: P,
+) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
     Begun::new(op::mkdir_at::MkDirAt::new(None, path.as_ref(), 0o777))
 }
 
@@ -194,7 +202,9 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[doc(alias = "IORING_OP_STATX")]
-pub fn metadata<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Metadata>> + use<P> {
+pub fn metadata<P: AsRef<Path>>(
+    path: P,
+) -> impl SingleOperation<Output = io::Result<Metadata>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), 0);
     Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
 }
@@ -211,7 +221,7 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<Me
 #[doc(alias = "IORING_OP_STATX")]
 pub fn symlink_metadata<P: AsRef<Path>>(
     path: P,
-) -> impl IoFuture<Output = io::Result<Metadata>> + use<P> {
+) -> impl SingleOperation<Output = io::Result<Metadata>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW);
     Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
 }
@@ -229,7 +239,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(
 ///
 /// As [`metadata`], but for `NotFound`, which is `Ok(false)`.
 #[doc(alias = "IORING_OP_STATX")]
-pub fn exists<P: AsRef<Path>>(path: P) -> impl IoFuture<Output = io::Result<bool>> + use<P> {
+pub fn exists<P: AsRef<Path>>(path: P) -> impl SingleOperation<Output = io::Result<bool>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), 0);
     Map::new(Begun::new(statx), |answer: io::Result<_>| match answer {
         Ok(_) => Ok(true),

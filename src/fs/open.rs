@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::File;
 use super::future::Map;
 use super::walk::{Step, Walk};
-use crate::driver::{IoFuture, SharedFd, Submit, submit};
+use crate::driver::{Expire, SharedFd, SingleOperation, Submit, submit};
 use crate::op::{open_at::OpenAt, open_at::Unopened};
 
 /// How a file is opened: for what, and what happens if it is there, or is not.
@@ -169,12 +169,15 @@ impl OpenOptions {
     pub fn open<P: AsRef<Path>>(
         &self,
         path: P,
-    ) -> impl IoFuture<Output = io::Result<File>> + use<P> {
+    ) -> impl SingleOperation<Output = io::Result<File>> + use<P> {
         self.opening(path.as_ref())
     }
 
     /// The same, as a type that does not depend on that of the path.
-    pub(super) fn opening(&self, path: &Path) -> impl IoFuture<Output = io::Result<File>> + use<> {
+    pub(super) fn opening(
+        &self,
+        path: &Path,
+    ) -> impl SingleOperation<Output = io::Result<File>> + use<> {
         // Without a folder that must not be left EAGAIN has another meaning.
         let races_left = if self.beneath.is_some() { RACES_MAX } else { 0 };
         let opening = Opening::new(self.operation(path), races_left);
@@ -300,7 +303,7 @@ impl Opening {
     }
 }
 
-impl IoFuture for Opening {
+impl Expire for Opening {
     fn expire(&mut self) {
         self.expired = true;
         if let Ok(submitted) = &mut self.attempt {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use super::DirectAlignment;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{IoFuture, Operation, SharedFd, Submit, submit};
+use crate::driver::{Expire, Operation, SharedFd, Submit, submit};
 use crate::op::{position::Position, statx::Statx};
 use crate::sys::file::is_direct;
 
@@ -108,7 +108,7 @@ fn is_unexplained(error: &io::Error, fd: &SharedFd) -> bool {
     error.raw_os_error() == Some(libc::EINVAL) && is_direct(fd.as_fd())
 }
 
-impl<O, B: Unpin> IoFuture for Transfer<O, B>
+impl<O, B: Unpin> Expire for Transfer<O, B>
 where
     O: Operation<Output = BufResult<usize, B>>,
 {

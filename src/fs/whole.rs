@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::File;
 use super::transfer::{Extent, Misaligned, Transfer};
 use crate::buf::{BufError, IoBuf, IoBufMut, little_room};
-use crate::driver::{IoFuture, SharedFd};
+use crate::driver::{Expire, SharedFd};
 use crate::op::{position::Position, read_at::ReadAt, write_at::WriteAt};
 
 /// The place `done` bytes after another.
@@ -122,7 +122,7 @@ impl<B: IoBufMut> ReadExact<B> {
     }
 }
 
-impl<B: IoBufMut> IoFuture for ReadExact<B> {
+impl<B: IoBufMut> Expire for ReadExact<B> {
     fn expire(&mut self) {
         self.progress.expired = true;
         self.transfer.expire();
@@ -168,7 +168,7 @@ impl<B: IoBuf> Future for WriteAll<B> {
     }
 }
 
-impl<B: IoBuf> IoFuture for WriteAll<B> {
+impl<B: IoBuf> Expire for WriteAll<B> {
     fn expire(&mut self) {
         self.progress.expired = true;
         self.transfer.expire();
@@ -219,7 +219,7 @@ impl Future for ReadToEnd {
     }
 }
 
-impl IoFuture for ReadToEnd {
+impl Expire for ReadToEnd {
     fn expire(&mut self) {
         self.progress.expired = true;
         self.transfer.expire();

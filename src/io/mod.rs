@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::driver::{IoFuture, SharedFd, submit};
+use crate::driver::{SharedFd, SingleOperation, submit};
 use crate::op;
 
 /// A trip to the kernel and back, for measuring what an operation costs at least.
@@ -19,7 +19,7 @@ use crate::op;
 ///
 /// There is no runtime on this thread.
 #[doc(alias = "IORING_OP_NOP")]
-pub fn nop() -> impl IoFuture<Output = io::Result<()>> {
+pub fn nop() -> impl SingleOperation<Output = io::Result<()>> {
     submit(op::nop::Nop)
 }
 
@@ -64,7 +64,7 @@ impl Watched {
     /// The runtime has ended, or there is none; on the epoll driver `PermissionDenied` for a file
     /// that is not ready and that epoll cannot watch.
     #[doc(alias = "IORING_OP_POLL_ADD")]
-    pub fn readable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn readable(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::poll_add::PollAdd::readable(self.fd.clone()))
     }
 
@@ -78,7 +78,7 @@ impl Watched {
     ///
     /// As [`readable`](Self::readable).
     #[doc(alias = "IORING_OP_POLL_ADD")]
-    pub fn writable(&self) -> impl IoFuture<Output = io::Result<()>> + use<> {
+    pub fn writable(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         submit(op::poll_add::PollAdd::writable(self.fd.clone()))
     }
 }

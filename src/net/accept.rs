@@ -11,8 +11,7 @@ use futures_util::Stream;
 
 use super::turns::Turns;
 use crate::driver::{
-    self, Alarm, Driver, IoFuture, Multi, SharedFd, Submit, count, deadline_after, submit,
-    timed_out,
+    self, Alarm, Driver, Expire, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
 };
 use crate::op;
 use crate::sys::log;
@@ -210,7 +209,7 @@ impl<S> Future for Accept<'_, S> {
     }
 }
 
-impl<S> IoFuture for Accept<'_, S> {
+impl<S> Expire for Accept<'_, S> {
     fn expire(&mut self) {
         // A connection that comes later stays with the listener.
         self.expired = true;

@@ -227,7 +227,7 @@ macro_rules! stream {
             /// Those of `shutdown(2)`. A connection that the peer has reset, or that never was one,
             /// has nothing to end, and that is no error.
             #[doc(alias = "IORING_OP_SHUTDOWN")]
-            pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
+            pub fn shutdown(&self, how: Shutdown) -> impl SingleOperation<Output = io::Result<()>> + use<> {
                 submit(op::shutdown::Shutdown::new(self.fd().clone(), how))
             }
 
@@ -396,7 +396,7 @@ macro_rules! stream {
             /// # Errors
             ///
             /// As the stream's `shutdown`.
-            pub fn shutdown(&self, how: Shutdown) -> impl IoFuture<Output = io::Result<()>> + use<> {
+            pub fn shutdown(&self, how: Shutdown) -> impl SingleOperation<Output = io::Result<()>> + use<> {
                 submit(op::shutdown::Shutdown::new(self.transmitter.fd().clone(), how))
             }
 

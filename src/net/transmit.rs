@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, Driver, IoFuture, Operation, SharedFd, Submit, Trail, submit};
+use crate::driver::{self, Driver, Expire, Operation, SharedFd, Submit, Trail, submit};
 use crate::op;
 use crate::task::Scheduler;
 use crate::util::budget::Toll;
@@ -492,7 +492,7 @@ impl<B: IoBuf> Future for Write<'_, B> {
     }
 }
 
-impl<B: IoBuf> IoFuture for Write<'_, B> {
+impl<B: IoBuf> Expire for Write<'_, B> {
     fn expire(&mut self) {
         self.0.expire();
     }
@@ -522,7 +522,7 @@ impl<B: IoBuf> Future for WriteAll<'_, B> {
     }
 }
 
-impl<B: IoBuf> IoFuture for WriteAll<'_, B> {
+impl<B: IoBuf> Expire for WriteAll<'_, B> {
     fn expire(&mut self) {
         self.0.expire();
     }
@@ -546,7 +546,7 @@ impl<B: IoBuf> Future for SendAll<'_, B> {
     }
 }
 
-impl<B: IoBuf> IoFuture for SendAll<'_, B> {
+impl<B: IoBuf> Expire for SendAll<'_, B> {
     fn expire(&mut self) {
         self.0.expire();
     }

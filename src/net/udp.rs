@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Type};
 
 use super::address::{ToAddress, bind};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, IoFuture, SharedFd, Submit, submit};
+use crate::driver::{self, Expire, SharedFd, SingleOperation, Submit, submit};
 use crate::op::{self, recvmsg::Received};
 use crate::sys;
 use crate::util::budget;
@@ -114,7 +114,10 @@ impl UdpSocket {
     /// Those of `send(2)`, with the buffer: `ConnectionRefused` if an earlier datagram found nobody
     /// there, a datagram that is too long (`EMSGSIZE`), no peer (`EDESTADDRREQ`).
     #[doc(alias = "IORING_OP_SEND")]
-    pub fn send<B: IoBuf>(&self, buf: B) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+    pub fn send<B: IoBuf>(
+        &self,
+        buf: B,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
         submit(op::send::Send::new(self.fd.clone(), buf, 0))
     }
 
@@ -133,7 +136,7 @@ impl UdpSocket {
         &self,
         buf: B,
         address: SocketAddr,
-    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
         submit(op::sendmsg::SendMsg::new(
             self.fd.clone(),
             op::iovecs::One(buf),
@@ -159,7 +162,7 @@ impl UdpSocket {
     pub fn recv<B: IoBufMut>(
         &self,
         buf: B,
-    ) -> impl IoFuture<Output = BufResult<usize, B>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
         let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
         Receive { receive, output: |received, buf| Ok((received.count, buf)) }
     }
@@ -178,7 +181,7 @@ impl UdpSocket {
     pub fn recv_from<B: IoBufMut>(
         &self,
         buf: B,
-    ) -> impl IoFuture<Output = BufResult<Datagram, B>> + use<B> {
+    ) -> impl SingleOperation<Output = BufResult<Datagram, B>> + use<B> {
         let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
         Receive {
             receive,
@@ -236,7 +239,7 @@ impl<B: IoBufMut, T> Future for Receive<B, T> {
     }
 }
 
-impl<B: IoBufMut, T> IoFuture for Receive<B, T> {
+impl<B: IoBufMut, T> Expire for Receive<B, T> {
     fn expire(&mut self) {
         self.receive.expire();
     }
@@ -268,6 +271,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::time::within;
     use crate::{metrics, yield_now};
 
     async fn local() -> UdpSocket {
@@ -373,7 +377,7 @@ mod tests {
         for _ in 0..200 {
             one.send("anybody there").await?;
             let received =
-                one.recv(Vec::with_capacity(10)).timeout(Duration::from_millis(50)).await;
+                within(Duration::from_millis(50), one.recv(Vec::with_capacity(10))).await;
             match received.expect_err("nobody").kind() {
                 ErrorKind::ConnectionRefused => return Ok(()),
                 // It lives on for a moment, in a child of another test.
@@ -386,7 +390,7 @@ mod tests {
     #[corering::test]
     async fn a_receive_without_a_sender_ends_at_its_limit_and_loses_nothing() -> io::Result<()> {
         let (one, other) = pair().await?;
-        let receive = other.recv(b"mine".to_vec()).timeout(Duration::from_millis(2));
+        let receive = within(Duration::from_millis(2), other.recv(b"mine".to_vec()));
         let failed = receive.await.expect_err("nothing was sent");
         assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
         one.send("late").await?;

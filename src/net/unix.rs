@@ -18,7 +18,7 @@ use super::send_file::send_file;
 use super::stream::{listener, stream};
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, CutBy, IoFuture, SharedFd, submit};
+use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
 use crate::fs::File;
 use crate::time::sleep;
 use crate::util::budget;

@@ -5,8 +5,8 @@
 //! what the shard has to do first. A duration that reaches beyond the clock's end, as
 //! [`Duration::MAX`] does, never passes.
 //!
-//! A limit for an I/O operation of corering's is better set by
-//! [`IoFuture::timeout`](crate::IoFuture::timeout), which gives the buffer back.
+//! A limit in time for any future is [`timeout`]. [`within`] limits a single operation, waits for its
+//! end, and so gives the buffer back.
 //!
 //! Read `sleep.rs` first.
 
@@ -16,6 +16,7 @@ mod interval;
 mod sleep;
 mod timeout;
 
+pub use crate::driver::{SingleOperation, Within, within};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::{Duration, Instant};

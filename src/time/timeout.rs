@@ -14,7 +14,7 @@ use crate::util::poll_pinned::poll_pinned;
 ///
 /// When the time is over the future is dropped as it stands. For an I/O operation that means that
 /// the buffer it was given is lost; what a stream had received stays for the next call. Use
-/// [`IoFuture::timeout`](crate::IoFuture::timeout) to have the buffer back.
+/// [`within`](super::within) to have the buffer back.
 ///
 /// The future is polled before the clock is looked at, so a future that is ready wins.
 ///

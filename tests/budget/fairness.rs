@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use corering::sync::{Semaphore, channel};
 use corering::task::{cooperative, unconstrained};
-use corering::{Driver, IoFuture, time, yield_now};
+use corering::time::within;
+use corering::{Driver, time, yield_now};
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{StreamExt, join};
 
@@ -167,7 +168,7 @@ async fn limited_operation_that_was_refused_loses_nothing() -> io::Result<()> {
     std::io::Write::write_all(&mut &theirs, &[7; 1_000])?;
     drop(theirs);
     loop {
-        let read = ours.read(Vec::with_capacity(1)).timeout(Duration::from_nanos(1)).await;
+        let read = within(Duration::from_nanos(1), ours.read(Vec::with_capacity(1))).await;
         match read {
             Ok((0, _)) => break,
             Ok((count, _)) => received.set(received.get() + count as u64),

@@ -14,8 +14,8 @@ use corering::net::{
     WriteAbandoned, WriteAll,
 };
 use corering::sync::oneshot;
-use corering::time::timeout;
-use corering::{Builder, IoFuture, JoinHandle, ReceivePolicy};
+use corering::time::{timeout, within};
+use corering::{Builder, JoinHandle, ReceivePolicy};
 use futures_util::future::{Either, select};
 
 use crate::simulated::{Numbers, defaults, drop_after, pause};
@@ -84,7 +84,7 @@ async fn accept(listener: &TcpListener, numbers: &mut Numbers) -> Option<io::Res
     match numbers.within(0..3) {
         0 => Some(listener.accept().await),
         1 => drop_after(numbers.moment(), listener.accept()).await,
-        _ => unless_timed_out(listener.accept().timeout(numbers.moment()).await),
+        _ => unless_timed_out(within(numbers.moment(), listener.accept()).await),
     }
 }
 
@@ -262,7 +262,7 @@ async fn receive(
                 Some(received) => received?.to_vec(),
                 None => continue,
             },
-            3 => match unless_timed_out(stream.recv().timeout(numbers.moment()).await) {
+            3 => match unless_timed_out(within(numbers.moment(), stream.recv()).await) {
                 Some(received) => received?.to_vec(),
                 None => continue,
             },
@@ -271,7 +271,7 @@ async fn receive(
                 Ok(read) => read?.1,
                 Err(_elapsed) => continue,
             },
-            6 => match stream.read(room).timeout(numbers.moment()).await {
+            6 => match within(numbers.moment(), stream.read(room)).await {
                 Ok((count, bytes)) => {
                     assert_eq!(count, bytes.len());
                     bytes
@@ -316,7 +316,7 @@ async fn send(stream: &mut impl Sends, bytes: &[u8], numbers: &mut Numbers) -> i
                 Some(result) => result.map(|(count, _)| count),
                 None => continue,
             },
-            _ => stream.write_all(part).timeout(moment).await.map(|part| part.len()),
+            _ => within(moment, stream.write_all(part)).await.map(|part| part.len()),
         };
         sent += match result {
             Ok(count) => count,

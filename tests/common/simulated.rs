@@ -5,12 +5,13 @@
 
 use std::future::Future;
 use std::ops::Range;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use corering::sim::{SimulatedRun, Simulation};
-use corering::{Builder, IoFuture, Metrics, Runtime, Timeout};
+use corering::time::{Sleep, sleep};
+use corering::{Builder, Metrics, Runtime};
 use futures_util::future::{Either, select};
 
 /// Numbers from a seed, the same on every machine. Not those of the simulated kernel, so that what
@@ -62,28 +63,9 @@ impl Numbers {
     }
 }
 
-/// A future that ends when it is told to expire, and never before.
-pub(crate) struct Expiry {
-    over: bool,
-}
-
-impl Future for Expiry {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.over { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-impl IoFuture for Expiry {
-    fn expire(&mut self) {
-        self.over = true;
-    }
-}
-
 /// Lets so much virtual time pass.
-pub(crate) fn pause(duration: Duration) -> Timeout<Expiry> {
-    Expiry { over: false }.timeout(duration)
+pub(crate) fn pause(duration: Duration) -> Sleep {
+    sleep(duration)
 }
 
 /// Polls a future for so long and then drops it, wherever it is.

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use corering::ReceivePolicy;
 use corering::net::TcpStream;
-use corering::time::{sleep, timeout};
-use corering::{IoFuture, ReceivePolicy};
+use corering::time::{sleep, timeout, within};
 
 use crate::pairs::{pair, pattern};
 use crate::simulated::{defaults, drop_after, drop_after_polls, pause, run};
@@ -149,7 +149,7 @@ fn timeout_dropped_at_any_moment_leaves_nothing() {
         run(step, defaults(), async move {
             let (mut sender, mut reader) = pair().await;
             let limit = Duration::from_micros(step);
-            let reading = reader.read(Vec::with_capacity(10)).timeout(Duration::from_micros(20));
+            let reading = within(Duration::from_micros(20), reader.read(Vec::with_capacity(10)));
             assert!(drop_after(limit, reading).await.is_none_or(|read| read.is_err()));
             assert_eq!(corering::metrics().timers, 0);
             sender.write_all("later").await.unwrap();

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use corering::ReceivePolicy;
 use corering::sim::Simulation;
-use corering::{IoFuture, ReceivePolicy};
+use corering::time::within;
 use futures_util::future::join;
 use io_uring::opcode;
 
@@ -140,7 +141,7 @@ fn read_that_timed_out_gives_its_buffer_back_and_loses_no_byte() {
             let mut received = Vec::new();
             while received.len() < 3_000 {
                 let limit = Duration::from_micros(seed % 50);
-                buffer = match reader.read(buffer).timeout(limit).await {
+                buffer = match within(limit, reader.read(buffer)).await {
                     Ok((count, buffer)) => {
                         assert_eq!(count, buffer.len());
                         received.extend_from_slice(&buffer);

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use corering::IoFuture;
 use corering::ReceivePolicy::{self, Adaptive, Completion, Notification};
 use corering::net::TcpStream;
 use corering::sim::Simulation;
+use corering::time::within;
 
 use crate::pairs::{pair, pattern};
 use crate::simulated::{Numbers, defaults, drop_after, drop_after_polls, pause, run_in};
@@ -55,7 +55,7 @@ async fn receive(mut stream: TcpStream, mut numbers: Numbers) {
                 Some(received) => received.unwrap().1,
                 None => continue,
             },
-            6 => match stream.read(Vec::with_capacity(room)).timeout(numbers.moment()).await {
+            6 => match within(numbers.moment(), stream.read(Vec::with_capacity(room))).await {
                 Ok((_, bytes)) => bytes,
                 Err(failed) => {
                     assert_eq!(failed.kind(), ErrorKind::TimedOut);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use corering::net::{TcpStream, WriteAbandoned};
-use corering::{IoFuture, JoinHandle, ReceivePolicy};
+use corering::time::within;
+use corering::{JoinHandle, ReceivePolicy};
 
 use crate::pairs::{pair, pattern};
 use crate::simulated::{Numbers, defaults, drop_after, pause, run};
@@ -82,7 +83,7 @@ fn write_that_timed_out_in_the_middle_is_told_by_the_next_write() {
             let (mut sent, mut told) = (0, 0);
             while sent < TOTAL {
                 let rest = pattern(TOTAL).split_off(sent);
-                match writer.write_all(rest).timeout(numbers.moment()).await {
+                match within(numbers.moment(), writer.write_all(rest)).await {
                     Ok(rest) => sent += rest.len(),
                     Err(failed) => match WriteAbandoned::of(&failed.error) {
                         Some(abandoned) => {

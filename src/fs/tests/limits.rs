@@ -11,7 +11,8 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::{Folder, pattern};
 use crate::fs::{File, read, write};
-use crate::{IoFuture, Runtime, metrics, test_support, yield_now};
+use crate::time::within;
+use crate::{Runtime, metrics, test_support, yield_now};
 
 const SOON: Duration = Duration::from_millis(2);
 
@@ -36,7 +37,7 @@ async fn nothing_is_in_flight() {
 #[corering::test]
 async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
     let (file, _writer) = pipe();
-    let failed = file.read_at(b"mine".to_vec(), 0).timeout(SOON).await.expect_err("no writer");
+    let failed = within(SOON, file.read_at(b"mine".to_vec(), 0)).await.expect_err("no writer");
     assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
     nothing_is_in_flight().await;
 }
@@ -45,7 +46,7 @@ async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
 async fn a_limit_reached_half_way_gives_back_what_came() {
     let (file, mut writer) = pipe();
     writer.write_all(b"half").expect("the pipe has room");
-    let reading = file.read_exact_at(Vec::with_capacity(100), 8, 0).timeout(SOON);
+    let reading = within(SOON, file.read_exact_at(Vec::with_capacity(100), 8, 0));
     let failed = reading.await.expect_err("the other half is missing");
     assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"half"[..]));
 }
@@ -54,7 +55,7 @@ async fn a_limit_reached_half_way_gives_back_what_came() {
 async fn a_write_that_nobody_reads_gives_the_buffer_back() {
     let (reader, writer) = io::pipe().expect("a descriptor is free");
     let file = File::from(OwnedFd::from(writer));
-    let failed = file.write_all_at(vec![1; 1 << 20], 0).timeout(SOON).await.expect_err("full");
+    let failed = within(SOON, file.write_all_at(vec![1; 1 << 20], 0)).await.expect_err("full");
     assert_eq!((failed.kind(), failed.buf().len()), (ErrorKind::TimedOut, 1 << 20));
     drop(reader);
 }
@@ -63,14 +64,14 @@ async fn a_write_that_nobody_reads_gives_the_buffer_back() {
 async fn a_limit_spans_the_steps_of_a_whole_read_or_write() -> io::Result<()> {
     let folder = Folder::new();
     let path = folder.file("file", &pattern(100_000));
-    assert_eq!(read(&path).timeout(Duration::MAX).await?, pattern(100_000));
-    write(&path, "new").timeout(Duration::MAX).await?;
+    assert_eq!(within(Duration::MAX, read(&path)).await?, pattern(100_000));
+    within(Duration::MAX, write(&path, "new")).await?;
     // However short the limit, the outcome is one of the two, and nothing stays behind.
-    match read(&path).timeout(Duration::ZERO).await {
+    match within(Duration::ZERO, read(&path)).await {
         Ok(bytes) => assert_eq!(bytes, b"new"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
     }
-    if let Err(failed) = write(&path, "newer").timeout(Duration::ZERO).await {
+    if let Err(failed) = within(Duration::ZERO, write(&path, "newer")).await {
         assert_eq!((failed.kind(), *failed.buf()), (ErrorKind::TimedOut, "newer"));
     }
     nothing_is_in_flight().await;
@@ -136,7 +137,7 @@ fn ten_thousand_dropped_reads_are_cancelled_through_a_ring_of_four_places() {
             }
             let kept = reads.split_off(9_990);
             drop(reads);
-            let kept = kept.into_iter().map(|reading| reading.timeout(SOON));
+            let kept = kept.into_iter().map(|reading| within(SOON, reading));
             for failed in join_all(kept).await {
                 assert_eq!(failed.expect_err("nobody writes").kind(), ErrorKind::TimedOut);
             }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::Receiver;
 use super::ahead::Ahead;
 use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf, Slice};
-use crate::driver::{IoFuture, Submit, submit, timed_out};
+use crate::driver::{Expire, Submit, submit, timed_out};
 use crate::op;
 use crate::util::budget::Toll;
 
@@ -39,7 +39,7 @@ impl Future for Recv<'_> {
     }
 }
 
-impl IoFuture for Recv<'_> {
+impl Expire for Recv<'_> {
     fn expire(&mut self) {
         // What comes later stays with the stream.
         self.expired = true;
@@ -137,7 +137,7 @@ impl<B: IoBufMut> Future for Read<'_, B> {
     }
 }
 
-impl<B: IoBufMut> IoFuture for Read<'_, B> {
+impl<B: IoBufMut> Expire for Read<'_, B> {
     fn expire(&mut self) {
         // What comes later stays with the stream.
         self.expired = true;
@@ -224,7 +224,7 @@ impl<B: IoBufMut> Future for ReadExact<'_, B> {
     }
 }
 
-impl<B: IoBufMut> IoFuture for ReadExact<'_, B> {
+impl<B: IoBufMut> Expire for ReadExact<'_, B> {
     fn expire(&mut self) {
         self.read.expire();
     }
