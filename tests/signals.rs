@@ -9,6 +9,7 @@ use std::time::Duration;
 use child::Child;
 use corering::time::timeout;
 use corering::{Driver, Runtime, signal};
+use futures_util::future::FusedFuture;
 use futures_util::poll;
 
 /// Runs a body in a child process, once on each driver that tests run on.
@@ -41,6 +42,20 @@ fn shutdown_completes_at_either_signal() {
             raise(number);
             stopped.await.expect("the handler is installed");
         }
+    });
+}
+
+#[test]
+fn signal_says_that_it_has_ended_and_its_clone_for_itself() {
+    in_a_child("signal_says_that_it_has_ended_and_its_clone_for_itself", || async {
+        let mut stopped = signal::shutdown();
+        raise(libc::SIGTERM);
+        assert!(!stopped.is_terminated());
+        (&mut stopped).await.expect("the handler is installed");
+        assert!(stopped.is_terminated());
+        let again = stopped.clone();
+        assert!(!again.is_terminated());
+        again.await.expect("it has come");
     });
 }
 

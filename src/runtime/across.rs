@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures_util::stream::{FusedStream, Stream, StreamExt};
+
 use crate::util::budget::Toll;
 
 /// Why a shard did not answer.
@@ -136,7 +138,8 @@ struct Channel<T> {
 pub fn shard_channel<T: Send>() -> (ShardSender<T>, ShardReceiver<T>) {
     let channel = Channel { queue: VecDeque::new(), waker: None, senders: 1, receiver: true };
     let channel = Arc::new(Mutex::new(channel));
-    (ShardSender { channel: channel.clone() }, ShardReceiver { channel, toll: Toll::Due })
+    let sender = ShardSender { channel: channel.clone() };
+    (sender, ShardReceiver { channel, ended: false, toll: Toll::Due })
 }
 
 /// The end of a [`shard_channel`] that sends.
@@ -144,9 +147,11 @@ pub struct ShardSender<T> {
     channel: Arc<Mutex<Channel<T>>>,
 }
 
-/// The end of a [`shard_channel`] that receives.
+/// The end of a [`shard_channel`] that receives, also as a [`Stream`].
 pub struct ShardReceiver<T> {
     channel: Arc<Mutex<Channel<T>>>,
+    /// The end of the channel has been told.
+    ended: bool,
     toll: Toll,
 }
 
@@ -204,13 +209,33 @@ impl<T: Send> ShardReceiver<T> {
     ///
     /// None.
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
-        let ShardReceiver { channel, toll } = self;
-        std::future::poll_fn(|cx| toll.poll(cx, |cx| poll_recv(channel, cx)))
+        std::future::poll_fn(move |cx| self.poll_next_unpin(cx))
     }
 
     /// A value that is there already.
     pub fn try_recv(&mut self) -> Option<T> {
         lock(&self.channel).queue.pop_front()
+    }
+}
+
+impl<T> Stream for ShardReceiver<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let ShardReceiver { channel, ended, toll } = &mut *self;
+        let polled = toll.poll(cx, |cx| poll_recv(channel, cx));
+        *ended = matches!(polled, Poll::Ready(None));
+        polled
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (lock(&self.channel).queue.len(), None)
+    }
+}
+
+impl<T> FusedStream for ShardReceiver<T> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

@@ -1,8 +1,11 @@
 //! Blocking work, on a thread of the pool.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::FusedFuture;
 
 use super::across::{self, Replied};
 use crate::driver;
@@ -58,23 +61,38 @@ where
     } else if let Err(error) = driver.pool.run(job) {
         log::warn(format_args!("no thread for spawn_blocking: {error}"));
     }
-    BlockingHandle { replied }
+    BlockingHandle { replied, done: false }
 }
 
 /// The result of [`spawn_blocking`].
 #[must_use = "await the handle to hear of a panic; drop it to let the closure go on alone"]
 pub struct BlockingHandle<T> {
     replied: Replied<Result<T, Payload>>,
+    done: bool,
 }
 
 impl<T> Future for BlockingHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.replied).poll(cx).map(|reply| match reply {
+        let reply = ready!(Pin::new(&mut self.replied).poll(cx));
+        self.done = true;
+        Poll::Ready(match reply {
             Some(Ok(value)) => Ok(value),
             Some(Err(payload)) => Err(JoinError::panicked(payload)),
             None => Err(JoinError::cancelled()),
         })
+    }
+}
+
+impl<T> FusedFuture for BlockingHandle<T> {
+    fn is_terminated(&self) -> bool {
+        self.done
+    }
+}
+
+impl<T> fmt::Debug for BlockingHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingHandle").field("done", &self.done).finish_non_exhaustive()
     }
 }

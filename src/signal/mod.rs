@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
+use futures_util::future::FusedFuture;
+
 use crate::driver;
 use crate::sys::signal::Listener;
 use crate::util::budget::Toll;
@@ -116,11 +118,12 @@ pub fn shutdown() -> Signal {
 pub struct Signal {
     listener: Result<Listener, Option<io::Error>>,
     toll: Toll,
+    done: bool,
 }
 
 impl Signal {
     fn new(signals: &[i32]) -> Self {
-        Signal { listener: Listener::install(signals).map_err(Some), toll: Toll::Due }
+        Signal { listener: Listener::install(signals).map_err(Some), toll: Toll::Due, done: false }
     }
 }
 
@@ -131,7 +134,7 @@ impl Clone for Signal {
             Err(Some(error)) => Err(Some(again(error))),
             Err(None) => Err(None),
         };
-        Signal { listener, toll: Toll::Due }
+        Signal { listener, toll: Toll::Due, done: false }
     }
 }
 
@@ -147,7 +150,15 @@ impl Future for Signal {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Signal { listener, toll } = &mut *self;
+        let polled = self.poll_listener(context);
+        self.done = polled.is_ready();
+        polled
+    }
+}
+
+impl Signal {
+    fn poll_listener(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Signal { listener, toll, .. } = self;
         match listener {
             Ok(listener) => {
                 driver::current()?.watch_signals()?;
@@ -157,6 +168,12 @@ impl Future for Signal {
                 .take()
                 .unwrap_or_else(|| io::Error::other("the error was taken by the poll before")))),
         }
+    }
+}
+
+impl FusedFuture for Signal {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use futures_util::future::FusedFuture;
+
 use super::line::{self, Service};
 use crate::util::budget::Toll;
 use crate::util::line::{Line, Place, leave, wake_each};
@@ -95,6 +97,12 @@ impl Future for Notified<'_> {
         let polled = toll.poll(cx, |cx| line::poll(&notify.state, place, *round, cx));
         notified.done = polled.is_ready();
         polled.map(|_| ())
+    }
+}
+
+impl FusedFuture for Notified<'_> {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 

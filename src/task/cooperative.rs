@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::stream::Stream;
+use futures_util::future::FusedFuture;
+use futures_util::stream::{FusedStream, Stream};
 
 use crate::util::budget::{self, Toll};
 use crate::util::poll_pinned::poll_pinned;
@@ -81,6 +82,18 @@ impl<S: Stream> Stream for Cooperative<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.foreign.size_hint()
+    }
+}
+
+impl<F: FusedFuture> FusedFuture for Cooperative<F> {
+    fn is_terminated(&self) -> bool {
+        self.foreign.is_terminated()
+    }
+}
+
+impl<S: FusedStream> FusedStream for Cooperative<S> {
+    fn is_terminated(&self) -> bool {
+        self.foreign.is_terminated()
     }
 }
 

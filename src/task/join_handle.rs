@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::future::FusedFuture;
+
 use super::JoinError;
 use super::header::{CANCELLED, COMPLETE, Header, JOINABLE, TaskPtr, release};
 use super::waker;
@@ -29,6 +31,8 @@ use crate::util::unwind::drop_quietly;
 pub struct JoinHandle<T> {
     task: TaskPtr,
     toll: Toll,
+    /// The output was given.
+    done: bool,
     output: PhantomData<T>,
 }
 
@@ -37,7 +41,7 @@ impl<T> JoinHandle<T> {
     /// The caller's reference becomes the handle's; it is the task's only join handle, and `T` is
     /// the output of the task's future.
     pub(super) unsafe fn new(task: TaskPtr) -> Self {
-        JoinHandle { task, toll: Toll::Due, output: PhantomData }
+        JoinHandle { task, toll: Toll::Due, done: false, output: PhantomData }
     }
 
     /// Cancels the task: its future is dropped, soon but not within this call, and the handle
@@ -80,6 +84,7 @@ impl<T> Future for JoinHandle<T> {
         let mut toll = self.toll;
         let polled = toll.poll(context, |context| self.poll_join(context));
         self.toll = toll;
+        self.done |= polled.is_ready();
         polled
     }
 }
@@ -101,6 +106,12 @@ impl<T> JoinHandle<T> {
         }
         drop(self.header().join_waker.replace(Some(waker)));
         Poll::Pending
+    }
+}
+
+impl<T> FusedFuture for JoinHandle<T> {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
 
 use super::{AbortHandle, JoinError, JoinHandle, spawn};
 
 /// Tasks with outputs of one type, awaited together and aborted together.
 ///
-/// Dropping the set aborts all tasks in it.
+/// Dropping the set aborts all tasks in it. As a [`Stream`] it gives what
+/// [`join_next`](Self::join_next) gives, and goes on when a task is spawned after its end.
 ///
 /// # Examples
 /// ```
@@ -76,6 +79,24 @@ impl<T> JoinSet<T> {
     /// Whether the set holds no task.
     pub fn is_empty(&self) -> bool {
         self.handles.is_empty()
+    }
+}
+
+impl<T> Stream for JoinSet<T> {
+    type Item = Result<T, JoinError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.handles.poll_next_unpin(context)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), None)
+    }
+}
+
+impl<T> FusedStream for JoinSet<T> {
+    fn is_terminated(&self) -> bool {
+        self.handles.is_terminated()
     }
 }
 

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::future::FusedFuture;
+
 /// Goes to the back of the run queue: every task that is ready now runs before this one goes on.
 ///
 /// # Cancel safety
@@ -25,7 +27,7 @@ use std::task::{Context, Poll};
 /// }
 /// ```
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
+    YieldNow { yielded: false, done: false }
 }
 
 /// The future of [`yield_now`].
@@ -33,6 +35,7 @@ pub fn yield_now() -> YieldNow {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct YieldNow {
     yielded: bool,
+    done: bool,
 }
 
 impl Future for YieldNow {
@@ -40,10 +43,17 @@ impl Future for YieldNow {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.yielded {
+            self.done = true;
             return Poll::Ready(());
         }
         self.yielded = true;
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl FusedFuture for YieldNow {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }

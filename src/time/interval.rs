@@ -5,6 +5,8 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::stream::{FusedStream, Stream};
+
 use super::{Duration, Instant, Sleep, now};
 
 /// Ticks every `period`, the first time at once.
@@ -56,6 +58,8 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 /// Ticks at a fixed distance. Made by [`interval`] and [`interval_at`].
+///
+/// As a [`Stream`] it gives the moments for which its ticks were due, and has no end.
 pub struct Interval {
     sleep: Sleep,
     period: Duration,
@@ -159,6 +163,24 @@ impl Interval {
     /// [`MissedTicks::Burst`].
     pub fn set_missed_ticks(&mut self, missed_ticks: MissedTicks) {
         self.missed_ticks = missed_ticks;
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl FusedStream for Interval {
+    fn is_terminated(&self) -> bool {
+        false
     }
 }
 

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::future::FusedFuture;
+
 use super::{Duration, Instant, now};
 use crate::driver::Alarm;
 use crate::util::budget::Toll;
@@ -138,6 +140,12 @@ impl Future for Sleep {
             Err(error) => panic!("a timer was polled, but {error}"),
         }
         Poll::Ready(())
+    }
+}
+
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        self.elapsed
     }
 }
 

@@ -48,6 +48,13 @@ async fn channels(beside: &Beside) {
     let (sender, _) = channel::bounded::<u8>(1);
     beside.endless("sync::channel::closed", async move || sender.closed().await).await;
     let (sender, mut receiver) = shard_channel();
+    beside
+        .endless("runtime::across::ShardReceiver", async move || {
+            sender.send(1).expect("the receiver is there");
+            receiver.next().await.expect("it was sent");
+        })
+        .await;
+    let (sender, mut receiver) = shard_channel();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let feeder =

@@ -57,6 +57,18 @@ async fn tasks(beside: &Beside) {
             set.join_next().await.expect("there are some").expect("it did not panic");
         })
         .await;
+    let mut set = JoinSet::new();
+    beside
+        .endless("task::join_set::JoinSet", async move || {
+            if set.is_empty() {
+                let all = (0..ENDED).map(|_| set.spawn(async {})).collect::<Vec<_>>();
+                while !all.iter().all(|task| task.is_finished()) {
+                    yield_now().await;
+                }
+            }
+            set.next().await.expect("there are some").expect("it did not panic");
+        })
+        .await;
     beside.endless("task::yield_now::yield_now", async || yield_now().await).await;
     beside
         .endless("runtime::blocking::BlockingHandle", async || {
@@ -80,6 +92,8 @@ async fn timers(beside: &Beside) {
     beside.endless("time::sleep::Sleep", async move || Pin::new(&mut over).await).await;
     let mut beat = time::interval(Duration::from_nanos(1));
     beside.endless("time::interval::tick", async move || _ = beat.tick().await).await;
+    let mut beat = time::interval(Duration::from_nanos(1));
+    beside.endless("time::interval::Interval", async move || _ = beat.next().await).await;
     let (free, longer) = (Semaphore::new(1), Duration::from_secs(60));
     beside
         .endless("time::timeout::timeout", async move || {
