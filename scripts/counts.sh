@@ -4,14 +4,18 @@
 #
 #   scripts/counts.sh [--costs COUNT] [SERVER ..]      (default: all)
 #
-# A server is uring, epoll, tokio, raw-uring or raw-epoll, or uring and epoll in another way:
+# A server is uring, epoll, tokio, raw-uring or raw-epoll, or one of the first three in another way:
 #
-#   uring-notification       receives by notification
-#   uring-owned, epoll-owned receive by read(buf), into a buffer of 16 KiB of each connection's own
-#   uring-unix, epoll-unix   are on a Unix socket
+#   uring-unix, epoll-unix     are on a Unix socket
+#   uring-notification         receives by notification
+#   uring-owned, epoll-owned   receive by read(buf), into a buffer of 16 KiB of each connection's own
+#   uring-lent, epoll-lent     receive by recv(), as the example does
+#   uring-limited, epoll-limited, tokio-limited
+#                              have a timeout of 30 s around each receive
 #
-# The first three of these are `corering-bench serve`, which counts its requests and bytes: compare
-# them with what they were, not with uring and epoll, which are the example.
+# All of these but those on a Unix socket are `corering-bench serve`, which counts its requests and
+# bytes: compare them with what they were and with each other, not with uring and epoll, which are
+# the example. What a limit costs is the difference of limited and lent.
 #
 # 64 connections have one message of 64 bytes each on the way when the server wakes: it is stopped
 # while it waits, and goes on when the client has sent all of them. So a round is the same work each
@@ -34,8 +38,9 @@
 # tracing is impossible here.
 set -euo pipefail
 
-known=(uring uring-notification uring-owned uring-unix epoll epoll-owned epoll-unix)
-known+=(tokio raw-uring raw-epoll)
+known=(uring uring-unix uring-notification uring-owned uring-lent uring-limited)
+known+=(epoll epoll-unix epoll-owned epoll-lent epoll-limited)
+known+=(tokio tokio-limited raw-uring raw-epoll)
 
 # usage TEXT: how this is run, for somebody who ran it otherwise.
 usage() {

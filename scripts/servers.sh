@@ -1,8 +1,8 @@
 # Starts echo servers for the scripts that count what they cost. Sourced, not run.
 #
 # `uring` and `epoll` are the example `echo` on that driver, `uring-unix` and `epoll-unix` the same on
-# a Unix socket. `uring-notification`, `uring-owned` and `epoll-owned` are `corering-bench serve` with
-# an option. Every other name is a server of it, to compare with.
+# a Unix socket. `uring-notification`, and those that end in `-lent`, `-owned` or `-limited`, are
+# `corering-bench serve` with an option. Every other name is a server of it, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -44,6 +44,12 @@ start_server() {
             ;;
         *-owned)
             command=("$target/release/corering-bench" serve --driver "${name%-owned}" --read owned)
+            ;;
+        *-lent)
+            command=("$target/release/corering-bench" serve --driver "${name%-lent}" --read lent)
+            ;;
+        *-limited)
+            command=("$target/release/corering-bench" serve --driver "${name%-limited}" --limit 30s)
             ;;
         *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac

@@ -95,6 +95,10 @@ pub struct Arguments {
     /// Bytes of each buffer of --read owned [default: 16 KiB, or --size if that is more].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub room: Option<u32>,
+    /// Time that a connection has for its next message, such as 30s, before it is closed: a timeout
+    /// around each receive of uring, epoll and tokio (echo, churn and idle only).
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub limit: Option<Duration>,
     /// The CPU to run on, with one shard.
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -199,6 +203,15 @@ impl Arguments {
             return usage("--room is for --read owned: add that, or leave it out".to_owned());
         }
         let is_raw = matches!(self.driver, Server::RawUring | Server::RawEpoll);
+        if self.limit.is_some() && (is_raw || !self.workload.is_echo()) {
+            return usage(format!(
+                "--limit is for echo, churn and idle on uring, epoll and tokio, not for {workload} \
+                 on {driver}: leave it out"
+            ));
+        }
+        if self.limit.is_some() && self.read == Read::Owned {
+            return usage("--limit is for --read lent: leave out one of them".to_owned());
+        }
         if is_raw && self.workload == Workload::Mixed {
             return usage(format!("{driver} does not serve {workload}: choose another --driver"));
         }

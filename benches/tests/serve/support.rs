@@ -38,14 +38,15 @@ pub(crate) fn receives(server: &str) -> Vec<Option<&'static str>> {
     }
 }
 
-/// The ways of reading that a server knows in a workload, as arguments: lent buffers, and its own
-/// with room for a message or for a part of one.
+/// The ways of reading that a server knows in a workload, as arguments: lent buffers, those with a
+/// limit in time, and its own with room for a message or for a part of one.
 pub(crate) fn reads(server: &str, workload: &str) -> &'static [&'static [&'static str]] {
     let is_echo = ["--workload=echo", "--workload=churn", "--workload=idle"].contains(&workload);
     match server {
         "uring" | "epoll" if is_echo => {
-            &[&["--read=lent"], &["--read=owned"], &["--read=owned", "--room=50"]]
+            &[&["--read=lent"], &["--limit=1h"], &["--read=owned"], &["--read=owned", "--room=50"]]
         }
+        "tokio" if is_echo => &[&[], &["--limit=1h"]],
         _ => &[&[]],
     }
 }

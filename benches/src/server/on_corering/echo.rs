@@ -1,6 +1,7 @@
 //! Every byte comes back. A connection that breaks ends its own task and nothing else.
 
 use corering::net::{TcpStream, UnixStream};
+use corering::time::{Duration, timeout};
 
 use super::Shop;
 use crate::server::options::Read;
@@ -19,6 +20,15 @@ macro_rules! echo {
                 }
             }
 
+            async fn limited(mut stream: $Stream, shop: &'static Shop, limit: Duration) {
+                while let Ok(Ok(received)) = timeout(limit, stream.recv()).await {
+                    shop.work.echoes(received.len());
+                    if received.is_empty() || stream.write_all(received).await.is_err() {
+                        break;
+                    }
+                }
+            }
+
             async fn owned(mut stream: $Stream, shop: &'static Shop) {
                 let mut buffer = Vec::with_capacity(shop.stage.arguments.room());
                 while let Ok((count @ 1.., filled)) = stream.read(buffer).await {
@@ -28,10 +38,12 @@ macro_rules! echo {
                 }
             }
 
-            // Not one future for both: each would be as large as the larger.
-            match shop.stage.arguments.read {
-                Read::Lent => corering::spawn(lent(stream, shop)),
-                Read::Owned => corering::spawn(owned(stream, shop)),
+            // Not one future for all: each would be as large as the largest.
+            let arguments = &shop.stage.arguments;
+            match (arguments.read, arguments.limit) {
+                (Read::Lent, None) => corering::spawn(lent(stream, shop)),
+                (Read::Lent, Some(limit)) => corering::spawn(limited(stream, shop, limit)),
+                (Read::Owned, _) => corering::spawn(owned(stream, shop)),
             };
         }
     };

@@ -1,8 +1,8 @@
 //! What a user would pick: tokio's current-thread runtime, its I/O driver alone.
 //!
 //! Tuned: a buffer per connection that a whole message fits in, so that one read and one write
-//! serve one request; no timers; one runtime and one listener per shard, as servers on tokio with a
-//! thread per core are built. `event_interval` is left at its default, as a user finds it.
+//! serve one request; no timers unless a limit is asked for; one runtime and one listener per shard, as
+//! servers on tokio with a thread per core are built. `event_interval` is left at its default, as a user finds it.
 //! `TCP_NODELAY` comes from the listener, which spares a system call per connection.
 
 mod echo;
@@ -45,7 +45,12 @@ impl Shop {
 }
 
 pub(super) fn serve(part: Part) -> io::Result<Counters> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io();
+    if part.stage.arguments.limit.is_some() {
+        builder.enable_time();
+    }
+    let runtime = builder.build()?;
     let shop: &Shop = Box::leak(Box::new(Shop::open(part.stage, part.shard)?));
     runtime.block_on(async {
         let stop = UnixStream::from_std(part.stop.try_clone()?)?;
@@ -77,7 +82,7 @@ async fn accept(
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
         loop {
-            tokio::spawn(echo::connection(listener.accept().await?.0, shop));
+            echo::spawn(listener.accept().await?.0, shop);
         }
     }
     let listener = std::net::TcpListener::from(listener);
@@ -91,7 +96,7 @@ async fn accept(
         }
         match shop.stage.arguments.workload {
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
-                tokio::spawn(echo::connection(stream, shop));
+                echo::spawn(stream, shop);
             }
             Workload::Http | Workload::File => {
                 tokio::spawn(http::connection(stream, shop));
