@@ -5,17 +5,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::Operation;
 use super::alarm::Alarm;
-use super::submit::Submit;
 use crate::sys::clock;
 
 /// A single operation of corering's as a future: [`time::within`](crate::time::within) limits it in
 /// time.
 ///
-/// `read`, `read_exact`, `write`, `write_all`, `send_all`, `recv`, `accept` and `connect` of sockets,
-/// and the operations of [`fs`](crate::fs) and of [`UdpSocket`](crate::net::UdpSocket) are such
-/// futures. The trait is sealed.
+/// `read`, `read_exact`, `write`, `write_all`, `send_all`, `recv`, `accept` and `connect` of sockets
+/// are such futures, and so is what [`fs`](crate::fs), [`io`](crate::io) and
+/// [`UdpSocket`](crate::net::UdpSocket) do by one operation of the kernel's. The trait is sealed.
 pub trait SingleOperation: sealed::Expire + Unpin {}
 
 impl<F: sealed::Expire + Unpin> SingleOperation for F {}
@@ -102,12 +100,6 @@ impl<F: SingleOperation> Future for Within<F> {
         this.limit = Limit::Over;
         this.future.expire();
         Pin::new(&mut this.future).poll(cx)
-    }
-}
-
-impl<T: Operation> sealed::Expire for Submit<T> {
-    fn expire(&mut self) {
-        self.expire();
     }
 }
 

@@ -5,8 +5,8 @@
 //! never runs code of the user's, a waker's or a buffer's, while its state is borrowed.
 //!
 //! The files stand in reading order, and a file uses those above it. Read `operation.rs` first, then
-//! `submit.rs` (the one I/O future), `flight/mod.rs` and `driver.rs` (the round). `flight/kernel.rs`
-//! is the seam to the interfaces of the kernel.
+//! `submit.rs` (an operation as a future; what users hold of one is in `single.rs`), `flight/mod.rs`
+//! and `driver.rs` (the round). `flight/kernel.rs` is the seam to the interfaces of the kernel.
 
 mod limits;
 mod metrics;
@@ -27,6 +27,7 @@ mod multi;
 mod readable;
 mod alarm;
 mod deadline;
+mod single;
 mod dropped;
 
 pub use deadline::{SingleOperation, Within, within};
@@ -46,5 +47,6 @@ pub(crate) use operation::{Call, Direction, Disk, Held, Multishot, Operation, Ra
 pub(crate) use pool::Job;
 pub(crate) use readable::ReadableWait;
 pub(crate) use shared_fd::{CutBy, SharedFd};
+pub(crate) use single::{Single, single, single_with};
 pub(crate) use standing::timed_out;
 pub(crate) use submit::{Submit, Trail, submit};

@@ -346,6 +346,14 @@ pub(crate) fn was_cancelled(error: &io::Error) -> bool {
 }
 
 impl<T: Operation> Submit<T> {
+    /// Begins once more, with another operation, after an end. A limit in time goes on.
+    #[cold]
+    pub(crate) fn submit_again(&mut self, operation: T) {
+        self.toll = Toll::Due;
+        let ended = self.operation.replace(operation);
+        debug_assert!(ended.is_none() && self.begun.is_none(), "the one before has ended");
+    }
+
     /// Its time is over: from now on it resolves to an error of kind `TimedOut`, or to its result if
     /// that comes first.
     pub(crate) fn expire(&mut self) {

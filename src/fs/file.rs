@@ -1,17 +1,18 @@
 //! An open file.
 
 use std::cell::Cell;
+use std::convert::identity;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::future::{Begun, Map};
-use super::transfer::{Extent, Transfer};
-use super::whole::{ReadExact, ReadToEnd, WriteAll};
+use super::alignment::Extent;
+use super::whole::{self, Progress};
 use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, no_room};
-use crate::driver::{self, SharedFd, SingleOperation, submit};
+use crate::driver::{self, Operation, SharedFd, SingleOperation, single, single_with};
 use crate::op::{self, position::Position};
 use crate::sys::file::{is_direct, is_stream, refuses_offsets};
 
@@ -182,13 +183,13 @@ impl File {
         buf: B,
         offset: u64,
     ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
-        if buf.capacity() == 0 {
-            return Transfer::refused(&self.fd, BufError::new(no_room(), buf));
-        }
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.capacity());
-        let read = op::read_at::ReadAt::new(self.fd.clone(), buf, position);
-        Transfer::new(&self.fd, read.through_cache(self.asks_cache()), extent)
+        let read = with_room(buf, |buf| buf.capacity() > 0).map(|buf| {
+            let read = op::read_at::ReadAt::new(self.fd.clone(), buf, position);
+            read.through_cache(self.asks_cache())
+        });
+        self.transfer(read, extent)
     }
 
     /// Writes once, at `offset`, and returns how many bytes the file took. A gap between the file's
@@ -215,7 +216,7 @@ impl File {
         let position = self.position(offset);
         let extent = Extent::at(position).with(&buf, 0, buf.bytes_len());
         let write = op::write_at::WriteAt::new(self.fd.clone(), buf, position);
-        Transfer::new(&self.fd, write.through_cache(self.asks_cache()), extent)
+        self.transfer(Ok(write.through_cache(self.asks_cache())), extent)
     }
 
     /// Reads once into several buffers, one after the other, as [`read_at`](Self::read_at) does
@@ -248,14 +249,13 @@ impl File {
         bufs: Vec<B>,
         offset: u64,
     ) -> impl SingleOperation<Output = BufResult<usize, Vec<B>>> + use<B> {
-        if bufs.iter().all(|buf| buf.capacity() == 0) {
-            return Transfer::refused(&self.fd, BufError::new(no_room(), bufs));
-        }
         let position = self.position(offset);
         let extent = bufs
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.capacity()));
-        Transfer::new(&self.fd, op::readv::Readv::new(self.fd.clone(), bufs, position), extent)
+        let bufs = with_room(bufs, |bufs| bufs.iter().any(|buf| buf.capacity() > 0));
+        let read = bufs.map(|bufs| op::readv::Readv::new(self.fd.clone(), bufs, position));
+        self.transfer(read, extent)
     }
 
     /// Writes once from several buffers, one after the other, as [`write_at`](Self::write_at) does
@@ -279,7 +279,22 @@ impl File {
         let extent = bufs
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.bytes_len()));
-        Transfer::new(&self.fd, op::writev::Writev::new(self.fd.clone(), bufs, position), extent)
+        self.transfer(Ok(op::writev::Writev::new(self.fd.clone(), bufs, position)), extent)
+    }
+
+    /// One read or write. A wrong alignment is explained.
+    fn transfer<O, B>(
+        &self,
+        operation: Result<O, BufError<B>>,
+        extent: Extent,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<O, B>
+    where
+        O: Operation<Output = BufResult<usize, B>>,
+    {
+        let fd = self.fd.clone();
+        single_with(operation.map_err(Err), move |outcome| {
+            outcome.map_err(|failed| extent.explain(&fd, failed))
+        })
     }
 
     /// Reads `n` bytes, from `offset` on, into the buffer from its beginning on, and makes it as
@@ -310,8 +325,8 @@ impl File {
         buf: B,
         n: usize,
         offset: u64,
-    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<B> {
-        ReadExact::of(self, buf, n, offset)
+    ) -> impl Future<Output = Result<B, BufError<B>>> + use<B> {
+        whole::read_exact(Progress::of(self, offset), buf, n)
     }
 
     /// Writes the whole buffer, at `offset`, and gives it back.
@@ -327,8 +342,8 @@ impl File {
         &self,
         buf: B,
         offset: u64,
-    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<B> {
-        WriteAll::of(self, buf, offset)
+    ) -> impl Future<Output = Result<B, BufError<B>>> + use<B> {
+        whole::write_all(Progress::of(self, offset), buf)
     }
 
     /// Reads all that the file holds, whatever its metadata says of its size.
@@ -342,8 +357,8 @@ impl File {
     /// # Errors
     ///
     /// As [`read_at`](Self::read_at), without a buffer, and `OutOfMemory`.
-    pub fn read_to_end(&self) -> impl SingleOperation<Output = io::Result<Vec<u8>>> + use<> {
-        ReadToEnd::of(self)
+    pub fn read_to_end(&self) -> impl Future<Output = io::Result<Vec<u8>>> + use<> {
+        whole::read_to_end(Progress::of(self, 0))
     }
 
     /// Waits until all that was written is on the disk, with the file's metadata.
@@ -359,7 +374,7 @@ impl File {
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fsync")]
     pub fn sync_all(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::fsync::Fsync::new(self.fd.clone(), false))
+        single(op::fsync::Fsync::new(self.fd.clone(), false))
     }
 
     /// Waits until all that was written is on the disk, with as much metadata as it takes to read
@@ -375,7 +390,7 @@ impl File {
     #[doc(alias = "IORING_OP_FSYNC")]
     #[doc(alias = "fdatasync")]
     pub fn sync_data(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::fsync::Fsync::new(self.fd.clone(), true))
+        single(op::fsync::Fsync::new(self.fd.clone(), true))
     }
 
     /// What the file system knows of the file.
@@ -389,8 +404,8 @@ impl File {
     /// Those of `statx(2)`.
     #[doc(alias = "IORING_OP_STATX")]
     pub fn metadata(&self) -> impl SingleOperation<Output = io::Result<Metadata>> + use<> {
-        let statx = submit(op::statx::Statx::of_file(self.fd.clone()));
-        Map::new(statx, |answer: io::Result<_>| answer.map(Metadata::new))
+        let statx = op::statx::Statx::of_file(self.fd.clone());
+        single_with(Ok(statx), |answer| answer.map(Metadata::new))
     }
 
     /// Cuts the file at `len` bytes, or lets it grow to them with zeroes that take no room.
@@ -408,7 +423,7 @@ impl File {
     #[doc(alias = "IORING_OP_FTRUNCATE")]
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, len: u64) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::ftruncate::Ftruncate::new(self.fd.clone(), len))
+        single(op::ftruncate::Ftruncate::new(self.fd.clone(), len))
     }
 
     /// Reserves room on the disk for the `len` bytes from `offset` on, so that writing there cannot
@@ -429,7 +444,7 @@ impl File {
         offset: u64,
         len: u64,
     ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
+        single(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
     }
 
     /// Begins to read the `len` bytes from `offset` on into the page cache, and does not wait for
@@ -449,7 +464,7 @@ impl File {
         offset: u64,
         len: u64,
     ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::prefetch::Prefetch::new(self.fd.clone(), offset, len))
+        single(op::prefetch::Prefetch::new(self.fd.clone(), offset, len))
     }
 
     /// Closes the file and tells what closing reports, for instance that a write to a file on
@@ -466,13 +481,11 @@ impl File {
     /// it has, and what that reports is not heard.
     #[doc(alias = "IORING_OP_CLOSE")]
     pub fn close(self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        Begun::new(match self.fd.try_unwrap() {
-            Ok(fd) => Ok(op::close::Close::new(fd)),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "an operation on this file has not ended; it is closed when it has",
-            )),
-        })
+        let close = self.fd.try_unwrap().map(op::close::Close::new).map_err(|_| {
+            let text = "an operation on this file has not ended; it is closed when it has";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
+        });
+        single_with(close, identity)
     }
 
     /// The file as one of the standard library's.
@@ -488,6 +501,11 @@ impl File {
             Err(fd) => Err(File { fd, nature }),
         }
     }
+}
+
+/// What is to be filled, if it has room.
+fn with_room<B>(buf: B, has_room: impl FnOnce(&B) -> bool) -> Result<B, BufError<B>> {
+    if has_room(&buf) { Ok(buf) } else { Err(BufError::new(no_room(), buf)) }
 }
 
 impl From<OwnedFd> for File {

@@ -5,18 +5,22 @@
 //! at once. Either way the shard goes on. The exception are files that are not on a disk (a pipe, a
 //! terminal): they are waited for as sockets are.
 //!
-//! A file operation that has begun may not be possible to cancel: a time limit or a dropped future
-//! then waits, or leaves the operation behind with its buffer, until the disk has answered.
+//! # Limits in time
 //!
-//! Read `file.rs` first, then `transfer.rs`, which is every read and write.
+//! What the kernel has begun with a file it may not be able to cancel.
+//! [`within`](crate::time::within) then waits until the disk has answered, however late that is;
+//! [`timeout`](crate::time::timeout) is never late, and leaves the operation behind with its buffer
+//! until then. What is made of several operations ([`read`], [`write`], [`File::read_exact_at`],
+//! [`File::write_all_at`], [`File::read_to_end`]) is limited by `timeout` only.
+//!
+//! Read `file.rs` first, then `whole.rs`, which is what takes several operations.
 
 #![forbid(unsafe_code)]
 
+mod alignment;
 mod file;
-mod future;
 mod metadata;
 mod open;
-mod transfer;
 mod walk;
 mod whole;
 
@@ -24,13 +28,13 @@ pub use file::File;
 pub use metadata::{DirectAlignment, Metadata};
 pub use open::OpenOptions;
 
+use std::convert::identity;
 use std::io;
 use std::path::Path;
 
-use self::future::{Begun, Map, Then};
-use self::whole::{ReadToEnd, WriteAll};
+use self::whole::Progress;
 use crate::buf::{BufError, IoBuf};
-use crate::driver::SingleOperation;
+use crate::driver::{SingleOperation, single_with};
 use crate::op;
 
 /// Reads a whole file.
@@ -56,14 +60,9 @@ use crate::op;
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn read<P: AsRef<Path>>(
-    path: P,
-) -> impl SingleOperation<Output = io::Result<Vec<u8>>> + use<P> {
-    let opening = OpenOptions::new().read(true).opening(path.as_ref());
-    Then::new(opening, |opened: io::Result<File>| match opened {
-        Ok(file) => Ok(ReadToEnd::of(&file)),
-        Err(error) => Err(Err(error)),
-    })
+pub async fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
+    let file = File::open(path).await?;
+    whole::read_to_end(Progress::of(&file, 0)).await
 }
 
 /// Writes a buffer as the whole contents of a file, which is created if it is not there, and gives
@@ -98,15 +97,11 @@ pub fn read<P: AsRef<Path>>(
 /// # std::fs::remove_dir(&folder)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn write<P: AsRef<Path>, B: IoBuf>(
-    path: P,
-    buf: B,
-) -> impl SingleOperation<Output = Result<B, BufError<B>>> + use<P, B> {
-    let opening = OpenOptions::new().write(true).create(true).truncate(true).opening(path.as_ref());
-    Then::new(opening, |opened: io::Result<File>| match opened {
-        Ok(file) => Ok(WriteAll::of(&file, buf, 0)),
-        Err(error) => Err(Err(BufError::new(error, buf))),
-    })
+pub async fn write<P: AsRef<Path>, B: IoBuf>(path: P, buf: B) -> Result<B, BufError<B>> {
+    match File::create(path).await {
+        Ok(file) => whole::write_all(Progress::of(&file, 0), buf).await,
+        Err(error) => Err(BufError::new(error, buf)),
+    }
 }
 
 /// Removes a file's name. The file goes when nobody has it open any more.
@@ -123,7 +118,7 @@ pub fn write<P: AsRef<Path>, B: IoBuf>(
 pub fn remove_file<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
-    Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), 0))
+    single_with(op::unlink_at::UnlinkAt::new(None, path.as_ref(), 0).map_err(Err), identity)
 }
 
 /// Removes an empty folder.
@@ -140,7 +135,10 @@ pub fn remove_file<P: AsRef<Path>>(
 pub fn remove_dir<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
-    Begun::new(op::unlink_at::UnlinkAt::new(None, path.as_ref(), libc::AT_REMOVEDIR))
+    single_with(
+        op::unlink_at::UnlinkAt::new(None, path.as_ref(), libc::AT_REMOVEDIR).map_err(Err),
+        identity,
+    )
 }
 
 /// Gives a file or folder another name, within one file system. A file that has the name already
@@ -159,7 +157,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
     from: P,
     to: Q,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P, Q> {
-    Begun::new(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref()))
+    single_with(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref()).map_err(Err), identity)
 }
 
 /// Makes a folder, with the permissions 0o777 less the process's umask.
@@ -178,7 +176,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
 pub fn create_dir<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
-    Begun::new(op::mkdir_at::MkDirAt::new(None, path.as_ref(), 0o777))
+    single_with(op::mkdir_at::MkDirAt::new(None, path.as_ref(), 0o777).map_err(Err), identity)
 }
 
 /// What the file system knows of the file at a path; a symbolic link is followed.
@@ -206,7 +204,7 @@ pub fn metadata<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<Metadata>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), 0);
-    Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
+    single_with(statx.map_err(Err), |answer| answer.map(Metadata::new))
 }
 
 /// What the file system knows of what is at a path: of a symbolic link itself, if it is one.
@@ -223,7 +221,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<Metadata>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW);
-    Map::new(Begun::new(statx), |answer: io::Result<_>| answer.map(Metadata::new))
+    single_with(statx.map_err(Err), |answer| answer.map(Metadata::new))
 }
 
 /// Whether something is at a path; a symbolic link is followed.
@@ -241,7 +239,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(
 #[doc(alias = "IORING_OP_STATX")]
 pub fn exists<P: AsRef<Path>>(path: P) -> impl SingleOperation<Output = io::Result<bool>> + use<P> {
     let statx = op::statx::Statx::of_path(path.as_ref(), 0);
-    Map::new(Begun::new(statx), |answer: io::Result<_>| match answer {
+    single_with(statx.map_err(Err), |answer| match answer {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

@@ -1,15 +1,12 @@
 //! How files are opened.
 
-use std::future::Future;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use super::File;
-use super::future::Map;
 use super::walk::{Step, Walk};
-use crate::driver::{Expire, SharedFd, SingleOperation, Submit, submit};
+use crate::driver::{SharedFd, Single, SingleOperation};
 use crate::op::{open_at::OpenAt, open_at::Unopened};
 
 /// How a file is opened: for what, and what happens if it is there, or is not.
@@ -47,7 +44,6 @@ const RACES_MAX: u32 = 256;
 
 impl OpenOptions {
     /// All off, and the mode 0o666.
-    #[expect(clippy::new_without_default, reason = "options of nothing open nothing")]
     pub fn new() -> Self {
         OpenOptions {
             read: false,
@@ -170,20 +166,15 @@ impl OpenOptions {
         &self,
         path: P,
     ) -> impl SingleOperation<Output = io::Result<File>> + use<P> {
-        self.opening(path.as_ref())
-    }
-
-    /// The same, as a type that does not depend on that of the path.
-    pub(super) fn opening(
-        &self,
-        path: &Path,
-    ) -> impl SingleOperation<Output = io::Result<File>> + use<> {
         // Without a folder that must not be left EAGAIN has another meaning.
         let races_left = if self.beneath.is_some() { RACES_MAX } else { 0 };
-        let opening = Opening::new(self.operation(path), races_left);
+        let mut attempts = Attempts { races_left, walk: None };
         let is_direct = self.custom_flags & libc::O_DIRECT != 0;
-        Map::new(opening, move |opened: io::Result<SharedFd>| {
-            opened.map(|fd| File::opened(fd, is_direct))
+        let first = self.operation(path.as_ref()).map_err(Err);
+        Single::new(first, move |attempt| match attempts.after(attempt) {
+            Ok(Step::Arrived(fd)) => ControlFlow::Break(Ok(File::opened(fd, is_direct))),
+            Ok(Step::Further(next)) => ControlFlow::Continue(next),
+            Err(error) => ControlFlow::Break(Err(error)),
         })
     }
 
@@ -233,65 +224,32 @@ fn contradiction(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("OpenOptions: {text}"))
 }
 
-/// Opening one file: again and again while the kernel cannot tell whether a path leaves its folder,
-/// and step by step where it never can.
-struct Opening {
-    /// The error is `None` once it was told.
-    attempt: Result<Submit<OpenAt>, Option<io::Error>>,
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions::new()
+    }
+}
+
+/// How often one file was tried to be opened: again and again while the kernel cannot tell whether a
+/// path leaves its folder, and step by step where it never can.
+struct Attempts {
     /// So many attempts more if it is refused for a race.
     races_left: u32,
     walk: Option<Walk>,
-    expired: bool,
 }
 
-impl Opening {
-    fn new(operation: io::Result<OpenAt>, races_left: u32) -> Self {
-        Opening {
-            attempt: operation.map(submit).map_err(Some),
-            races_left,
-            walk: None,
-            expired: false,
-        }
-    }
-}
-
-impl Future for Opening {
-    type Output = io::Result<SharedFd>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        loop {
-            let submitted = match &mut this.attempt {
-                Ok(submitted) => submitted,
-                Err(error) => {
-                    let error = error.take();
-                    return Poll::Ready(Err(error.expect("not polled again after its end")));
-                }
-            };
-            let next = match (ready!(Pin::new(submitted).poll(cx)), &mut this.walk) {
-                (Ok(fd), None) => return Poll::Ready(Ok(fd)),
-                (Ok(fd), Some(walk)) => match walk.go_on(fd)? {
-                    Step::Arrived(fd) => return Poll::Ready(Ok(fd)),
-                    Step::Further(next) => next,
-                },
-                (Err(Unopened { error, .. }), Some(_)) => return Poll::Ready(Err(error)),
-                (Err(unopened), None) => this.instead(unopened)?,
-            };
-            let mut next = submit(next);
-            if this.expired {
-                next.expire();
-            }
-            this.attempt = Ok(next);
-        }
-    }
-}
-
-impl Opening {
-    /// What is to be tried after an attempt that failed, or why nothing is.
-    fn instead(&mut self, Unopened { error, again }: Unopened) -> io::Result<OpenAt> {
+impl Attempts {
+    /// What comes after an attempt.
+    fn after(&mut self, attempt: Result<SharedFd, Unopened>) -> io::Result<Step> {
+        let Unopened { error, again } = match (attempt, &mut self.walk) {
+            (Ok(fd), None) => return Ok(Step::Arrived(fd)),
+            (Ok(fd), Some(walk)) => return walk.go_on(fd),
+            (Err(unopened), Some(_)) => return Err(unopened.error),
+            (Err(unopened), None) => unopened,
+        };
         if self.races_left > 0 && error.raw_os_error() == Some(libc::EAGAIN) {
             self.races_left -= 1;
-            return Ok(again);
+            return Ok(Step::Further(again));
         }
         if !Walk::is_needed(&error) {
             return Err(error);
@@ -299,15 +257,6 @@ impl Opening {
         let Some((folder, path, flags, mode)) = again.beneath() else { return Err(error) };
         let (walk, first) = Walk::begin(folder, &path, flags, mode)?;
         self.walk = Some(walk);
-        Ok(first)
-    }
-}
-
-impl Expire for Opening {
-    fn expire(&mut self) {
-        self.expired = true;
-        if let Ok(submitted) = &mut self.attempt {
-            submitted.expire();
-        }
+        Ok(Step::Further(first))
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::driver::{SharedFd, SingleOperation, submit};
+use crate::driver::{SharedFd, SingleOperation, single};
 use crate::op;
 
 /// A trip to the kernel and back, for measuring what an operation costs at least.
@@ -20,7 +20,7 @@ use crate::op;
 /// There is no runtime on this thread.
 #[doc(alias = "IORING_OP_NOP")]
 pub fn nop() -> impl SingleOperation<Output = io::Result<()>> {
-    submit(op::nop::Nop)
+    single(op::nop::Nop)
 }
 
 /// A descriptor that something else reads and writes; corering only tells when it is ready.
@@ -65,7 +65,7 @@ impl Watched {
     /// that is not ready and that epoll cannot watch.
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn readable(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::poll_add::PollAdd::readable(self.fd.clone()))
+        single(op::poll_add::PollAdd::readable(self.fd.clone()))
     }
 
     /// Waits until a write would not block, or the other end has hung up.
@@ -79,7 +79,7 @@ impl Watched {
     /// As [`readable`](Self::readable).
     #[doc(alias = "IORING_OP_POLL_ADD")]
     pub fn writable(&self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        submit(op::poll_add::PollAdd::writable(self.fd.clone()))
+        single(op::poll_add::PollAdd::writable(self.fd.clone()))
     }
 }
 

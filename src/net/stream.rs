@@ -228,7 +228,7 @@ macro_rules! stream {
             /// has nothing to end, and that is no error.
             #[doc(alias = "IORING_OP_SHUTDOWN")]
             pub fn shutdown(&self, how: Shutdown) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-                submit(op::shutdown::Shutdown::new(self.fd().clone(), how))
+                crate::driver::single(op::shutdown::Shutdown::new(self.fd().clone(), how))
             }
 
             /// Closes the stream, and waits until the kernel has given back what was in flight.
@@ -397,7 +397,7 @@ macro_rules! stream {
             ///
             /// As the stream's `shutdown`.
             pub fn shutdown(&self, how: Shutdown) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-                submit(op::shutdown::Shutdown::new(self.transmitter.fd().clone(), how))
+                crate::driver::single(op::shutdown::Shutdown::new(self.transmitter.fd().clone(), how))
             }
 
             /// Drops this half without ending the stream's sending side: that lasts as long as the

@@ -1,18 +1,15 @@
 //! UDP: `udp(7)`.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, Protocol, Type};
 
 use super::address::{ToAddress, bind};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, Expire, SharedFd, SingleOperation, Submit, submit};
+use crate::driver::{self, SharedFd, SingleOperation, single, single_with, submit};
 use crate::op::{self, recvmsg::Received};
 use crate::sys;
 use crate::util::budget;
@@ -118,7 +115,7 @@ impl UdpSocket {
         &self,
         buf: B,
     ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
-        submit(op::send::Send::new(self.fd.clone(), buf, 0))
+        single(op::send::Send::new(self.fd.clone(), buf, 0))
     }
 
     /// Sends a datagram to an address.
@@ -137,7 +134,7 @@ impl UdpSocket {
         buf: B,
         address: SocketAddr,
     ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
-        submit(op::sendmsg::SendMsg::new(
+        single(op::sendmsg::SendMsg::new(
             self.fd.clone(),
             op::iovecs::One(buf),
             0,
@@ -163,8 +160,8 @@ impl UdpSocket {
         &self,
         buf: B,
     ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<B> {
-        let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
-        Receive { receive, output: |received, buf| Ok((received.count, buf)) }
+        let receive = op::recvmsg::RecvMsg::new(self.fd.clone(), buf);
+        single_with(Ok(receive), |outcome| outcome.map(|(received, buf)| (received.count, buf)))
     }
 
     /// Receives a datagram as [`recv`](Self::recv) does, and says from whom it is and whether it
@@ -182,14 +179,14 @@ impl UdpSocket {
         &self,
         buf: B,
     ) -> impl SingleOperation<Output = BufResult<Datagram, B>> + use<B> {
-        let receive = submit(op::recvmsg::RecvMsg::new(self.fd.clone(), buf));
-        Receive {
-            receive,
-            output: |Received { count: len, address, truncated }, buf| match address.as_socket() {
+        let receive = op::recvmsg::RecvMsg::new(self.fd.clone(), buf);
+        single_with(Ok(receive), |outcome| {
+            let (Received { count: len, address, truncated }, buf) = outcome?;
+            match address.as_socket() {
                 Some(from) => Ok((Datagram { len, from, truncated }, buf)),
                 None => Err(BufError::new(no_ip_address(), buf)),
-            },
-        }
+            }
+        })
     }
 
     /// The socket's own address.
@@ -224,27 +221,6 @@ fn no_ip_address() -> io::Error {
     io::Error::other("the socket has no IP address")
 }
 
-/// Receiving one datagram, with or without its sender.
-struct Receive<B: IoBufMut, T> {
-    receive: Submit<op::recvmsg::RecvMsg<B>>,
-    output: fn(Received, B) -> BufResult<T, B>,
-}
-
-impl<B: IoBufMut, T> Future for Receive<B, T> {
-    type Output = BufResult<T, B>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (received, buf) = ready!(Pin::new(&mut self.receive).poll(cx))?;
-        Poll::Ready((self.output)(received, buf))
-    }
-}
-
-impl<B: IoBufMut, T> Expire for Receive<B, T> {
-    fn expire(&mut self) {
-        self.receive.expire();
-    }
-}
-
 impl From<std::net::UdpSocket> for UdpSocket {
     /// Takes over a socket. Its `O_NONBLOCK`, which others may share, stays as it is.
     fn from(socket: std::net::UdpSocket) -> Self {
@@ -266,8 +242,10 @@ impl fmt::Debug for UdpSocket {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{Future, poll_fn};
     use std::io::ErrorKind;
+    use std::pin::Pin;
+    use std::task::Poll;
     use std::time::Duration;
 
     use super::*;

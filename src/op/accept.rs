@@ -62,7 +62,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::driver::{submit, within};
+    use crate::driver::{single, submit, within};
     use crate::op::test_sockets::{
         client_of, drop_in_flight, ends, listener, nothing_is_in_flight, pair, poll_once,
     };
@@ -112,7 +112,7 @@ mod tests {
     #[corering::test]
     async fn time_limit_ends_it() {
         let (fd, _) = listener();
-        let accept = within(Duration::from_millis(1), submit(Accept::new(fd)));
+        let accept = within(Duration::from_millis(1), single(Accept::new(fd)));
         let error = accept.await.expect_err("nobody connects");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         nothing_is_in_flight().await;

@@ -63,7 +63,7 @@ mod tests {
     use socket2::{Domain, Type};
 
     use super::*;
-    use crate::driver::{submit, within};
+    use crate::driver::{single, submit, within};
     use crate::op::socket::Socket;
     use crate::op::test_sockets::{busy_listener, drop_in_flight, listener, nothing_is_in_flight};
 
@@ -95,7 +95,7 @@ mod tests {
     #[corering::test]
     async fn dropped_in_flight_it_frees_its_slot() -> io::Result<()> {
         let (busy, _first) = busy_listener();
-        let connect = submit(Connect::new(socket().await?, busy.local_addr()?));
+        let connect = single(Connect::new(socket().await?, busy.local_addr()?));
         drop_in_flight(connect).await;
         nothing_is_in_flight().await;
         Ok(())
@@ -104,7 +104,7 @@ mod tests {
     #[corering::test]
     async fn time_limit_ends_it() -> io::Result<()> {
         let (busy, _first) = busy_listener();
-        let connect = submit(Connect::new(socket().await?, busy.local_addr()?));
+        let connect = single(Connect::new(socket().await?, busy.local_addr()?));
         let error = within(Duration::from_millis(1), connect).await.expect_err("no room");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         nothing_is_in_flight().await;

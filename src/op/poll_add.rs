@@ -80,7 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::driver::{submit, within};
+    use crate::driver::{single, submit, within};
     use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
 
     #[corering::test]
@@ -105,7 +105,7 @@ mod tests {
         let (ours, mut peer) = std::os::unix::net::UnixStream::pair()?;
         let fd = SharedFd::from(OwnedFd::from(ours.try_clone()?));
         for _ in 0..3 {
-            let early = within(Duration::from_millis(1), submit(PollAdd::readable(fd.clone())));
+            let early = within(Duration::from_millis(1), single(PollAdd::readable(fd.clone())));
             assert_eq!(early.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
             peer.write_all(b"x")?;
             submit(PollAdd::readable(fd.clone())).await?;
@@ -134,7 +134,7 @@ mod tests {
             let (ours, mut peer) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(nonblocking)?;
             let fd = SharedFd::from(OwnedFd::from(ours));
-            let wait = within(Duration::from_millis(1), submit(PollAdd::readable(fd.clone())));
+            let wait = within(Duration::from_millis(1), single(PollAdd::readable(fd.clone())));
             assert_eq!(wait.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
             peer.write_all(b"x")?;
             submit(PollAdd::readable(fd.clone())).await?;
@@ -157,7 +157,7 @@ mod tests {
     #[corering::test]
     async fn time_limit_ends_it() {
         let (fd, _peer) = pair();
-        let poll = within(Duration::from_millis(1), submit(PollAdd::readable(fd)));
+        let poll = within(Duration::from_millis(1), single(PollAdd::readable(fd)));
         assert_eq!(poll.await.expect_err("empty").kind(), io::ErrorKind::TimedOut);
         nothing_is_in_flight().await;
     }

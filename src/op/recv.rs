@@ -172,7 +172,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::driver::{ReadableWait, submit, within};
+    use crate::driver::{ReadableWait, single, submit, within};
     use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
     use crate::task::yield_now;
     use crate::util::budget;
@@ -229,7 +229,7 @@ mod tests {
     #[corering::test]
     async fn time_limit_gives_the_buffer_back() {
         let (fd, _peer) = pair();
-        let recv = within(Duration::from_millis(1), submit(Recv::new(fd, b"mine".to_vec())));
+        let recv = within(Duration::from_millis(1), single(Recv::new(fd, b"mine".to_vec())));
         let (error, buf) = recv.await.expect_err("nothing was sent").into_parts();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(buf, b"mine");
@@ -240,7 +240,7 @@ mod tests {
     async fn what_is_there_wins_against_a_time_limit_of_zero() -> io::Result<()> {
         let (fd, mut peer) = pair();
         peer.write_all(b"first")?;
-        let recv = within(Duration::ZERO, submit(Recv::new(fd, Vec::with_capacity(8))));
+        let recv = within(Duration::ZERO, single(Recv::new(fd, Vec::with_capacity(8))));
         assert_eq!(recv.await?.1, b"first");
         Ok(())
     }

@@ -127,7 +127,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::driver::{submit, within};
+    use crate::driver::{single, submit, within};
     use crate::op::test_sockets::{drop_in_flight, ends, nothing_is_in_flight, pair};
 
     /// More than two sockets hold.
@@ -136,7 +136,7 @@ mod tests {
     /// Sends until the socket takes no more at once.
     async fn fill(fd: &SharedFd) -> io::Result<()> {
         let (sent, _) =
-            within(Duration::from_millis(1), submit(Send::new(fd.clone(), vec![0; TOO_MUCH], 0)))
+            within(Duration::from_millis(1), single(Send::new(fd.clone(), vec![0; TOO_MUCH], 0)))
                 .await?;
         assert!(sent < TOO_MUCH);
         Ok(())
@@ -178,7 +178,7 @@ mod tests {
     async fn time_limit_gives_the_buffer_back() -> io::Result<()> {
         let (fd, _peer) = pair();
         fill(&fd).await?;
-        let send = within(Duration::from_millis(1), submit(Send::new(fd, b"mine".to_vec(), 0)));
+        let send = within(Duration::from_millis(1), single(Send::new(fd, b"mine".to_vec(), 0)));
         let (error, buf) = send.await.expect_err("the socket is full").into_parts();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(buf, b"mine");

@@ -76,6 +76,19 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> bool {
     flags >= 0 && flags & libc::O_DIRECT != 0
 }
 
+/// What the file system says of the alignment that `O_DIRECT` needs (`STATX_DIOALIGN`, 6.1), without
+/// a question to a disk or a server. `None` where `statx(2)` is missing or refused.
+pub(crate) fn asked_for_direct(fd: BorrowedFd<'_>) -> Option<libc::statx> {
+    // SAFETY: a statx is made of integers, for which zero is a value.
+    let mut answer = unsafe { MaybeUninit::<libc::statx>::zeroed().assume_init() };
+    let (itself, flags) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC);
+    let (wanted, into) = (libc::STATX_DIOALIGN as usize, (&raw mut answer) as usize);
+    let arguments = [fd.as_raw_fd() as usize, itself, flags as usize, wanted, into];
+    // SAFETY: path and answer outlive the call.
+    let result = unsafe { SysCall::new(libc::SYS_statx, arguments).run() };
+    (result == 0).then_some(answer)
+}
+
 /// As `statx(2)` answers it for `STATX_BASIC_STATS`, by the older call: 0, or a negated errno.
 ///
 /// # Safety

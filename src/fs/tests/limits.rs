@@ -1,7 +1,7 @@
 //! Time limits, futures that are dropped, and more operations than a ring has places.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::Poll;
@@ -11,14 +11,30 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::{Folder, pattern};
 use crate::fs::{File, read, write};
-use crate::time::within;
-use crate::{Runtime, metrics, test_support, yield_now};
+use crate::time::{timeout, within};
+use crate::{Runtime, metrics, spawn, test_support, yield_now};
 
 const SOON: Duration = Duration::from_millis(2);
 
 fn pipe() -> (File, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a descriptor is free");
     (File::from(OwnedFd::from(reader)), writer)
+}
+
+/// A pipe that takes no more: it holds ones.
+async fn full_pipe() -> io::Result<(io::PipeReader, File)> {
+    let (reader, writer) = io::pipe()?;
+    let file = File::from(OwnedFd::from(writer));
+    while within(SOON, file.write_at(vec![1; 1 << 20], 0)).await.is_ok() {}
+    Ok((reader, file))
+}
+
+/// How many twos a pipe holds, once nobody writes any more.
+fn second_bytes(mut reader: io::PipeReader, writer: File) -> io::Result<usize> {
+    drop(writer);
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read)?;
+    Ok(read.into_iter().filter(|&byte| byte == 2).count())
 }
 
 /// Polls a future once; it has to wait.
@@ -43,38 +59,79 @@ async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
 }
 
 #[corering::test]
-async fn a_limit_reached_half_way_gives_back_what_came() {
+async fn exact_read_at_its_limit_leaves_later_bytes() -> io::Result<()> {
     let (file, mut writer) = pipe();
-    writer.write_all(b"half").expect("the pipe has room");
-    let reading = within(SOON, file.read_exact_at(Vec::with_capacity(100), 8, 0));
-    let failed = reading.await.expect_err("the other half is missing");
-    assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"half"[..]));
+    writer.write_all(b"half")?;
+    timeout(SOON, file.read_exact_at(Vec::with_capacity(100), 8, 0)).await.expect_err("half");
+    nothing_is_in_flight().await;
+    writer.write_all(b"more")?;
+    assert_eq!(file.read_exact_at(Vec::with_capacity(100), 4, 0).await?, b"more");
+    Ok(())
 }
 
 #[corering::test]
-async fn a_write_that_nobody_reads_gives_the_buffer_back() {
-    let (reader, writer) = io::pipe().expect("a descriptor is free");
-    let file = File::from(OwnedFd::from(writer));
-    let failed = within(SOON, file.write_all_at(vec![1; 1 << 20], 0)).await.expect_err("full");
-    assert_eq!((failed.kind(), failed.buf().len()), (ErrorKind::TimedOut, 1 << 20));
+async fn read_that_ends_half_way_says_how_much_came() -> io::Result<()> {
+    let (file, mut writer) = pipe();
+    writer.write_all(b"half")?;
+    let reading = spawn(file.read_exact_at(Vec::with_capacity(100), 8, 0));
+    yield_now().await;
+    drop(writer);
+    let failed = reading.await.expect("it does not panic").expect_err("the other half is missing");
+    assert_eq!((failed.kind(), failed.transferred()), (ErrorKind::UnexpectedEof, 4));
+    assert_eq!(failed.buf(), b"half");
+    Ok(())
+}
+
+#[corering::test]
+async fn write_that_fails_half_way_says_how_much_went() -> io::Result<()> {
+    let (reader, writer) = io::pipe()?;
+    let (reader, file) = (File::from(OwnedFd::from(reader)), File::from(OwnedFd::from(writer)));
+    let writing = spawn(file.write_all_at(vec![1; 1 << 20], 0));
+    reader.read_exact_at(Vec::with_capacity(10), 10, 0).await?;
     drop(reader);
+    let failed = writing.await.expect("it does not panic").expect_err("nobody reads");
+    assert_eq!((failed.kind(), failed.buf().len()), (ErrorKind::BrokenPipe, 1 << 20));
+    assert!((10..1 << 20).contains(&failed.transferred()), "{}", failed.transferred());
+    Ok(())
+}
+
+#[corering::test]
+async fn a_write_that_nobody_reads_gives_the_buffer_back() -> io::Result<()> {
+    let (reader, file) = full_pipe().await?;
+    let failed = within(SOON, file.write_at(vec![2; 1 << 20], 0)).await.expect_err("full");
+    assert_eq!((failed.kind(), failed.buf().len()), (ErrorKind::TimedOut, 1 << 20));
+    nothing_is_in_flight().await;
+    assert_eq!(second_bytes(reader, file)?, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn whole_write_at_its_limit_leaves_what_went() -> io::Result<()> {
+    let (reader, writer) = io::pipe()?;
+    let file = File::from(OwnedFd::from(writer));
+    timeout(SOON, file.write_all_at(vec![2; 1 << 20], 0)).await.expect_err("nobody reads");
+    nothing_is_in_flight().await;
+    let went = second_bytes(reader, file)?;
+    assert!((1..1 << 20).contains(&went), "{went}");
+    Ok(())
 }
 
 #[corering::test]
 async fn a_limit_spans_the_steps_of_a_whole_read_or_write() -> io::Result<()> {
     let folder = Folder::new();
     let path = folder.file("file", &pattern(100_000));
-    assert_eq!(within(Duration::MAX, read(&path)).await?, pattern(100_000));
-    within(Duration::MAX, write(&path, "new")).await?;
+    assert_eq!(timeout(Duration::MAX, read(&path)).await??, pattern(100_000));
+    timeout(Duration::MAX, write(&path, "new")).await??;
     // However short the limit, the outcome is one of the two, and nothing stays behind.
-    match within(Duration::ZERO, read(&path)).await {
-        Ok(bytes) => assert_eq!(bytes, b"new"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
-    }
-    if let Err(failed) = within(Duration::ZERO, write(&path, "newer")).await {
-        assert_eq!((failed.kind(), *failed.buf()), (ErrorKind::TimedOut, "newer"));
+    if let Ok(bytes) = timeout(Duration::ZERO, read(&path)).await {
+        assert_eq!(bytes?, b"new");
     }
     nothing_is_in_flight().await;
+    let written = timeout(Duration::ZERO, write(&path, "newer")).await.is_ok();
+    nothing_is_in_flight().await;
+    let contents = std::fs::read_to_string(&path)?;
+    let may_be: &[&str] = if written { &["newer"] } else { &["new", "", "newer"] };
+    assert!(may_be.contains(&&*contents), "{contents}");
     Ok(())
 }
 

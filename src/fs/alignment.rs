@@ -1,33 +1,15 @@
-//! Reads and writes, as they are or until all is done, and the explanation of a wrong alignment.
+//! What is wrong with a read or write of a file opened with `O_DIRECT`.
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::os::fd::AsFd;
 
 use super::DirectAlignment;
-use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Expire, Operation, SharedFd, Submit, submit};
-use crate::op::{position::Position, statx::Statx};
-use crate::sys::file::is_direct;
-
-/// One read or write. If the kernel finds it invalid and the file was opened with `O_DIRECT`, the
-/// file system is asked what alignment it needs.
-pub(super) struct Transfer<O: Operation, B> {
-    stage: Stage<O, B>,
-    fd: SharedFd,
-    extent: Extent,
-}
-
-enum Stage<O: Operation, B> {
-    Moving(Submit<O>),
-    /// The error is `None` once it was told.
-    Asking(Submit<Statx>, Option<BufError<B>>),
-    /// Not begun, for this reason; `None` once it was told.
-    Refused(Option<BufError<B>>),
-}
+use crate::buf::{BufError, IoBuf};
+use crate::driver::SharedFd;
+use crate::op::position::Position;
+use crate::sys::file;
 
 /// Where a read or write begins in the file and in memory, and how long it is. Of several buffers
 /// the numbers are joined bit by bit, which keeps what they are all a multiple of.
@@ -50,74 +32,18 @@ impl Extent {
         self.len |= len;
         self
     }
-}
-
-impl<O, B> Transfer<O, B>
-where
-    O: Operation<Output = BufResult<usize, B>>,
-{
-    pub(super) fn new(fd: &SharedFd, operation: O, extent: Extent) -> Self {
-        Transfer { stage: Stage::Moving(submit(operation)), fd: fd.clone(), extent }
-    }
-
-    /// One that cannot begin.
-    pub(super) fn refused(fd: &SharedFd, failed: BufError<B>) -> Self {
-        let stage = Stage::Refused(Some(failed));
-        Transfer { stage, fd: fd.clone(), extent: Extent::default() }
-    }
-}
-
-impl<O, B: Unpin> Future for Transfer<O, B>
-where
-    O: Operation<Output = BufResult<usize, B>>,
-{
-    type Output = BufResult<usize, B>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Stage::Moving(submitted) = &mut this.stage {
-            match ready!(Pin::new(submitted).poll(cx)) {
-                Err(failed) if is_unexplained(&failed.error, &this.fd) => {
-                    let question = submit(Statx::of_file(this.fd.clone()));
-                    this.stage = Stage::Asking(question, Some(failed));
-                }
-                output => return Poll::Ready(output),
+    /// Why a read or write of these bytes has failed. If the kernel finds it invalid and the file was
+    /// opened with `O_DIRECT`, the file system is asked what alignment it needs.
+    pub(super) fn explain<B>(self, fd: &SharedFd, mut failed: BufError<B>) -> BufError<B> {
+        let is_invalid = failed.error.raw_os_error() == Some(libc::EINVAL);
+        if is_invalid && file::is_direct(fd.as_fd()) {
+            let needed = file::asked_for_direct(fd.as_fd());
+            let needed = needed.and_then(|answer| DirectAlignment::of(&answer));
+            if let Some(misaligned) = Misaligned::new(self, needed) {
+                failed.error = io::Error::new(io::ErrorKind::InvalidInput, misaligned);
             }
         }
-        let (question, failed) = match &mut this.stage {
-            Stage::Asking(question, failed) => (question, failed),
-            Stage::Refused(failed) => {
-                let failed = failed.take().expect("an I/O future is not polled after its end");
-                return Poll::Ready(Err(failed));
-            }
-            Stage::Moving(_) => unreachable!("what moves has returned above"),
-        };
-        let answer = ready!(Pin::new(question).poll(cx));
-        let mut failed = failed.take().expect("an I/O future is not polled after its end");
-        if let Ok(statx) = answer
-            && let Some(misaligned) = Misaligned::new(this.extent, DirectAlignment::of(&statx))
-        {
-            failed.error = io::Error::new(io::ErrorKind::InvalidInput, misaligned);
-        }
-        Poll::Ready(Err(failed))
-    }
-}
-
-fn is_unexplained(error: &io::Error, fd: &SharedFd) -> bool {
-    use std::os::fd::AsFd;
-    error.raw_os_error() == Some(libc::EINVAL) && is_direct(fd.as_fd())
-}
-
-impl<O, B: Unpin> Expire for Transfer<O, B>
-where
-    O: Operation<Output = BufResult<usize, B>>,
-{
-    fn expire(&mut self) {
-        match &mut self.stage {
-            Stage::Moving(submitted) => submitted.expire(),
-            Stage::Asking(question, _) => question.expire(),
-            Stage::Refused(_) => {}
-        }
+        failed
     }
 }
 
@@ -126,7 +52,7 @@ const USUAL: DirectAlignment = DirectAlignment { memory: 4096, offset: 4096 };
 
 /// A read or write of a file opened with `O_DIRECT` that was not aligned as it must be.
 #[derive(Debug)]
-pub(super) struct Misaligned {
+struct Misaligned {
     extent: Extent,
     /// What the file system says it needs; before Linux 6.1 none does.
     needed: Option<DirectAlignment>,
@@ -154,6 +80,11 @@ impl Misaligned {
         }
         faults
     }
+}
+
+/// Whether an error is that of a wrong alignment.
+pub(super) fn is_misaligned(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<Misaligned>())
 }
 
 /// The greatest power of two that divides a number.

@@ -1,0 +1,115 @@
+//! What users hold of an operation: its future, and what is made of its output.
+
+use std::any::type_name;
+use std::convert::identity;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::FusedFuture;
+
+use super::deadline::{SingleOperation, sealed::Expire};
+use super::operation::Operation;
+use super::submit::{Submit, submit};
+
+/// An operation whose output is the answer.
+pub(crate) fn single<O: Operation>(operation: O) -> impl SingleOperation<Output = O::Output> {
+    single_with(Ok(operation), identity)
+}
+
+/// An operation whose output is made into the answer, or an answer that is known without it.
+pub(crate) fn single_with<O: Operation, T>(
+    operation: Result<O, T>,
+    mut answer: impl FnMut(O::Output) -> T,
+) -> impl SingleOperation<Output = T> {
+    Single::new(operation, move |output| ControlFlow::Break(answer(output)))
+}
+
+/// A submitted operation with a map: what `fs`, `io` and UDP hand out.
+pub(crate) struct Single<O: Operation, M, T>(Stage<O, M, T>);
+
+enum Stage<O: Operation, M, T> {
+    Submitted(Submit<O>, M),
+    /// The answer to what could not even be described to the kernel.
+    Known(T),
+    Over,
+}
+
+impl<O: Operation, M, T> Single<O, M, T>
+where
+    M: FnMut(O::Output) -> ControlFlow<T, O>,
+{
+    /// `map` makes of an output the answer, or the operation to be tried next, which is then under
+    /// the same limit in time.
+    pub(crate) fn new(operation: Result<O, T>, map: M) -> Self {
+        Single(match operation {
+            Ok(operation) => Stage::Submitted(submit(operation), map),
+            Err(answer) => Stage::Known(answer),
+        })
+    }
+}
+
+/// Neither map nor answer is ever pinned.
+impl<O: Operation, M, T> Unpin for Single<O, M, T> {}
+
+impl<O: Operation, M, T> Future for Single<O, M, T>
+where
+    M: FnMut(O::Output) -> ControlFlow<T, O>,
+{
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let stage = &mut self.0;
+        if let Stage::Submitted(submitted, map) = stage {
+            loop {
+                match map(ready!(Pin::new(&mut *submitted).poll(cx))) {
+                    ControlFlow::Continue(operation) => submitted.submit_again(operation),
+                    ControlFlow::Break(answer) => {
+                        *stage = Stage::Known(answer);
+                        break;
+                    }
+                }
+            }
+        }
+        match mem::replace(stage, Stage::Over) {
+            Stage::Known(answer) => Poll::Ready(answer),
+            _ => panic!("an I/O future is not polled after its end"),
+        }
+    }
+}
+
+impl<O: Operation, M, T> FusedFuture for Single<O, M, T>
+where
+    M: FnMut(O::Output) -> ControlFlow<T, O>,
+{
+    fn is_terminated(&self) -> bool {
+        matches!(self.0, Stage::Over)
+    }
+}
+
+impl<O: Operation, M, T> Expire for Single<O, M, T>
+where
+    M: FnMut(O::Output) -> ControlFlow<T, O>,
+{
+    fn expire(&mut self) {
+        if let Stage::Submitted(submitted, _) = &mut self.0 {
+            submitted.expire();
+        }
+    }
+}
+
+impl<O: Operation, M, T> fmt::Debug for Single<O, M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = type_name::<O>().split('<').next().unwrap_or_default();
+        let name = name.rsplit("::").next().unwrap_or_default();
+        let state = match &self.0 {
+            Stage::Submitted(submitted, _) if submitted.in_flight() => "in flight",
+            Stage::Submitted(..) | Stage::Known(_) => "not begun",
+            Stage::Over => "over",
+        };
+        write!(f, "{name}({state})")
+    }
+}
