@@ -6,13 +6,17 @@ mod net;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::pending;
 use std::io;
+use std::pin::pin;
 
 use corering::buf::IoBuf;
 use corering::fs::{self, File};
 use corering::net::{TcpListener, TcpStream, UdpSocket};
+use corering::task::CancelToken;
 use corering::time::{self, Duration, within};
 use corering::{spawn, test_support, yield_now};
+use futures_util::poll;
 use net::{POLICIES, echo, listener, until_metrics};
 
 /// The system's allocator, with a count for each thread.
@@ -327,6 +331,21 @@ async fn timers_allocate_nothing() -> io::Result<()> {
         time::sleep(Duration::ZERO).await;
         beat.tick().await;
         assert!(time::timeout(Duration::ZERO, std::future::pending::<()>()).await.is_err());
+        Ok(())
+    });
+    assert_eq!(allocated.await?, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn children_of_a_cancel_token_allocate_nothing() -> io::Result<()> {
+    let stop = CancelToken::new();
+    let allocated = steady(ROUNDS, async || {
+        let child = stop.child();
+        let mut run = pin!(child.run(pending::<()>()));
+        assert!(poll!(&mut run).is_pending());
+        child.cancel();
+        assert!(run.await.is_err());
         Ok(())
     });
     assert_eq!(allocated.await?, 0);

@@ -31,6 +31,7 @@
 //!
 //! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`.
 
+mod cancel;
 mod cell;
 mod cooperative;
 mod header;
@@ -42,6 +43,7 @@ mod scheduler;
 mod waker;
 mod yield_now;
 
+pub use cancel::{CancelHandle, CancelOnDrop, CancelToken, Cancelled, UntilCancelled};
 pub use cooperative::{Cooperative, cooperative, unconstrained};
 pub use join_error::JoinError;
 pub use join_handle::{AbortHandle, JoinHandle};

@@ -69,6 +69,11 @@ impl Scheduler {
         CURRENT.get()
     }
 
+    /// The mailbox through which other threads reach this shard.
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
     /// Makes this the thread's current scheduler until the guard is dropped. Guards are dropped in
     /// the reverse order of their making.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {

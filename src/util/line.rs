@@ -150,6 +150,11 @@ impl<W: Copy, G: Copy> Places<W, G> {
         key
     }
 
+    /// Moves all that wait in `from` to the back of `line`.
+    pub(crate) fn append(&mut self, line: &mut List, from: &mut List) {
+        self.places.append(line, from);
+    }
+
     /// Places that are taken.
     pub(crate) fn len(&self) -> usize {
         self.places.len()

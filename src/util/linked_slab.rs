@@ -148,6 +148,21 @@ impl<T> LinkedSlab<T> {
         Some(key)
     }
 
+    /// Moves all values of `from` behind the last one of `list`.
+    pub(crate) fn append(&mut self, list: &mut List, from: &mut List) {
+        let moved = std::mem::replace(from, List::EMPTY);
+        if moved.is_empty() {
+            return;
+        }
+        if list.is_empty() {
+            *list = moved;
+            return;
+        }
+        self.nodes[list.tail as usize].next = moved.head;
+        self.nodes[moved.head as usize].previous = list.tail;
+        list.tail = moved.tail;
+    }
+
     /// The first value of `list`.
     pub(crate) fn front(&self, list: &List) -> Option<Key> {
         if list.head == NIL {
@@ -292,6 +307,30 @@ mod tests {
         let key = slab.insert(3);
         slab.push_back(&mut list, key);
         assert_eq!(drain(&mut slab, &mut list), [2, 1, 0, 3]);
+    }
+
+    #[test]
+    fn values_of_an_appended_list_come_behind_and_can_be_unlinked() {
+        for (first, second) in [(0, 0), (0, 2), (2, 0), (2, 3)] {
+            let (mut slab, mut list, mut from) = (LinkedSlab::new(), List::EMPTY, List::EMPTY);
+            let mut keys = Vec::new();
+            for value in 0..first + second {
+                let key = slab.insert(value);
+                let list = if value < first { &mut list } else { &mut from };
+                slab.push_back(list, key);
+                keys.push(key);
+            }
+            slab.append(&mut list, &mut from);
+            assert!(from.is_empty());
+            // Whatever stood at the seam is linked both ways.
+            let seam = keys.get(first as usize);
+            if let Some(&key) = seam {
+                slab.unlink(&mut list, key);
+            }
+            let kept: Vec<_> =
+                (0..first + second).filter(|&at| second == 0 || at != first).collect();
+            assert_eq!(drain(&mut slab, &mut list), kept);
+        }
     }
 
     #[test]

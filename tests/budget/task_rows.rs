@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use corering::sync::Semaphore;
-use corering::task::{JoinHandle, JoinSet, cooperative};
+use corering::task::{CancelToken, JoinHandle, JoinSet, cooperative};
 use corering::{io, signal, spawn, spawn_blocking, time, yield_now};
 use futures_util::{StreamExt, stream};
 
@@ -67,6 +67,15 @@ async fn tasks(beside: &Beside) {
                 }
             }
             set.next().await.expect("there are some").expect("it did not panic");
+        })
+        .await;
+    let stop = CancelToken::new();
+    stop.cancel();
+    let stopped = stop.clone();
+    beside.endless("task::cancel::cancelled", async move || stopped.cancelled().await).await;
+    beside
+        .endless("task::cancel::run", async move || {
+            stop.run(ready(())).await.expect_err("it is cancelled");
         })
         .await;
     beside.endless("task::yield_now::yield_now", async || yield_now().await).await;
