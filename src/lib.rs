@@ -19,7 +19,7 @@
 //!     });
 //!     let mut stream = TcpStream::connect(address).await?;
 //!     stream.write_all("hello").await?;
-//!     assert_eq!(&*stream.recv().await?, b"hello");
+//!     assert_eq!(stream.recv().await?, "hello");
 //!     Ok(())
 //! }
 //! ```

@@ -14,12 +14,15 @@ mod net;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use child::Child;
+use corering::buf::IoBuf;
 use corering::net::{TcpStream, UnixStream};
 use corering::time::within;
 use corering::{Driver, Runtime, spawn, test_support, yield_now};
@@ -224,14 +227,14 @@ fn streams_dropped_while_they_receive_are_not_written_to() {
         let mut held = Vec::new();
         for number in 0..2000 {
             let mut stream = senders.stream()?;
-            if let std::task::Poll::Ready(received) = poll_once(&mut stream.recv()).await {
+            if let Poll::Ready(received) = poll_once(&mut stream.recv()).await {
                 held.push(received?);
             }
             for _ in 0..random.below(3) {
                 yield_now().await;
             }
             if number % 4 == 0
-                && let std::task::Poll::Ready(received) = poll_once(&mut stream.recv()).await
+                && let Poll::Ready(received) = poll_once(&mut stream.recv()).await
             {
                 held.push(received?);
             }
@@ -267,6 +270,95 @@ fn writes_dropped_in_flight_send_no_freed_memory() {
         io::Result::Ok(())
     });
     assert_eq!(damaged(), 0);
+}
+
+/// Longer than what the buffers of two Unix sockets hold.
+const LONG: usize = 1 << 19;
+static STATIC: [u8; LONG] = [0x42; LONG];
+
+/// Sends a buffer whole, and then drops the write of another half way.
+async fn send_whole_and_half<B: IoBuf>(make: impl Fn() -> B) -> io::Result<()> {
+    let (mut stream, mut peer) = unix_peer()?;
+    let mut write = stream.write_all(make());
+    let mut received = 0;
+    let buf = loop {
+        if let Poll::Ready(written) = poll_once(&mut write).await {
+            break written?;
+        }
+        received += receive_some(&mut peer);
+        yield_now().await;
+    };
+    drop(write);
+    while received < LONG {
+        received += receive_some(&mut peer);
+    }
+    assert_eq!((received, buf.bytes_len()), (LONG, LONG));
+
+    let mut write = stream.write_all(buf);
+    assert!(poll_once(&mut write).await.is_pending());
+    while receive_some(&mut peer) == 0 {
+        yield_now().await;
+    }
+    assert!(poll_once(&mut write).await.is_pending());
+    drop(write);
+    drop(stream);
+    // The kernel takes more of it as long as there is room.
+    for _ in 0..20 {
+        receive_some(&mut peer);
+        yield_now().await;
+    }
+    nothing_is_in_flight().await;
+    Ok(())
+}
+
+/// Takes what has come, if anything has, which was not freed before it was sent.
+fn receive_some(peer: &mut std::os::unix::net::UnixStream) -> usize {
+    let mut buffer = vec![0; 1 << 16];
+    let count = peer.read(&mut buffer).unwrap_or(0);
+    assert!(buffer[..count].iter().all(|byte| *byte == 0x42), "freed memory was sent");
+    count
+}
+
+#[test]
+fn buffers_of_every_kind_outlive_a_dropped_write() {
+    test_support::run("buffers_of_every_kind_outlive_a_dropped_write", None, || async {
+        let text = "B".repeat(LONG);
+        send_whole_and_half(|| text.clone()).await?;
+        send_whole_and_half(|| Box::<str>::from(&*text)).await?;
+        send_whole_and_half(|| Box::<[u8]>::from(text.as_bytes())).await?;
+        send_whole_and_half(|| bytes::Bytes::from(text.clone())).await?;
+        send_whole_and_half(|| &STATIC).await?;
+        // The operation's reference is the last one.
+        send_whole_and_half(|| Arc::<[u8]>::from(text.as_bytes())).await?;
+        send_whole_and_half(|| Arc::<str>::from(&*text)).await?;
+        send_whole_and_half(|| Arc::new(text.clone().into_bytes())).await?;
+        send_whole_and_half(|| Rc::<[u8]>::from(text.as_bytes())).await?;
+        send_whole_and_half(|| Rc::<str>::from(&*text)).await?;
+        send_whole_and_half(|| Rc::new(text.clone().into_bytes())).await?;
+        io::Result::Ok(())
+    });
+    assert_eq!(damaged(), 0);
+}
+
+#[test]
+fn shared_buffer_cannot_be_changed_while_it_is_sent() {
+    test_support::run("shared_buffer_cannot_be_changed_while_it_is_sent", None, || async {
+        let mut bytes: Arc<[u8]> = STATIC.as_slice().into();
+        let mut text: Rc<str> = "B".repeat(LONG).into();
+        let ((mut one, _peer), (mut other, _its_peer)) = (unix_peer()?, unix_peer()?);
+        let mut write_bytes = one.write_all(bytes.clone());
+        let mut write_text = other.write_all(text.clone());
+        assert!(poll_once(&mut write_bytes).await.is_pending());
+        assert!(poll_once(&mut write_text).await.is_pending());
+        assert!(Arc::get_mut(&mut bytes).is_none());
+        assert!(Rc::get_mut(&mut text).is_none());
+        drop((write_bytes, write_text));
+        drop((one, other));
+        nothing_is_in_flight().await;
+        assert!(Arc::get_mut(&mut bytes).is_some());
+        assert!(Rc::get_mut(&mut text).is_some());
+        io::Result::Ok(())
+    });
 }
 
 #[test]

@@ -4,10 +4,46 @@
 //! write to it at any time in between. A type is a buffer only if its bytes stay where they are
 //! when the value itself moves: `Vec<u8>` is one, `[u8; N]` is not.
 //!
+//! | buffer | to send or write ([`IoBuf`]) | to receive or read into ([`IoBufMut`]) |
+//! |---|---|---|
+//! | `Vec<u8>`, `Box<[u8]>`, [`AlignedBuf`], `bytes::BytesMut` | yes | yes |
+//! | `String`, `Box<str>`, [`RecvBuf`], `bytes::Bytes` | yes | no |
+//! | shared: `Arc` or `Rc` of `[u8]`, `str` or `Vec<u8>` | yes | no |
+//! | static: `&'static [u8]`, `&'static [u8; N]`, `&'static str` | yes | no |
+//! | a part of a buffer: [`Slice`] | as the whole | as the whole |
+//!
+//! What is no buffer, and what to write instead:
+//!
+//! | instead of | write |
+//! |---|---|
+//! | `write_all(&buf)`, `read(&mut buf)` | `write_all(buf)`, `read(buf)`: it comes back with the result |
+//! | `write_all(&buf[..n])`, `read(&mut buf[n..])` | `write_all(buf.slice(..n))`, `read(buf.slice(n..))`, and `into_inner()` on what comes back |
+//! | `write_all([1, 2, 3])`, `write_all(array)` | `write_all(&[1, 2, 3])` if it is constant, else `write_all(array.to_vec())` |
+//! | `read([0; 4096])`, `read(Vec::new())` | `read(Vec::with_capacity(4096))` |
+//! | `read(String::new())` | a `Vec<u8>`, and `String::from_utf8` of what came |
+//! | one buffer written to many streams | an `Arc<[u8]>` or `Rc<[u8]>`, cloned for each |
+//!
+//! ```
+//! # use corering::net::TcpStream;
+//! use corering::buf::IoBuf;
+//!
+//! # async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+//! let mut buf = Vec::with_capacity(4096);
+//! loop {
+//!     let (count, part) = stream.read(buf.slice(..512)).await?;
+//!     if count == 0 {
+//!         return Ok(());
+//!     }
+//!     buf = stream.write_all(part.into_inner()).await?;
+//! }
+//! # }
+//! ```
+//!
 //! Read this file first, then `slice.rs`; `group.rs` and `recv_buf.rs` are the runtime's side.
 
 mod aligned;
 mod error;
+mod foreign;
 mod group;
 mod lent;
 mod line;
@@ -81,121 +117,6 @@ pub unsafe trait IoBufMut: IoBuf {
     ///
     /// The first `len` bytes must be initialised, and `len` at most the capacity.
     unsafe fn set_len(&mut self, len: usize);
-}
-
-// SAFETY: a vector's bytes are on the heap and do not move with it.
-unsafe impl IoBuf for Vec<u8> {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-// SAFETY: as above; the capacity is what the vector has allocated.
-unsafe impl IoBufMut for Vec<u8> {
-    fn bytes_mut_ptr(&mut self) -> *mut u8 {
-        self.as_mut_ptr()
-    }
-
-    fn capacity(&self) -> usize {
-        Vec::capacity(self)
-    }
-
-    unsafe fn set_len(&mut self, len: usize) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { Vec::set_len(self, len) }
-    }
-}
-
-// SAFETY: a boxed slice's bytes are on the heap and do not move with it.
-unsafe impl IoBuf for Box<[u8]> {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-// SAFETY: as above. All bytes are initialised, so the length never changes: the count that the
-// operation returns says how many are new.
-unsafe impl IoBufMut for Box<[u8]> {
-    fn bytes_mut_ptr(&mut self) -> *mut u8 {
-        self.as_mut_ptr()
-    }
-
-    fn capacity(&self) -> usize {
-        self.len()
-    }
-
-    unsafe fn set_len(&mut self, _len: usize) {}
-}
-
-// SAFETY: static memory never moves and is never written.
-unsafe impl IoBuf for &'static [u8] {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-// SAFETY: static memory never moves and is never written.
-unsafe impl IoBuf for &'static str {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-#[cfg(feature = "bytes")]
-// SAFETY: the bytes are shared, immutable, on the heap or static, and kept alive by the handle.
-unsafe impl IoBuf for bytes::Bytes {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-#[cfg(feature = "bytes")]
-// SAFETY: the handle is the only one to its part of the heap memory.
-unsafe impl IoBuf for bytes::BytesMut {
-    fn bytes_ptr(&self) -> *const u8 {
-        self.as_ptr()
-    }
-
-    fn bytes_len(&self) -> usize {
-        self.len()
-    }
-}
-
-#[cfg(feature = "bytes")]
-// SAFETY: as above; the capacity is this handle's own.
-unsafe impl IoBufMut for bytes::BytesMut {
-    fn bytes_mut_ptr(&mut self) -> *mut u8 {
-        self.as_mut_ptr()
-    }
-
-    fn capacity(&self) -> usize {
-        bytes::BytesMut::capacity(self)
-    }
-
-    unsafe fn set_len(&mut self, len: usize) {
-        // SAFETY: the caller's promise is the same.
-        unsafe { bytes::BytesMut::set_len(self, len) }
-    }
 }
 
 /// The initialised bytes of a buffer that no operation has.

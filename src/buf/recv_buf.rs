@@ -9,8 +9,22 @@ use super::{BufferGroup, IoBuf, LentBuffers};
 
 /// Received bytes, in memory lent by the shard. It goes back when the value is dropped.
 ///
-/// Derefs to `[u8]` and can be sent as it is. An empty one means that the peer has ended its side
-/// of the connection. Holding many keeps memory from other connections; copy what is to be kept.
+/// Derefs to `[u8]`, compares with bytes and text, and can be sent as it is. An empty one means that
+/// the peer has ended its side of the connection. Holding many keeps memory from other connections;
+/// copy what is to be kept: `Vec::from(received)`, or `Bytes::from(received)`.
+///
+/// ```
+/// # use corering::net::TcpStream;
+/// # async fn greet(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+/// let mut received = stream.recv().await?;
+/// if received == "hello" {
+///     stream.write_all("hello yourself").await?;
+/// }
+/// received.advance(received.len().min(2));
+/// let kept: Vec<u8> = received.into();
+/// # Ok(kept)
+/// # }
+/// ```
 pub struct RecvBuf {
     memory: Memory,
     /// Bytes already taken from the front.
@@ -118,5 +132,34 @@ impl fmt::Debug for RecvBuf {
 impl AsRef<[u8]> for RecvBuf {
     fn as_ref(&self) -> &[u8] {
         self
+    }
+}
+
+/// Byte by byte, with whatever has bytes: `[u8]`, `[u8; N]`, `Vec<u8>`, `str`, another `RecvBuf`,
+/// and references to them.
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for RecvBuf {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
+    }
+}
+
+impl Eq for RecvBuf {}
+
+/// A copy, so that the lent memory is free for the next receive. Bytes that are in memory of their
+/// own already, and of which none were taken, are moved.
+impl From<RecvBuf> for Vec<u8> {
+    fn from(mut received: RecvBuf) -> Self {
+        match &mut received.memory {
+            Memory::Own(bytes) if received.begin == 0 => mem::take(bytes).into_vec(),
+            _ => received.to_vec(),
+        }
+    }
+}
+
+/// A copy, as for `Vec<u8>`: `Bytes` may go to any thread, and the lent memory belongs to its shard.
+#[cfg(feature = "bytes")]
+impl From<RecvBuf> for bytes::Bytes {
+    fn from(received: RecvBuf) -> Self {
+        Vec::from(received).into()
     }
 }

@@ -83,6 +83,43 @@ fn lent_buffers_held_in_great_number_are_of_their_own_size() {
 }
 
 #[test]
+fn received_bytes_are_compared_with_bytes_and_text() {
+    let lent = LentBuffers::new();
+    let one = lend_one(&lent);
+    assert_eq!(one, *b"\x07".as_slice());
+    assert_eq!(one, b"\x07".as_slice());
+    assert_eq!(one, [7]);
+    assert_eq!(one, b"\x07");
+    assert_eq!(one, vec![7]);
+    assert_eq!(one, *"\x07");
+    assert_eq!(one, "\x07");
+    assert_eq!(one, lend_one(&lent));
+    assert_ne!(one, [7, 0]);
+    assert_ne!(one, []);
+}
+
+#[test]
+fn received_bytes_become_a_vector_and_lent_memory_returns() {
+    let lent = LentBuffers::new();
+    assert_eq!(Vec::from(lend_one(&lent)), [7]);
+    assert_eq!(lent.out(), 0);
+    #[cfg(feature = "bytes")]
+    assert_eq!(bytes::Bytes::from(lend_one(&lent)), [7].as_slice());
+    assert_eq!(lent.out(), 0);
+}
+
+#[test]
+fn received_bytes_of_their_own_memory_become_a_vector_in_place() {
+    let own = RecvBuf::from_vec(b"hello".to_vec());
+    let address = own.as_ptr();
+    let vector = Vec::from(own);
+    assert_eq!((vector.as_ptr(), vector.as_slice()), (address, b"hello".as_slice()));
+    let mut rest = RecvBuf::from_vec(b"hello".to_vec());
+    rest.advance(2);
+    assert_eq!(Vec::from(rest), b"llo");
+}
+
+#[test]
 fn received_bytes_are_small_values() {
     assert!(size_of::<RecvBuf>() <= 32);
 }
