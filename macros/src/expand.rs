@@ -7,20 +7,21 @@
 use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 
 use crate::arguments;
-use crate::function::{Function, Mistake};
+use crate::function::{self, Function, Mistake};
 
 const MAIN: &str = "#[corering::main]";
 const TEST: &str = "#[corering::test]";
 
 pub(crate) fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let named = function::name_in(item.clone());
     let function = match Function::parse(MAIN, item) {
         Ok(function) => function,
-        Err(mistake) => return compile_error(&mistake),
+        Err(mistake) => return with_empty_function(&mistake, named),
     };
     let known = [("uring", "Uring"), ("epoll", "Epoll"), ("auto", "Auto")];
     let driver = match arguments::driver(MAIN, arguments, &known) {
         Ok(driver) => driver.unwrap_or("Auto"),
-        Err(mistake) => return with_empty_function(&mistake, &function),
+        Err(mistake) => return with_empty_function(&mistake, named),
     };
     let run = format!(
         "::corering::run_main(::corering::Driver::{driver}, {name})",
@@ -31,9 +32,10 @@ pub(crate) fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let named = function::name_in(item.clone());
     let function = match Function::parse(TEST, item) {
         Ok(function) => function,
-        Err(mistake) => return compile_error(&mistake),
+        Err(mistake) => return with_empty_function(&mistake, named),
     };
     let known = [("uring", "Uring"), ("epoll", "Epoll")];
     let only = match arguments::driver(TEST, arguments, &known) {
@@ -41,7 +43,7 @@ pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
         Ok(Some(driver)) => {
             format!("::core::option::Option::Some(::corering::Driver::{driver})")
         }
-        Err(mistake) => return with_empty_function(&mistake, &function),
+        Err(mistake) => return with_empty_function(&mistake, named),
     };
     let name = &function.name;
     let run = format!(
@@ -81,11 +83,13 @@ fn wrap(
     expanded
 }
 
-/// The error alone, but with a function of the expected name, so that a missing `main` is not
+/// The error alone, but with a function of the name that was read, so that a missing `main` is not
 /// reported on top of it.
-fn with_empty_function(mistake: &Mistake, function: &Function) -> TokenStream {
+fn with_empty_function(mistake: &Mistake, name: Option<Ident>) -> TokenStream {
     let mut expanded = compile_error(mistake);
-    expanded.extend(parse(&format!("fn {}() {{}}", function.name)));
+    if let Some(name) = name {
+        expanded.extend(parse(&format!("fn {name}() {{}}")));
+    }
     expanded
 }
 

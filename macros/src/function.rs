@@ -61,6 +61,15 @@ impl Function {
     }
 }
 
+/// The name of the first function in `item`, whether the rest can be taken apart or not.
+pub(crate) fn name_in(item: TokenStream) -> Option<Ident> {
+    let mut tokens = item.into_iter().skip_while(|token| !is_word(token, "fn"));
+    match tokens.nth(1)? {
+        TokenTree::Ident(name) => Some(name),
+        _ => None,
+    }
+}
+
 /// The index of the first token after the leading `#[..]`.
 fn attributes_end(tokens: &[TokenTree]) -> usize {
     let mut at = 0;
