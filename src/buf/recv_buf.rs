@@ -6,6 +6,7 @@ use std::{fmt, mem};
 
 use super::lent::Block;
 use super::{BufferGroup, IoBuf, LentBuffers};
+use crate::util::shard_bound::{CopyToSendAcrossThreads, ShardBound};
 
 /// Received bytes, in memory lent by the shard. It goes back when the value is dropped.
 ///
@@ -26,7 +27,7 @@ use super::{BufferGroup, IoBuf, LentBuffers};
 /// # }
 /// ```
 pub struct RecvBuf {
-    memory: Memory,
+    memory: ShardBound<Memory, dyn CopyToSendAcrossThreads>,
     /// Bytes already taken from the front.
     begin: u32,
     end: u32,
@@ -47,20 +48,23 @@ impl RecvBuf {
     /// The first `len` bytes of buffer `id`, which the kernel has just filled.
     pub(crate) fn from_group(group: Rc<BufferGroup>, id: u16, len: u32) -> Self {
         debug_assert!(len as usize <= group.buffer_size());
-        RecvBuf { memory: Memory::Group { group, id: usize::from(id) }, begin: 0, end: len }
+        let memory = Memory::Group { group, id: usize::from(id) };
+        RecvBuf { memory: ShardBound::new(memory), begin: 0, end: len }
     }
 
     /// The first `len` bytes of a lent buffer, which a receive has just filled.
     #[inline]
     pub(super) fn lent(buffer: Box<Block>, len: u32, home: Rc<LentBuffers>) -> Self {
         debug_assert!(len as usize <= buffer.len());
-        RecvBuf { memory: Memory::Lent { buffer, home }, begin: 0, end: len }
+        let memory = Memory::Lent { buffer, home };
+        RecvBuf { memory: ShardBound::new(memory), begin: 0, end: len }
     }
 
     /// Bytes in memory of their own, for instance what a dropped `read` had received.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
         let end = u32::try_from(bytes.len()).expect("one receive is shorter than 4 GiB");
-        RecvBuf { memory: Memory::Own(bytes.into_boxed_slice()), begin: 0, end }
+        let memory = Memory::Own(bytes.into_boxed_slice());
+        RecvBuf { memory: ShardBound::new(memory), begin: 0, end }
     }
 
     /// No bytes: the end of the stream.
@@ -80,7 +84,7 @@ impl RecvBuf {
 
     #[inline]
     fn start(&self) -> *const u8 {
-        match &self.memory {
+        match &*self.memory {
             Memory::Group { group, id } => group.buffer_ptr(*id as u16),
             Memory::Lent { buffer, .. } => buffer.as_ptr().cast(),
             Memory::Own(bytes) => bytes.as_ptr(),
@@ -115,7 +119,7 @@ unsafe impl IoBuf for RecvBuf {
 impl Drop for RecvBuf {
     #[inline]
     fn drop(&mut self) {
-        match mem::replace(&mut self.memory, Memory::Own(Box::default())) {
+        match mem::replace(&mut *self.memory, Memory::Own(Box::default())) {
             Memory::Group { group, id } => group.give_back(id as u16),
             Memory::Lent { buffer, home } => home.returned(buffer),
             Memory::Own(_) => {}
@@ -149,7 +153,7 @@ impl Eq for RecvBuf {}
 /// own already, and of which none were taken, are moved.
 impl From<RecvBuf> for Vec<u8> {
     fn from(mut received: RecvBuf) -> Self {
-        match &mut received.memory {
+        match &mut *received.memory {
             Memory::Own(bytes) if received.begin == 0 => mem::take(bytes).into_vec(),
             _ => received.to_vec(),
         }

@@ -24,6 +24,7 @@ use super::notify::Notify;
 use super::semaphore::{self, Semaphore};
 use super::waker_cell::WakerCell;
 use crate::util::budget::{self, Toll};
+use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
 
 pub use error::{SendError, TryRecvError, TrySendError};
 
@@ -46,13 +47,13 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 
 /// The end that values are sent into. Clones send into the same channel.
 pub struct Sender<T> {
-    shared: Rc<Shared<T>>,
+    shared: ShardBound<Rc<Shared<T>>, dyn UseShardChannelAcrossThreads>,
 }
 
 /// The end that values come out of: one task's, also as a [`Stream`].
 #[must_use = "a receiver that is dropped closes the channel"]
 pub struct Receiver<T> {
-    shared: Rc<Shared<T>>,
+    shared: ShardBound<Rc<Shared<T>>, dyn UseShardChannelAcrossThreads>,
     /// The end of the channel has been told.
     ended: bool,
     toll: Toll,
@@ -92,7 +93,8 @@ fn channel<T>(bound: Option<Bound>) -> (Sender<T>, Receiver<T>) {
         receiver: WakerCell::default(),
         close: Notify::new(),
     });
-    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, ended: false, toll: Toll::Due })
+    let shared = ShardBound::new(shared);
+    (Sender { shared: shared.clone() }, Receiver { shared, ended: false, toll: Toll::Due })
 }
 
 impl<T> Sender<T> {
@@ -195,7 +197,7 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.senders.set(self.shared.senders.get() + 1);
-        Sender { shared: Rc::clone(&self.shared) }
+        Sender { shared: self.shared.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is `!Send` and costs no atomic operation: tasks of a shard run one after the
 //! other on one thread, so what they share needs no lock, only a way to wait. Nothing here works
-//! between shards or threads.
+//! between shards or threads; [`shard_channel`](crate::shard_channel) does.
 //!
 //! | to do this | use |
 //! |---|---|

@@ -13,6 +13,7 @@ use futures_util::future::FusedFuture;
 
 use super::waker_cell::WakerCell;
 use crate::util::budget::Toll;
+use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
 
 /// Makes a channel for one value between two tasks of a shard.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
@@ -23,12 +24,13 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         sender: WakerCell::default(),
         receiver: WakerCell::default(),
     });
-    (Sender { shared: Rc::clone(&shared) }, Receiver { shared, done: false, toll: Toll::Due })
+    let shared = ShardBound::new(shared);
+    (Sender { shared: shared.clone() }, Receiver { shared, done: false, toll: Toll::Due })
 }
 
 /// Sends the one value. Dropped, it makes the receiver fail.
 pub struct Sender<T> {
-    shared: Rc<Shared<T>>,
+    shared: ShardBound<Rc<Shared<T>>, dyn UseShardChannelAcrossThreads>,
 }
 
 /// Waits for the one value: a future, which stays usable when its borrower is dropped.
@@ -44,7 +46,7 @@ pub struct Sender<T> {
 /// closed before it sent, or if the value has been received before.
 #[must_use = "a receiver that is dropped closes the channel"]
 pub struct Receiver<T> {
-    shared: Rc<Shared<T>>,
+    shared: ShardBound<Rc<Shared<T>>, dyn UseShardChannelAcrossThreads>,
     /// The future has given its result.
     done: bool,
     toll: Toll,

@@ -12,6 +12,7 @@ use super::JoinError;
 use super::header::{CANCELLED, COMPLETE, Header, JOINABLE, TaskPtr, release};
 use super::waker;
 use crate::util::budget::Toll;
+use crate::util::shard_bound::{AwaitTheHandleOnItsShard, ShardBound};
 use crate::util::unwind::drop_quietly;
 
 /// A spawned task's handle: a future of its output.
@@ -29,7 +30,7 @@ use crate::util::unwind::drop_quietly;
 /// # Panics
 /// Polled again after it has given the output.
 pub struct JoinHandle<T> {
-    task: TaskPtr,
+    task: ShardBound<TaskPtr, dyn AwaitTheHandleOnItsShard>,
     toll: Toll,
     /// The output was given.
     done: bool,
@@ -41,6 +42,7 @@ impl<T> JoinHandle<T> {
     /// The caller's reference becomes the handle's; it is the task's only join handle, and `T` is
     /// the output of the task's future.
     pub(super) unsafe fn new(task: TaskPtr) -> Self {
+        let task = ShardBound::new(task);
         JoinHandle { task, toll: Toll::Due, done: false, output: PhantomData }
     }
 
@@ -48,7 +50,7 @@ impl<T> JoinHandle<T> {
     /// reports [`JoinError::is_cancelled`]. A task that completes first keeps its output.
     pub fn abort(&self) {
         // SAFETY: the handle holds a reference, and stays on the task's thread.
-        unsafe { abort(self.task) };
+        unsafe { abort(*self.task) };
     }
 
     /// Whether the task is complete, so that awaiting the handle would not wait.
@@ -59,7 +61,7 @@ impl<T> JoinHandle<T> {
     /// A second handle, which can abort the task but not await it.
     pub fn abort_handle(&self) -> AbortHandle {
         self.header().add_reference();
-        AbortHandle { task: self.task }
+        AbortHandle { task: self.task.clone() }
     }
 
     fn header(&self) -> &Header {
@@ -72,7 +74,7 @@ impl<T> JoinHandle<T> {
         let take = self.header().vtable.take_output;
         // SAFETY: the task is complete, on this thread (the handle does not leave it), and its
         // output is a `T`.
-        unsafe { take(self.task, (&raw mut output).cast()) };
+        unsafe { take(*self.task, (&raw mut output).cast()) };
         output.expect("a JoinHandle was polled after it had given the task's output")
     }
 }
@@ -123,11 +125,11 @@ impl<T> Drop for JoinHandle<T> {
         header.remove(JOINABLE);
         if header.has(COMPLETE) {
             // SAFETY: complete, on its own thread, and nobody else can take the output.
-            unsafe { (header.vtable.drop_output)(self.task) };
+            unsafe { (header.vtable.drop_output)(*self.task) };
         }
         drop_quietly(header.join_waker.take());
         // SAFETY: the handle's reference, given up once.
-        unsafe { release(self.task) };
+        unsafe { release(*self.task) };
     }
 }
 
@@ -141,14 +143,14 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// The right to abort a task, without its output. It stays on the task's shard.
 pub struct AbortHandle {
-    task: TaskPtr,
+    task: ShardBound<TaskPtr, dyn AwaitTheHandleOnItsShard>,
 }
 
 impl AbortHandle {
     /// Cancels the task, as [`JoinHandle::abort`] does.
     pub fn abort(&self) {
         // SAFETY: the handle holds a reference, and stays on the task's thread.
-        unsafe { abort(self.task) };
+        unsafe { abort(*self.task) };
     }
 
     /// Whether the task is complete.
@@ -165,14 +167,14 @@ impl AbortHandle {
 impl Clone for AbortHandle {
     fn clone(&self) -> Self {
         self.header().add_reference();
-        AbortHandle { task: self.task }
+        AbortHandle { task: self.task.clone() }
     }
 }
 
 impl Drop for AbortHandle {
     fn drop(&mut self) {
         // SAFETY: the handle's reference, given up once.
-        unsafe { release(self.task) };
+        unsafe { release(*self.task) };
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod mailbox;
 pub(crate) mod poll_pinned;
 pub(crate) mod pool;
 pub(crate) mod sync_types;
+pub(crate) mod shard_bound;
 pub(crate) mod thread_bound;
 pub(crate) mod timer_wheel;
 pub(crate) mod unwind;
