@@ -77,6 +77,14 @@ use std::ops::RangeBounds;
 /// - `bytes_ptr` points at `bytes_len` initialised bytes, and both calls answer the same each time;
 /// - those bytes stay at that address when the value is moved, and are written by nobody else;
 /// - leaking the value leaks the memory: it is not freed or used again while the value lives on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a buffer that can be sent or written",
+    label = "pass the buffer by value, for instance a `Vec<u8>`",
+    note = "the operation owns the buffer while the kernel uses it, and gives it back with its result",
+    note = "instead of `&buf` write `buf`, instead of `&buf[..n]` write `buf.slice(..n)` (with \
+            `corering::buf::IoBuf`), instead of `array` write `array.to_vec()`",
+    note = "the documentation of `corering::buf` lists what is a buffer"
+)]
 pub unsafe trait IoBuf: Unpin + 'static {
     /// Where the bytes begin.
     fn bytes_ptr(&self) -> *const u8;
@@ -104,6 +112,14 @@ pub unsafe trait IoBuf: Unpin + 'static {
 ///
 /// As for [`IoBuf`], and: `bytes_mut_ptr` points at `capacity` bytes, of which the first
 /// `bytes_len` are the ones of `bytes_ptr`; nobody else reads or writes them meanwhile.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a buffer that can be received or read into",
+    label = "pass the buffer by value, for instance `Vec::with_capacity(4096)`",
+    note = "the operation owns the buffer while the kernel uses it, and gives it back with its result",
+    note = "instead of `&mut buf` write `buf`, instead of `&mut buf[n..]` write `buf.slice(n..)` (with \
+            `corering::buf::IoBuf`), instead of an array or a `String` take a `Vec<u8>`",
+    note = "the documentation of `corering::buf` lists what is a buffer"
+)]
 pub unsafe trait IoBufMut: IoBuf {
     /// Where the bytes begin.
     fn bytes_mut_ptr(&mut self) -> *mut u8;
