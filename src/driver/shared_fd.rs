@@ -206,6 +206,11 @@ impl SharedFd {
         Ok(fd)
     }
 
+    /// Whether both are users of one open file.
+    pub(crate) fn is(&self, other: &SharedFd) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How many users there are, operations in flight included.
     pub(crate) fn users(&self) -> usize {
         Rc::strong_count(&self.0)

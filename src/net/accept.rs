@@ -3,12 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 
+use super::family::Family;
+use super::stream::ByteStream;
 use super::turns::Turns;
 use crate::driver::{
     self, Alarm, Driver, Expire, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
@@ -179,21 +182,21 @@ impl Armed {
 
 /// The future of `accept`.
 #[must_use = "nothing is accepted until this is awaited"]
-pub struct Accept<'a, S> {
+pub struct Accept<'a, F> {
     acceptor: &'a Acceptor,
     place: Place,
     expired: bool,
-    stream: fn(SharedFd) -> S,
+    family: PhantomData<F>,
 }
 
-impl<'a, S> Accept<'a, S> {
-    pub(super) fn new(acceptor: &'a Acceptor, stream: fn(SharedFd) -> S) -> Self {
-        Accept { acceptor, place: None, expired: false, stream }
+impl<'a, F> Accept<'a, F> {
+    pub(super) fn new(acceptor: &'a Acceptor) -> Self {
+        Accept { acceptor, place: None, expired: false, family: PhantomData }
     }
 }
 
-impl<S> Future for Accept<'_, S> {
-    type Output = io::Result<S>;
+impl<F: Family> Future for Accept<'_, F> {
+    type Output = io::Result<ByteStream<F>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -204,19 +207,19 @@ impl<S> Future for Accept<'_, S> {
                 Poll::Ready(Err(timed_out()))
             }
             Poll::Pending => Poll::Pending,
-            Poll::Ready(accepted) => Poll::Ready(accepted.map(this.stream)),
+            Poll::Ready(accepted) => Poll::Ready(accepted.map(ByteStream::from_fd)),
         }
     }
 }
 
-impl<S> Expire for Accept<'_, S> {
+impl<F: Family> Expire for Accept<'_, F> {
     fn expire(&mut self) {
         // A connection that comes later stays with the listener.
         self.expired = true;
     }
 }
 
-impl<S> Drop for Accept<'_, S> {
+impl<F> Drop for Accept<'_, F> {
     fn drop(&mut self) {
         self.acceptor.turns.leave(&mut self.place);
     }
@@ -224,18 +227,18 @@ impl<S> Drop for Accept<'_, S> {
 
 /// The connections of a listener, as a [`Stream`] that does not end.
 #[must_use = "nothing is accepted until this is polled"]
-pub struct Incoming<'a, S> {
-    accept: Accept<'a, S>,
+pub struct Incoming<'a, F> {
+    accept: Accept<'a, F>,
 }
 
-impl<'a, S> Incoming<'a, S> {
-    pub(super) fn new(acceptor: &'a Acceptor, stream: fn(SharedFd) -> S) -> Self {
-        Incoming { accept: Accept::new(acceptor, stream) }
+impl<'a, F> Incoming<'a, F> {
+    pub(super) fn new(acceptor: &'a Acceptor) -> Self {
+        Incoming { accept: Accept::new(acceptor) }
     }
 }
 
-impl<S> Stream for Incoming<'_, S> {
-    type Item = io::Result<S>;
+impl<F: Family> Stream for Incoming<'_, F> {
+    type Item = io::Result<ByteStream<F>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.accept).poll(cx).map(Some)

@@ -1,11 +1,15 @@
-//! Addresses, and names that stand for addresses.
+//! Addresses, names that stand for addresses, and sockets that have one.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::AsFd;
 
-use crate::driver::{self, submit};
-use crate::op;
+use socket2::{Protocol, SockAddr, SockRef, Type};
+
+use crate::driver::{self, CutBy, SharedFd, submit};
 use crate::runtime::spawn_blocking;
+use crate::{op, sys};
 
 /// Where to connect to, or to listen: an address, or a name that has to be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +26,59 @@ pub enum Address {
     },
 }
 
+pub(super) fn ip_address(address: &SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))
+}
+
+/// Tries the addresses that a name stands for, one after the other, until one will do.
+pub(super) async fn first_of<T>(
+    address: impl ToAddress,
+    attempt: impl AsyncFn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for address in address.to_address()?.resolve().await? {
+        match attempt(address).await {
+            Ok(done) => return Ok(done),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("a resolved name has an address"))
+}
+
 /// Opens a socket that has an address of its own. A socket that this shard has just dropped has its
 /// address until the ring has ended what was in flight on it: then that is waited for.
-pub(super) async fn bind<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    match open() {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if driver::dropped_have_ended(|| submit(op::nop::Nop)).await {
-                open()
-            } else {
-                Err(error)
-            }
+pub(super) async fn bind<T>(
+    task: &str,
+    address: impl Display,
+    open: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
+    let opened = match open() {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && driver::dropped_have_ended(|| submit(op::nop::Nop)).await =>
+        {
+            open()
         }
         opened => opened,
-    }
+    };
+    opened
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot {task} {address}: {error}")))
+}
+
+/// Opens a socket with these options, and gives it an address.
+pub(super) fn open_at(
+    address: &SockAddr,
+    kind: Type,
+    protocol: Option<Protocol>,
+    cut_by: CutBy,
+    options: impl FnOnce(SockRef<'_>) -> io::Result<()>,
+) -> io::Result<SharedFd> {
+    let nonblocking = driver::current()?.can().opens_nonblocking;
+    let fd = sys::socket::open(address.domain(), kind, protocol, nonblocking)?;
+    let fd = SharedFd::opened_socket(fd, nonblocking, cut_by);
+    sys::socket::with_options(fd.as_fd(), options)?;
+    sys::socket::bind(fd.as_fd(), address)?;
+    Ok(fd)
 }
 
 /// What can be turned into an [`Address`]: `"127.0.0.1:80"`, `"localhost:80"`, `("::1", 80)`, a

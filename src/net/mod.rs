@@ -4,12 +4,15 @@
 //! received and nobody has taken yet stays with the stream, so that dropping a `recv()`, a `read()`
 //! or an `accept()` loses nothing.
 //!
-//! Read `tcp.rs` first, then `receive/mod.rs` and `transmit.rs`: the two halves of every stream.
+//! Read `stream.rs` first, then `receive/mod.rs` and `transmit.rs`: the two halves of every stream.
 
 #![forbid(unsafe_code)]
 
 mod accept;
 mod address;
+mod family;
+mod halves;
+mod listener;
 mod receive;
 mod send_file;
 mod stream;
@@ -21,8 +24,14 @@ mod unix;
 
 pub use accept::{Accept, Incoming};
 pub use address::{Address, ToAddress};
+pub use family::Family;
+pub use halves::{ReadHalf, WriteHalf};
+pub use listener::Listener;
 pub use receive::{Read, ReadExact, Recv};
-pub use tcp::{TcpDetached, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf};
+pub use stream::{ByteStream, Detached};
+pub use tcp::{
+    Tcp, TcpDetached, TcpListener, TcpListenerBuilder, TcpReadHalf, TcpStream, TcpWriteHalf,
+};
 pub use transmit::{SendAll, Write, WriteAbandoned, WriteAll};
 pub use udp::{Datagram, UdpSocket};
-pub use unix::{UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};
+pub use unix::{Unix, UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

@@ -1,71 +1,69 @@
 //! TCP: `tcp(7)`.
 
-use std::fmt;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-#[cfg(doc)]
-use super::WriteAbandoned;
-use super::accept::{Accept, Acceptor, Incoming};
-use super::address::{ToAddress, bind};
-use super::receive::{Read, ReadExact, Receiver, Recv};
-use super::send_file::send_file;
-use super::stream::{listener, stream};
-use super::transmit::{SendAll, Transmitter, Write, WriteAll};
-use crate::buf::{BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
-use crate::fs::File;
+use super::address::{ToAddress, bind, first_of, ip_address, open_at};
+use super::family::{Family, sealed::Sealed};
+use super::halves::{ReadHalf, WriteHalf};
+use super::listener::Listener;
+use super::stream::{ByteStream, Detached};
+use crate::driver::{self, CutBy, SharedFd, submit};
 use crate::util::budget;
 use crate::{op, sys};
 
-stream! {
-    /// A TCP connection.
-    TcpStream, TcpReadHalf, TcpWriteHalf, TcpDetached,
-    SocketAddr, ip_address,
-    "use corering::net::{TcpListener, TcpStream};
+/// The family of TCP sockets.
+#[derive(Debug)]
+pub enum Tcp {}
 
-corering::block_on(async {
-    let listener = TcpListener::bind(\"127.0.0.1:0\").await?;
-    let mut client = TcpStream::connect(listener.local_addr()?).await?;
-    let mut server = listener.accept().await?;
-    client.write_all(\"hello\").await?;
-    assert_eq!(&*server.recv().await?, b\"hello\");
-    Ok::<(), std::io::Error>(())
-})?;
-# Ok::<(), std::io::Error>(())"
+/// A TCP connection.
+///
+/// # Examples
+///
+/// ```
+/// use corering::net::{TcpListener, TcpStream};
+///
+/// corering::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     let mut server = listener.accept().await?;
+///     client.write_all("hello").await?;
+///     assert_eq!(&*server.recv().await?, b"hello");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type TcpStream = ByteStream<Tcp>;
+
+/// The receiving half of a TCP connection.
+pub type TcpReadHalf = ReadHalf<Tcp>;
+
+/// The sending half of a TCP connection.
+pub type TcpWriteHalf = WriteHalf<Tcp>;
+
+/// A TCP connection on its way to another shard.
+pub type TcpDetached = Detached<Tcp>;
+
+/// A TCP socket that listens.
+pub type TcpListener = Listener<Tcp>;
+
+impl Family for Tcp {
+    type Address = SocketAddr;
+    type Std = std::net::TcpStream;
 }
 
-listener! {
-    /// A TCP socket that listens.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use corering::net::{TcpListener, TcpStream};
-    ///
-    /// corering::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ///     let client = TcpStream::connect(listener.local_addr()?).await?;
-    ///     let server = listener.accept().await?;
-    ///     assert_eq!(server.peer_addr()?, client.local_addr()?);
-    ///     Ok::<(), std::io::Error>(())
-    /// })?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    TcpListener, TcpStream, SocketAddr, ip_address
+impl Sealed for Tcp {
+    const NAME: &str = "Tcp";
+
+    fn address(address: SockAddr) -> io::Result<SocketAddr> {
+        ip_address(&address)
+    }
 }
 
-/// Connections that wait to be accepted, at most: what Linux allows by default.
-const BACKLOG: i32 = 4096;
-
-fn ip_address(address: SockAddr) -> io::Result<SocketAddr> {
-    address.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))
-}
-
-impl TcpStream {
+impl ByteStream<Tcp> {
     /// Connects to an address, or to the first address of a name that answers. Names are looked up
     /// on a thread of the pool.
     ///
@@ -77,16 +75,23 @@ impl TcpStream {
     ///
     /// Those of `connect(2)` for the last address, and of the lookup; `InvalidInput` if the text is
     /// no address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("localhost:0").await?;
+    /// let stream = TcpStream::connect(("localhost", listener.local_addr()?.port())).await?;
+    /// # assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[doc(alias = "IORING_OP_CONNECT")]
     pub async fn connect(address: impl ToAddress) -> io::Result<TcpStream> {
-        let mut last = None;
-        for address in address.to_address()?.resolve().await? {
-            match connect_to(address).await {
-                Ok(fd) => return Ok(TcpStream::from_fd(fd)),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.expect("a resolved name has an address"))
+        first_of(address, connect_to).await.map(ByteStream::from_fd)
     }
 
     /// Whether small segments are sent at once (`TCP_NODELAY`).
@@ -117,10 +122,10 @@ async fn connect_to(address: SocketAddr) -> io::Result<SharedFd> {
     Ok(fd)
 }
 
-impl TcpListener {
+impl Listener<Tcp> {
     /// Listens on an address; port 0 is any free one. A port that an earlier process has just left
     /// is taken over (`SO_REUSEADDR`), and that of a listener that this shard has just dropped is
-    /// waited for.
+    /// waited for. [`builder`](Self::builder) sets more.
     ///
     /// # Cancel safety
     ///
@@ -131,7 +136,7 @@ impl TcpListener {
     /// `AddrInUse` if another socket listens there, and the others of `socket(2)`, `bind(2)` and
     /// `listen(2)`; the text names the address.
     pub async fn bind(address: impl ToAddress) -> io::Result<TcpListener> {
-        listen(address, false).await
+        TcpListener::builder().bind(address).await
     }
 
     /// As [`bind`](Self::bind), sharing the port with other listeners that were bound in this way:
@@ -145,35 +150,112 @@ impl TcpListener {
     ///
     /// As [`bind`](Self::bind).
     pub async fn bind_reuseport(address: impl ToAddress) -> io::Result<TcpListener> {
-        listen(address, true).await
+        TcpListener::builder().reuse_port(true).bind(address).await
+    }
+
+    /// What [`bind`](Self::bind) does not ask for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::TcpListener;
+    ///
+    /// let listener = TcpListener::builder().backlog(128).bind("127.0.0.1:0").await?;
+    /// # drop(listener);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn builder() -> TcpListenerBuilder {
+        let (reuse_address, reuse_port, v6only) = (true, false, None);
+        TcpListenerBuilder { backlog: BACKLOG, reuse_address, reuse_port, v6only }
     }
 }
 
-async fn listen(address: impl ToAddress, shared: bool) -> io::Result<TcpListener> {
-    budget::pay().await;
-    let mut last = None;
-    for address in address.to_address()?.resolve().await? {
-        match bind(|| listen_on(address, shared)).await {
-            Ok(fd) => return Ok(TcpListener { acceptor: Acceptor::new(fd) }),
-            Err(error) => {
-                let text = format!("cannot listen on {address}: {error}");
-                last = Some(io::Error::new(error.kind(), text));
-            }
-        }
-    }
-    Err(last.expect("a resolved name has an address"))
+/// Connections that wait to be accepted, at most: what Linux allows by default.
+pub(super) const BACKLOG: u32 = 4096;
+
+/// How a [`TcpListener`] is opened, from [`TcpListener::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `bind`"]
+pub struct TcpListenerBuilder {
+    backlog: u32,
+    reuse_address: bool,
+    reuse_port: bool,
+    v6only: Option<bool>,
 }
 
-fn listen_on(address: SocketAddr, shared: bool) -> io::Result<SharedFd> {
-    let nonblocking = driver::current()?.can().opens_nonblocking;
-    let domain = Domain::for_address(address);
-    let fd = sys::socket::open(domain, Type::STREAM, Some(Protocol::TCP), nonblocking)?;
-    let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::Mark);
-    sys::socket::with_options(fd.as_fd(), |socket| {
-        socket.set_reuse_address(true)?;
-        if shared { socket.set_reuse_port(true) } else { Ok(()) }
-    })?;
-    sys::socket::bind(fd.as_fd(), &address.into())?;
-    sys::socket::listen(fd.as_fd(), BACKLOG)?;
-    Ok(fd)
+impl TcpListenerBuilder {
+    /// How many connections may wait to be accepted. The system allows `net.core.somaxconn` at most.
+    /// Default: 4096.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// Whether a port is taken over whose earlier connections linger (`SO_REUSEADDR`). Default: true.
+    pub fn reuse_address(mut self, reuse: bool) -> Self {
+        self.reuse_address = reuse;
+        self
+    }
+
+    /// Whether the port is shared with other listeners that ask for it, too (`SO_REUSEPORT`): the
+    /// kernel spreads connections over them. Default: false.
+    pub fn reuse_port(mut self, shared: bool) -> Self {
+        self.reuse_port = shared;
+        self
+    }
+
+    /// Whether an IPv6 address, for instance `[::]`, takes no IPv4 connections (`IPV6_V6ONLY`). An IPv4
+    /// address does not mind. Default: as `net.ipv6.bindv6only` says, which is false on most systems.
+    pub fn v6only(mut self, only: bool) -> Self {
+        self.v6only = Some(only);
+        self
+    }
+
+    /// Listens on an address; of a name that has several, on the first that can be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing listens.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpListener::bind`].
+    pub async fn bind(self, address: impl ToAddress) -> io::Result<TcpListener> {
+        budget::pay().await;
+        let open = async |address| bind("listen on", address, || self.listen_on(address)).await;
+        first_of(address, open).await.map(Listener::from_fd)
+    }
+
+    fn listen_on(&self, address: SocketAddr) -> io::Result<SharedFd> {
+        let fd =
+            open_at(&address.into(), Type::STREAM, Some(Protocol::TCP), CutBy::Mark, |socket| {
+                socket.set_reuse_address(self.reuse_address)?;
+                if self.reuse_port {
+                    socket.set_reuse_port(true)?;
+                }
+                match self.v6only {
+                    Some(only) if address.is_ipv6() => socket.set_only_v6(only),
+                    _ => Ok(()),
+                }
+            })?;
+        sys::socket::listen(fd.as_fd(), self.backlog)?;
+        Ok(fd)
+    }
+}
+
+impl From<std::net::TcpStream> for TcpStream {
+    /// Takes over a connection, as one that is made of a descriptor.
+    fn from(stream: std::net::TcpStream) -> Self {
+        OwnedFd::from(stream).into()
+    }
+}
+
+impl From<std::net::TcpListener> for TcpListener {
+    /// Takes over a listener, as one that is made of a descriptor.
+    fn from(listener: std::net::TcpListener) -> Self {
+        OwnedFd::from(listener).into()
+    }
 }

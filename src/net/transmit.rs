@@ -212,12 +212,11 @@ impl Transmitter {
     }
 
     /// Waits until nothing is in flight.
-    pub(super) async fn finish(mut self) -> SharedFd {
+    pub(super) async fn finish(&mut self) {
         self.claim();
         if let Last::Dropped(dropped) = mem::replace(&mut self.last, Last::Told) {
             dropped.await;
         }
-        self.fd.clone()
     }
 }
 

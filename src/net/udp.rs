@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use socket2::{Domain, Protocol, Type};
+use socket2::{Protocol, Type};
 
-use super::address::{ToAddress, bind};
+use super::address::{ToAddress, bind, first_of, ip_address, open_at};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, SharedFd, SingleOperation, single, single_with, submit};
+use crate::driver::{CutBy, SharedFd, SingleOperation, single, single_with, submit};
 use crate::op::{self, recvmsg::Received};
 use crate::sys;
 use crate::util::budget;
@@ -64,17 +64,8 @@ impl UdpSocket {
     /// the address. `InvalidInput` if the text is no address.
     pub async fn bind(address: impl ToAddress) -> io::Result<UdpSocket> {
         budget::pay().await;
-        let mut last = None;
-        for address in address.to_address()?.resolve().await? {
-            match bind(|| bind_to(address)).await {
-                Ok(fd) => return Ok(UdpSocket { fd }),
-                Err(error) => {
-                    let text = format!("cannot bind to {address}: {error}");
-                    last = Some(io::Error::new(error.kind(), text));
-                }
-            }
-        }
-        Err(last.expect("a resolved name has an address"))
+        let open = async |address| bind("bind to", address, || bind_to(address)).await;
+        first_of(address, open).await.map(|fd| UdpSocket { fd })
     }
 
     /// Fixes the peer: [`send`](Self::send) goes to it, and only what comes from it is received.
@@ -90,14 +81,8 @@ impl UdpSocket {
     /// address.
     #[doc(alias = "IORING_OP_CONNECT")]
     pub async fn connect(&self, address: impl ToAddress) -> io::Result<()> {
-        let mut last = None;
-        for address in address.to_address()?.resolve().await? {
-            match submit(op::connect::Connect::new(self.fd.clone(), address.into())).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.expect("a resolved name has an address"))
+        let connect = |address| op::connect::Connect::new(self.fd.clone(), address);
+        first_of(address, async |address| submit(connect(address.into())).await).await
     }
 
     /// Sends a datagram to the peer that [`connect`](Self::connect) has fixed.
@@ -182,9 +167,9 @@ impl UdpSocket {
         let receive = op::recvmsg::RecvMsg::new(self.fd.clone(), buf);
         single_with(Ok(receive), |outcome| {
             let (Received { count: len, address, truncated }, buf) = outcome?;
-            match address.as_socket() {
-                Some(from) => Ok((Datagram { len, from, truncated }, buf)),
-                None => Err(BufError::new(no_ip_address(), buf)),
+            match ip_address(&address) {
+                Ok(from) => Ok((Datagram { len, from, truncated }, buf)),
+                Err(error) => Err(BufError::new(error, buf)),
             }
         })
     }
@@ -195,7 +180,7 @@ impl UdpSocket {
     ///
     /// Those of `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        sys::socket::local_addr(self.fd.as_fd())?.as_socket().ok_or_else(no_ip_address)
+        ip_address(&sys::socket::local_addr(self.fd.as_fd())?)
     }
 
     /// The address that [`connect`](Self::connect) has fixed.
@@ -204,21 +189,12 @@ impl UdpSocket {
     ///
     /// `NotConnected` if there is none, and the others of `getpeername(2)`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        sys::socket::peer_addr(self.fd.as_fd())?.as_socket().ok_or_else(no_ip_address)
+        ip_address(&sys::socket::peer_addr(self.fd.as_fd())?)
     }
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<SharedFd> {
-    let nonblocking = driver::current()?.can().opens_nonblocking;
-    let domain = Domain::for_address(address);
-    let fd = sys::socket::open(domain, Type::DGRAM, Some(Protocol::UDP), nonblocking)?;
-    let fd = SharedFd::opened(fd, nonblocking);
-    sys::socket::bind(fd.as_fd(), &address.into())?;
-    Ok(fd)
-}
-
-fn no_ip_address() -> io::Error {
-    io::Error::other("the socket has no IP address")
+    open_at(&address.into(), Type::DGRAM, Some(Protocol::UDP), CutBy::Anything, |_| Ok(()))
 }
 
 impl From<std::net::UdpSocket> for UdpSocket {
@@ -231,6 +207,12 @@ impl From<std::net::UdpSocket> for UdpSocket {
 impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.expose()
+    }
+}
+
+impl AsRawFd for UdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

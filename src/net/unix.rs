@@ -1,63 +1,76 @@
 //! Unix sockets: `unix(7)`.
 
-use std::fmt;
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Type};
 
-#[cfg(doc)]
-use super::WriteAbandoned;
-use super::accept::{Accept, Acceptor, Incoming};
-use super::address::bind;
-use super::receive::{Read, ReadExact, Receiver, Recv};
-use super::send_file::send_file;
-use super::stream::{listener, stream};
-use super::transmit::{SendAll, Transmitter, Write, WriteAll};
-use crate::buf::{BufResult, IoBuf, IoBufMut};
-use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
-use crate::fs::File;
+use super::address::{bind, open_at};
+use super::family::{Family, sealed::Sealed};
+use super::halves::{ReadHalf, WriteHalf};
+use super::listener::Listener;
+use super::stream::{ByteStream, Detached};
+use super::tcp::BACKLOG;
+use crate::driver::{self, CutBy, SharedFd, submit};
 use crate::time::sleep;
 use crate::util::budget;
 use crate::{op, sys};
 
-stream! {
-    /// A connection between two processes of one machine, or within one. It costs about a quarter
-    /// of a TCP connection over loopback.
-    UnixStream, UnixReadHalf, UnixWriteHalf, UnixDetached,
-    Option<PathBuf>, path,
-    "use corering::net::UnixStream;
+/// The family of Unix sockets.
+#[derive(Debug)]
+pub enum Unix {}
 
-corering::block_on(async {
-    let (mut one, mut other) = UnixStream::pair()?;
-    one.write_all(\"hello\").await?;
-    assert_eq!(&*other.recv().await?, b\"hello\");
-    Ok::<(), std::io::Error>(())
-})?;
-# Ok::<(), std::io::Error>(())"
+/// A connection between two processes of one machine, or within one. It costs about a quarter of a
+/// TCP connection over loopback.
+///
+/// # Examples
+///
+/// ```
+/// use corering::net::UnixStream;
+///
+/// corering::block_on(async {
+///     let (mut one, mut other) = UnixStream::pair()?;
+///     one.write_all("hello").await?;
+///     assert_eq!(&*other.recv().await?, b"hello");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type UnixStream = ByteStream<Unix>;
+
+/// The receiving half of a Unix connection.
+pub type UnixReadHalf = ReadHalf<Unix>;
+
+/// The sending half of a Unix connection.
+pub type UnixWriteHalf = WriteHalf<Unix>;
+
+/// A Unix connection on its way to another shard.
+pub type UnixDetached = Detached<Unix>;
+
+/// A Unix socket that listens.
+pub type UnixListener = Listener<Unix>;
+
+impl Family for Unix {
+    /// `None` for a socket without a name.
+    type Address = Option<PathBuf>;
+    type Std = std::os::unix::net::UnixStream;
 }
 
-listener! {
-    /// A Unix socket that listens.
-    UnixListener, UnixStream, Option<PathBuf>, path
-}
+impl Sealed for Unix {
+    const NAME: &str = "Unix";
 
-/// Connections that wait to be accepted, at most.
-const BACKLOG: i32 = 4096;
+    fn address(address: SockAddr) -> io::Result<Option<PathBuf>> {
+        Ok(address.as_pathname().map(Path::to_owned))
+    }
+}
 
 /// How long a connect waits before it looks for room in a full backlog, doubled up to the longest.
 const CONNECT_PAUSE_MIN: Duration = Duration::from_millis(1);
 const CONNECT_PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// `None` for a socket without a name.
-fn path(address: SockAddr) -> io::Result<Option<PathBuf>> {
-    Ok(address.as_pathname().map(Path::to_owned))
-}
-
-impl UnixStream {
+impl ByteStream<Unix> {
     /// Connects to the socket of a path. If the listener's backlog is full, it waits until there is
     /// room, and looks for it every 64 ms at least: the kernel does not tell.
     ///
@@ -82,7 +95,7 @@ impl UnixStream {
             pause = (pause * 2).min(CONNECT_PAUSE_MAX);
         }
         fd.set_nonblocking(driver::current()?.can().opens_nonblocking)?;
-        Ok(UnixStream::from_fd(fd))
+        Ok(ByteStream::from_fd(fd))
     }
 
     /// Two streams that are connected with each other.
@@ -93,13 +106,13 @@ impl UnixStream {
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)?;
         let stream = |socket: socket2::Socket| {
-            UnixStream::from_fd(SharedFd::reopened_socket(socket.into(), CutBy::MarkOrControl))
+            ByteStream::from_fd(SharedFd::reopened_socket(socket.into(), CutBy::MarkOrControl))
         };
         Ok((stream(one), stream(other)))
     }
 }
 
-impl UnixListener {
+impl Listener<Unix> {
     /// Listens on a path, which must not exist. The file stays when the listener is gone; remove it
     /// then.
     ///
@@ -114,18 +127,27 @@ impl UnixListener {
     pub async fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
         budget::pay().await;
         let path = path.as_ref();
-        let fd = bind(|| listen_on(path)).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-        })?;
-        Ok(UnixListener { acceptor: Acceptor::new(fd) })
+        bind("listen on", path.display(), || listen_on(path)).await.map(Listener::from_fd)
     }
 }
 
 fn listen_on(path: &Path) -> io::Result<SharedFd> {
-    let nonblocking = driver::current()?.can().opens_nonblocking;
-    let fd = sys::socket::open(Domain::UNIX, Type::STREAM, None, nonblocking)?;
-    let fd = SharedFd::opened_socket(fd, nonblocking, CutBy::MarkOrControl);
-    sys::socket::bind(fd.as_fd(), &SockAddr::unix(path)?)?;
+    let address = SockAddr::unix(path)?;
+    let fd = open_at(&address, Type::STREAM, None, CutBy::MarkOrControl, |_| Ok(()))?;
     sys::socket::listen(fd.as_fd(), BACKLOG)?;
     Ok(fd)
+}
+
+impl From<std::os::unix::net::UnixStream> for UnixStream {
+    /// Takes over a connection, as one that is made of a descriptor.
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        OwnedFd::from(stream).into()
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for UnixListener {
+    /// Takes over a listener, as one that is made of a descriptor.
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        OwnedFd::from(listener).into()
+    }
 }

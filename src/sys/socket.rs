@@ -34,8 +34,9 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
     SockRef::from(&fd).bind(address)
 }
 
-/// `listen(2)`.
-pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+/// `listen(2)`. More than the system allows is the same as what it allows.
+pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     #[cfg(feature = "sim")]
     if let Some(world) = World::current() {
         return world.listen(fd.as_raw_fd(), backlog);

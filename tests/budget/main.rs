@@ -21,6 +21,15 @@ use child::Child;
 /// Leaves that have no row, and why.
 #[allow(dead_code, reason = "tests/tidy reads it")]
 const WITHOUT_A_ROW: &[(&str, &str)] = &[
+    ("net::halves::recv", "the row of the stream's, which is this one"),
+    ("net::halves::read", "the row of the stream's, which is this one"),
+    ("net::halves::read_exact", "the row of the stream's, which is this one"),
+    ("net::halves::write", "the row of the stream's, which is this one"),
+    ("net::halves::write_all", "the row of the stream's, which is this one"),
+    ("net::halves::send_all", "the row of the stream's, which is this one"),
+    ("net::halves::send_file", "the row of the stream's, which is this one"),
+    ("net::halves::send_file_after", "the row of the stream's, which is this one"),
+    ("net::halves::shutdown", "the row of the stream's, which is this one"),
     ("runtime::shards::submit_to", "its message is taken in a later round"),
     ("runtime::test_support::nop", "the same as io::nop"),
     ("task::cooperative::unconstrained", "it is there to have no limit"),

@@ -209,6 +209,21 @@ async fn ends(beside: &Beside) {
             stream = Some((detached.into_stream(), peer));
         })
         .await;
+    let mut stream = Some(pair());
+    beside
+        .endless("net::stream::into_std", async move || {
+            let (ours, peer) = stream.take().expect("it comes back each time");
+            let (ours, _received) = ours.into_std().await.expect("nothing is in flight");
+            stream = Some((ours.into(), peer));
+        })
+        .await;
+    beside
+        .endless("net::halves::close", async || {
+            let (reader, writer) = pair().0.into_split();
+            reader.close().await.expect("nothing is in flight");
+            writer.close().await.expect("it is connected");
+        })
+        .await;
 }
 
 pub(crate) async fn more_rows(beside: &Beside) {
@@ -224,13 +239,13 @@ async fn listeners(beside: &Beside) {
     let feeder = Feeder::repeat(move || StdUnixStream::connect(&to).map(drop));
     let accepting = listener.clone();
     beside
-        .endless("net::stream::accept", async move || {
+        .endless("net::listener::accept", async move || {
             drop(accepting.accept().await.expect("descriptors are left"));
         })
         .await;
     let incoming = listener.clone();
     beside
-        .endless("net::stream::incoming", async move || {
+        .endless("net::listener::incoming", async move || {
             drop(incoming.incoming().next().await.expect("it does not end"));
         })
         .await;

@@ -109,7 +109,7 @@ async fn dropped_write_sends_nothing_more_before_the_close() -> io::Result<()> {
     let (ours, mut peer) = UnixStream::pair()?;
     let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
     drop_write(&mut transmitter, &mut peer).await?;
-    drop(transmitter.finish().await);
+    transmitter.finish().await;
     assert_eq!(drain(&mut peer)?, 0);
     Ok(())
 }
