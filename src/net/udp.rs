@@ -359,6 +359,65 @@ mod tests {
     }
 
     #[corering::test]
+    async fn datagram_that_comes_with_the_limit_wins() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        let mut receive = within(Duration::ZERO, other.recv(Vec::with_capacity(9)));
+        let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut receive).poll(cx).is_pending())).await;
+        assert!(pending, "nothing was sent");
+        // The limit and the datagram are told of in one round.
+        one.send("on time").await?;
+        assert_eq!(receive.await?.1, b"on time");
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn datagram_around_a_limit_comes_now_or_next() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        for rounds in 0..12_u8 {
+            let receiving = within(Duration::ZERO, other.recv(b"mine".to_vec()));
+            let sending = async {
+                for _ in 0..rounds {
+                    yield_now().await;
+                }
+                one.send(vec![rounds]).await
+            };
+            let (received, sent) = futures_util::join!(receiving, sending);
+            sent?;
+            let datagram = match received {
+                Ok((_, datagram)) => datagram,
+                Err(failed) => {
+                    assert_eq!((failed.kind(), failed.transferred()), (ErrorKind::TimedOut, 0));
+                    assert_eq!(failed.buf(), b"mine");
+                    other.recv(Vec::with_capacity(9)).await?.1
+                }
+            };
+            assert_eq!(datagram, [rounds]);
+        }
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn dropped_receives_take_no_datagram() -> io::Result<()> {
+        let (one, other) = pair().await?;
+        for rounds in 0..5_u8 {
+            let mut dropped: Vec<_> = (0..3).map(|_| other.recv(Vec::with_capacity(9))).collect();
+            let pending = poll_fn(|cx| {
+                let polls = dropped.iter_mut().map(|receive| Pin::new(receive).poll(cx));
+                Poll::Ready(polls.filter(Poll::is_pending).count())
+            });
+            assert_eq!(pending.await, 3, "nothing was sent");
+            one.send(vec![rounds]).await?;
+            for _ in 0..rounds {
+                yield_now().await;
+            }
+            // The datagram has come, and nobody has taken it yet.
+            drop(dropped);
+            assert_eq!(other.recv(Vec::with_capacity(9)).await?.1, [rounds]);
+        }
+        Ok(())
+    }
+
+    #[corering::test]
     async fn drop_while_in_flight_closes_the_socket() -> io::Result<()> {
         let socket = local().await;
         let address = socket.local_addr()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 
 use super::{Folder, pattern};
-use crate::fs::{File, read, write};
+use crate::fs::{File, OpenOptions, read, write};
 use crate::time::{timeout, within};
 use crate::{Runtime, metrics, spawn, test_support, yield_now};
 
@@ -56,6 +56,92 @@ async fn a_read_that_is_not_answered_in_time_gives_the_buffer_back() {
     let failed = within(SOON, file.read_at(b"mine".to_vec(), 0)).await.expect_err("no writer");
     assert_eq!((failed.kind(), &failed.buf()[..]), (ErrorKind::TimedOut, &b"mine"[..]));
     nothing_is_in_flight().await;
+}
+
+#[corering::test]
+async fn bytes_that_come_with_the_limit_win() -> io::Result<()> {
+    for rounds_ahead in 0..3 {
+        let (file, mut writer) = pipe();
+        let mut reading = within(Duration::ZERO, file.read_at(Vec::with_capacity(9), 0));
+        let mut before = file.read_at(Vec::with_capacity(9), 0);
+        if rounds_ahead > 0 {
+            // The kernel has it by then.
+            begin(&mut before).await;
+            for _ in 0..rounds_ahead {
+                yield_now().await;
+            }
+            reading = within(Duration::ZERO, before);
+        }
+        begin(&mut reading).await;
+        writer.write_all(b"bytes")?;
+        // The limit and the bytes are told of in one round.
+        assert_eq!(reading.await?.1, b"bytes", "{rounds_ahead} rounds ahead");
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn bytes_around_the_limit_come_now_or_next() -> io::Result<()> {
+    let (file, mut writer) = pipe();
+    for rounds in 0..12_u8 {
+        let reading = within(Duration::ZERO, file.read_at(vec![b'x'], 0));
+        let writing = async {
+            for _ in 0..rounds {
+                yield_now().await;
+            }
+            writer.write_all(&[rounds])
+        };
+        let (read, written) = futures_util::join!(reading, writing);
+        written?;
+        let byte = match read {
+            Ok((_, byte)) => byte,
+            Err(failed) => {
+                assert_eq!((failed.kind(), failed.transferred()), (ErrorKind::TimedOut, 0));
+                assert_eq!(failed.buf(), b"x");
+                file.read_at(vec![0], 0).await?.1
+            }
+        };
+        assert_eq!(byte, [rounds]);
+    }
+    nothing_is_in_flight().await;
+    Ok(())
+}
+
+#[corering::test]
+async fn room_that_comes_with_the_limit_wins() -> io::Result<()> {
+    let (mut reader, file) = full_pipe().await?;
+    let mut writing = within(Duration::ZERO, file.write_at(vec![2; 9], 0));
+    begin(&mut writing).await;
+    reader.read_exact(&mut [0; 1 << 14])?;
+    assert_eq!(writing.await?.0, 9);
+    assert_eq!(second_bytes(reader, file)?, 9);
+    Ok(())
+}
+
+#[corering::test]
+async fn bytes_around_a_limit_are_written_once_or_not() -> io::Result<()> {
+    for rounds in 0..12 {
+        let (mut reader, file) = full_pipe().await?;
+        let writing = within(Duration::ZERO, file.write_at(vec![2; 9], 0));
+        let reading = async {
+            for _ in 0..rounds {
+                yield_now().await;
+            }
+            reader.read_exact(&mut [0; 1 << 14])
+        };
+        let (written, read) = futures_util::join!(writing, reading);
+        read?;
+        let expected = match written {
+            Ok((count, _)) => count,
+            Err(failed) => {
+                assert_eq!(failed.kind(), ErrorKind::TimedOut);
+                assert_eq!((failed.transferred(), &failed.buf()[..]), (0, &[2; 9][..]));
+                0
+            }
+        };
+        assert_eq!(second_bytes(reader, file)?, expected, "{rounds} rounds");
+    }
+    Ok(())
 }
 
 #[corering::test]
@@ -144,6 +230,60 @@ async fn drop_while_in_flight_closes_a_pipe_and_frees_the_slot() {
     nothing_is_in_flight().await;
     let error = writer.write_all(b"x").expect_err("the reader is closed");
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
+#[corering::test]
+async fn read_dropped_while_it_waits_takes_nothing() -> io::Result<()> {
+    let (file, mut writer) = pipe();
+    for rounds in 0..3 {
+        let mut reading = file.read_at(Vec::with_capacity(64), 0);
+        begin(&mut reading).await;
+        for _ in 0..rounds {
+            yield_now().await;
+        }
+        drop(reading);
+        nothing_is_in_flight().await;
+        writer.write_all(b"later")?;
+        assert_eq!(file.read_at(Vec::with_capacity(64), 0).await?.1, b"later");
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn write_dropped_while_it_waits_writes_nothing() -> io::Result<()> {
+    for rounds in 0..3 {
+        let (reader, file) = full_pipe().await?;
+        let mut writing = file.write_at(vec![2; 64], 0);
+        begin(&mut writing).await;
+        for _ in 0..rounds {
+            yield_now().await;
+        }
+        drop(writing);
+        nothing_is_in_flight().await;
+        assert_eq!(second_bytes(reader, file)?, 0, "{rounds} rounds");
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn dropped_write_is_in_its_file_or_not() -> io::Result<()> {
+    let folder = Folder::new();
+    for rounds in 0..3 {
+        let path = folder.file("file", &[1; 100_000]);
+        let file = OpenOptions::new().write(true).open(&path).await?;
+        let mut writing = file.write_at(vec![2; 100_000], 0);
+        // An epoll driver leaves it to a thread, and a ring to the kernel.
+        begin(&mut writing).await;
+        for _ in 0..rounds {
+            yield_now().await;
+        }
+        drop((writing, file));
+        nothing_is_in_flight().await;
+        let bytes = std::fs::read(&path)?;
+        let written = bytes.iter().take_while(|&&byte| byte == 2).count();
+        assert!(bytes.len() == 100_000 && bytes[written..].iter().all(|&byte| byte == 1));
+    }
+    Ok(())
 }
 
 #[corering::test]
