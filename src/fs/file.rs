@@ -125,7 +125,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, what it opened is closed again.
+    /// A drop leaves nothing: what was opened is closed. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -141,8 +142,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, what it opened is closed again; the file may have been created or
-    /// emptied.
+    /// A drop leaves a file that may have been created or emptied; what was opened is closed.
+    /// `within` [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -166,16 +167,16 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer; the file is unchanged, and the same read can be made
-    /// again. What was taken out of a pipe is lost.
+    /// A drop leaves the file as it is, and loses the buffer. A pipe loses what the read takes before
+    /// the kernel hears of the drop. With a limit by [`within`](crate::time::within) the buffer comes
+    /// back, which [may be late](super#limits-in-time) for a disk, and no byte is lost.
     ///
     /// # Errors
     ///
     /// Those of `pread(2)`, with the buffer: `IsADirectory`, and `InvalidInput` for an offset that
     /// no file has; and `InvalidInput` for a buffer without room, where POSIX would have a 0 that
     /// looks like the end. A file opened with `O_DIRECT` whose alignment is not met says which one it
-    /// needs. With a [time limit](crate::time::within) `TimedOut`; a disk that has begun is waited
-    /// for all the same.
+    /// needs.
     #[doc(alias = "IORING_OP_READ")]
     #[doc(alias = "pread")]
     pub fn read_at<B: IoBufMut>(
@@ -200,12 +201,14 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer; the file may have been written, in part or not at all.
+    /// A drop leaves a file that may have been written, in part or not at all, and loses the buffer.
+    /// With a limit by [`within`](crate::time::within) the buffer comes back, which
+    /// [may be late](super#limits-in-time) for a disk, and the file has taken nothing of it.
     ///
     /// # Errors
     ///
     /// Those of `pwrite(2)`, with the buffer: `StorageFull`, `FileTooLarge`, and `InvalidInput` for
-    /// an offset that no file has. `O_DIRECT` and time limits are as in [`read_at`](Self::read_at).
+    /// an offset that no file has. `O_DIRECT` is as in [`read_at`](Self::read_at).
     #[doc(alias = "IORING_OP_WRITE")]
     #[doc(alias = "pwrite")]
     pub fn write_at<B: IoBuf>(
@@ -282,32 +285,18 @@ impl File {
         self.transfer(Ok(op::writev::Writev::new(self.fd.clone(), bufs, position)), extent)
     }
 
-    /// One read or write. A wrong alignment is explained.
-    fn transfer<O, B>(
-        &self,
-        operation: Result<O, BufError<B>>,
-        extent: Extent,
-    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<O, B>
-    where
-        O: Operation<Output = BufResult<usize, B>>,
-    {
-        let fd = self.fd.clone();
-        single_with(operation.map_err(Err), move |outcome| {
-            outcome.map_err(|failed| extent.explain(&fd, failed))
-        })
-    }
-
     /// Reads `n` bytes, from `offset` on, into the buffer from its beginning on, and makes it as
     /// long. None are there at once.
     ///
     /// # Cancel safety
     ///
-    /// As [`read_at`](Self::read_at).
+    /// A drop leaves the file as it is, and loses the buffer. A pipe has lost what was read.
     ///
     /// # Errors
     ///
-    /// As [`read_at`](Self::read_at), and `UnexpectedEof` if the file ends before; the buffer's
-    /// length says how much came. `InvalidInput` if the buffer has room for fewer.
+    /// As [`read_at`](Self::read_at), and `UnexpectedEof` if the file ends before;
+    /// [`transferred`](BufError::transferred) says how much came. `InvalidInput` if the buffer has room
+    /// for fewer.
     ///
     /// # Examples
     ///
@@ -333,11 +322,13 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer; a first part of it, or all, may have been written.
+    /// A drop leaves a file that may have been written, with a first part of the buffer or all, and
+    /// loses the buffer.
     ///
     /// # Errors
     ///
-    /// As [`write_at`](Self::write_at), and `WriteZero` if the file takes no more.
+    /// As [`write_at`](Self::write_at), and `WriteZero` if the file takes no more;
+    /// [`transferred`](BufError::transferred) says how much it took.
     pub fn write_all_at<B: IoBuf>(
         &self,
         buf: B,
@@ -352,7 +343,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses what was read and changes nothing.
+    /// A drop leaves the file as it is. A pipe has lost what was read.
     ///
     /// # Errors
     ///
@@ -365,7 +356,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, nothing is known about what is on the disk.
+    /// A drop leaves a disk that may have all that was written or not. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -397,7 +389,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// There is nothing to lose.
+    /// A drop leaves nothing. `within` [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -414,7 +406,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the file has the old length or the new one.
+    /// A drop leaves a file of the old length or the new one. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -431,7 +424,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, some of the room may be reserved.
+    /// A drop leaves a file for which some of the room may be reserved. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -452,7 +446,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// There is nothing to lose.
+    /// A drop leaves a page cache that may have the bytes or not. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -472,7 +467,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// The file is closed also if the future is dropped.
+    /// A drop leaves a descriptor that is closed; what closing reports is not heard. `within`
+    /// [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///
@@ -500,6 +496,23 @@ impl File {
             Ok(fd) => Ok(fd.into()),
             Err(fd) => Err(File { fd, nature }),
         }
+    }
+}
+
+impl File {
+    /// One read or write. A wrong alignment is explained.
+    fn transfer<O, B>(
+        &self,
+        operation: Result<O, BufError<B>>,
+        extent: Extent,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> + use<O, B>
+    where
+        O: Operation<Output = BufResult<usize, B>>,
+    {
+        let fd = self.fd.clone();
+        single_with(operation.map_err(Err), move |outcome| {
+            outcome.map_err(|failed| extent.explain(&fd, failed))
+        })
     }
 }
 

@@ -10,7 +10,7 @@
 //! What the kernel has begun with a file it may not be able to cancel.
 //! [`within`](crate::time::within) then waits until the disk has answered, however late that is;
 //! [`timeout`](crate::time::timeout) is never late, and leaves the operation behind with its buffer
-//! until then. What is made of several operations ([`read`], [`write`], [`File::read_exact_at`],
+//! until then. What is made of several operations ([`read`], [`write()`], [`File::read_exact_at`],
 //! [`File::write_all_at`], [`File::read_to_end`]) is limited by `timeout` only.
 //!
 //! Read `file.rs` first, then `whole.rs`, which is what takes several operations.
@@ -44,7 +44,7 @@ use crate::op;
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses what was read and changes nothing.
+/// A drop leaves nothing.
 ///
 /// # Errors
 ///
@@ -72,8 +72,8 @@ pub async fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses the buffer, and may leave the file empty, or with the first part of
-/// the contents.
+/// A drop leaves a file that may have been created, emptied, or written with a first part of the
+/// buffer or all, and loses the buffer.
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ pub async fn write<P: AsRef<Path>, B: IoBuf>(path: P, buf: B) -> Result<B, BufEr
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped the file may or may not be removed.
+/// A drop leaves a file that may have been removed. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub fn remove_file<P: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped the folder may or may not be removed.
+/// A drop leaves a folder that may have been removed. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -146,7 +146,8 @@ pub fn remove_dir<P: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped the file has the old name or the new one.
+/// A drop leaves a file with the old name or the new one. `within`
+/// [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -166,7 +167,7 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped the folder may or may not be made.
+/// A drop leaves a folder that may have been made. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -183,7 +184,7 @@ pub fn create_dir<P: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// There is nothing to lose.
+/// A drop leaves nothing. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -211,7 +212,7 @@ pub fn metadata<P: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// There is nothing to lose.
+/// A drop leaves nothing. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///
@@ -231,7 +232,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(
 ///
 /// # Cancel safety
 ///
-/// There is nothing to lose.
+/// A drop leaves nothing. `within` [may be late](self#limits-in-time).
 ///
 /// # Errors
 ///

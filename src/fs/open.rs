@@ -152,8 +152,8 @@ impl OpenOptions {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, what it opened is closed again; a file that it created or emptied
-    /// may stay so.
+    /// A drop leaves a file that may have been created or emptied, if the options say so; what was
+    /// opened is closed. `within` [may be late](super#limits-in-time).
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::op;
 ///
 /// # Cancel safety
 ///
-/// There is nothing to lose.
+/// A drop leaves nothing.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ impl Watched {
     ///
     /// # Cancel safety
     ///
-    /// There is nothing to lose.
+    /// A drop leaves nothing.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Watched {
     ///
     /// # Cancel safety
     ///
-    /// There is nothing to lose.
+    /// A drop leaves nothing.
     ///
     /// # Errors
     ///

@@ -56,7 +56,7 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the address is free again.
+    /// A drop leaves nothing: the address is free again.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the peer is the old one or the new one.
+    /// A drop leaves a socket with the old peer or the new one.
     ///
     /// # Errors
     ///
@@ -89,7 +89,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer; the datagram is sent whole or not at all.
+    /// A drop leaves a datagram that was sent whole or not at all, and loses the buffer. With a limit
+    /// by [`within`](crate::time::within) the buffer comes back.
     ///
     /// # Errors
     ///
@@ -134,7 +135,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses the buffer and no datagram: what comes later is for the next call.
+    /// A drop leaves every datagram for the next call, and loses the buffer. With a limit by
+    /// [`within`](crate::time::within) the buffer comes back.
     ///
     /// # Errors
     ///
