@@ -113,3 +113,61 @@ impl<O: Operation, M, T> fmt::Debug for Single<O, M, T> {
         write!(f, "{name}({state})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use futures_util::poll;
+
+    use super::super::{SharedFd, within};
+    use super::*;
+    use crate::op::{nop::Nop, poll_add::PollAdd};
+
+    #[corering::test]
+    async fn future_tells_where_its_operation_is() -> io::Result<()> {
+        let (reader, writer) = io::pipe()?;
+        let wait = PollAdd::readable(SharedFd::from(OwnedFd::from(reader)));
+        let wait = Single::new(Ok(wait), ControlFlow::Break);
+        let mut wait = std::pin::pin!(wait);
+        assert_eq!(
+            (format!("{wait:?}"), wait.is_terminated()),
+            ("PollAdd(not begun)".into(), false)
+        );
+        assert!(poll!(wait.as_mut()).is_pending(), "nothing is there");
+        assert_eq!(
+            (format!("{wait:?}"), wait.is_terminated()),
+            ("PollAdd(in flight)".into(), false)
+        );
+        drop(writer);
+        wait.as_mut().await?;
+        assert_eq!((format!("{wait:?}"), wait.is_terminated()), ("PollAdd(over)".into(), true));
+        Ok(())
+    }
+
+    #[test]
+    fn known_answer_needs_no_runtime() {
+        let mut known = Single::new(Err(5), |_| ControlFlow::Continue(Nop));
+        assert!(!known.is_terminated());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!(Pin::new(&mut known).poll(&mut cx), Poll::Ready(5));
+        assert!(known.is_terminated());
+    }
+
+    #[corering::test]
+    async fn limit_ends_what_is_tried_again_and_again() {
+        let mut tries = 0;
+        let trying = Single::new(Ok(Nop), |outcome: io::Result<()>| match outcome {
+            Ok(()) => {
+                tries += 1;
+                ControlFlow::Continue(Nop)
+            }
+            Err(error) => ControlFlow::Break(error.kind()),
+        });
+        let ended = within(Duration::from_millis(1), trying).await;
+        assert_eq!(ended, io::ErrorKind::TimedOut);
+        assert!(tries > 0, "the first was no failure");
+    }
+}
