@@ -42,7 +42,7 @@ impl AlignedBuf {
     /// As [`new`](Self::new), and if `bytes` is empty.
     pub fn copied_from(bytes: &[u8], alignment: usize) -> Self {
         let mut buf = AlignedBuf::new(bytes.len().next_multiple_of(alignment), alignment);
-        super::fill(&mut buf, bytes);
+        super::fill(&mut buf, 0..usize::MAX, bytes);
         buf
     }
 

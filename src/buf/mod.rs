@@ -60,7 +60,7 @@ pub(crate) use group::BufferGroup;
 pub(crate) use lent::LentBuffers;
 pub(crate) use line::Place;
 
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 
 /// Memory that an operation may read from while it is in flight.
 ///
@@ -142,14 +142,25 @@ pub(crate) fn as_slice<B: IoBuf>(buf: &B) -> &[u8] {
     unsafe { std::slice::from_raw_parts(buf.bytes_ptr(), buf.bytes_len()) }
 }
 
-/// Copies as much of `bytes` as there is room for to the beginning of `buf`, which becomes that
-/// long. Returns the count.
-pub(crate) fn fill<B: IoBufMut>(buf: &mut B, bytes: &[u8]) -> usize {
-    let count = bytes.len().min(buf.capacity());
-    // SAFETY: `IoBufMut` promises room for `count` bytes, apart from `bytes`, which is borrowed.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.bytes_mut_ptr(), count) };
-    // SAFETY: the first `count` bytes were just written.
-    unsafe { buf.set_len(count) };
+/// Where a part of a buffer's memory begins, and how many bytes it has room for.
+#[inline]
+pub(crate) fn room<B: IoBufMut>(buf: &mut B, part: Range<usize>) -> (*mut u8, usize) {
+    let end = part.end.min(buf.capacity());
+    let begin = part.start.min(end);
+    // SAFETY: `IoBufMut` promises so much memory.
+    (unsafe { buf.bytes_mut_ptr().add(begin) }, end - begin)
+}
+
+/// Copies as much of `bytes` as there is room for to a part of `buf`, whose first bytes are
+/// initialised; it then ends with them. Returns the count.
+pub(crate) fn fill<B: IoBufMut>(buf: &mut B, part: Range<usize>, bytes: &[u8]) -> usize {
+    let done = part.start;
+    let (begin, room) = room(buf, part);
+    let count = bytes.len().min(room);
+    // SAFETY: there is room for `count` bytes, apart from `bytes`, which is borrowed.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), begin, count) };
+    // SAFETY: the `count` bytes behind those that are initialised were just written.
+    unsafe { buf.set_len(done + count) };
     count
 }
 

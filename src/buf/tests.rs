@@ -10,14 +10,14 @@ fn slice_appends_after_the_initialised_bytes() {
     let mut buf = Vec::with_capacity(8);
     buf.extend_from_slice(b"abc");
     let mut slice = buf.slice(3..);
-    assert_eq!(fill(&mut slice, b"defghijk"), 5);
+    assert_eq!(fill(&mut slice, 0..usize::MAX, b"defghijk"), 5);
     assert_eq!(slice.into_inner(), b"abcdefgh");
 }
 
 #[test]
 fn slice_beyond_the_initialised_bytes_has_no_room() {
     let mut slice = Vec::with_capacity(8).slice(3..);
-    assert_eq!(fill(&mut slice, b"x"), 0);
+    assert_eq!(fill(&mut slice, 0..usize::MAX, b"x"), 0);
     assert_eq!(slice.into_inner(), b"");
 }
 
@@ -25,7 +25,7 @@ fn slice_beyond_the_initialised_bytes_has_no_room() {
 fn slice_in_the_middle_keeps_what_follows() {
     let mut slice = b"abcdef".to_vec().slice(1..3);
     assert_eq!(&*slice, b"bc");
-    assert_eq!(fill(&mut slice, b"XY"), 2);
+    assert_eq!(fill(&mut slice, 0..usize::MAX, b"XY"), 2);
     assert_eq!(slice.into_inner(), b"aXYdef");
 }
 
@@ -39,7 +39,7 @@ fn slice_that_begins_after_its_end_panics() {
 #[test]
 fn boxed_slice_is_filled_in_place() {
     let mut buf: Box<[u8]> = vec![0; 4].into();
-    assert_eq!(fill(&mut buf, b"ab"), 2);
+    assert_eq!(fill(&mut buf, 0..usize::MAX, b"ab"), 2);
     assert_eq!(&*buf, b"ab\0\0");
 }
 

@@ -1,12 +1,16 @@
 //! A limit in time for a single operation: cancel, wait for the end, and lose nothing.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::future::FusedFuture;
+
 use super::alarm::Alarm;
 use crate::sys::clock;
+use crate::util::expiry::poll_expired;
 
 /// A single operation of corering's as a future: [`time::within`](crate::time::within) limits it in
 /// time.
@@ -14,16 +18,12 @@ use crate::sys::clock;
 /// `read`, `read_exact`, `write`, `write_all`, `send_all`, `recv`, `accept` and `connect` of sockets
 /// are such futures, and so is what [`fs`](crate::fs), [`io`](crate::io) and
 /// [`UdpSocket`](crate::net::UdpSocket) do by one operation of the kernel's. The trait is sealed.
-pub trait SingleOperation: sealed::Expire + Unpin {}
+pub trait SingleOperation: FusedFuture + Unpin + fmt::Debug + sealed::Sealed {}
 
-impl<F: sealed::Expire + Unpin> SingleOperation for F {}
+impl<F: FusedFuture + Unpin + fmt::Debug + sealed::Sealed> SingleOperation for F {}
 
 pub(crate) mod sealed {
-    pub trait Expire: Future {
-        /// The time is over: from now on the future resolves to an error of kind `TimedOut`, or to
-        /// its result if that comes first.
-        fn expire(&mut self);
-    }
+    pub trait Sealed {}
 }
 
 /// Limits an operation to `duration`, from its first poll on, and tells how it ended.
@@ -82,24 +82,38 @@ impl<F: SingleOperation> Future for Within<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        if let Poll::Ready(output) = Pin::new(&mut this.future).poll(cx) {
-            this.limit = Limit::Over;
+        let Within { future, limit } = &mut *self;
+        if let Limit::Over = limit {
+            return poll_expired(cx, |cx| Pin::new(future).poll(cx));
+        }
+        if let Poll::Ready(output) = Pin::new(&mut *future).poll(cx) {
+            *limit = Limit::Over;
             return Poll::Ready(output);
         }
-        if let Limit::Unarmed(duration) = this.limit
-            && let Some(deadline) = deadline_after(duration)
+        if let Limit::Unarmed(duration) = limit
+            && let Some(deadline) = deadline_after(*duration)
         {
-            this.limit = Limit::Until(deadline, Alarm::default());
+            *limit = Limit::Until(deadline, Alarm::default());
         }
-        let Limit::Until(deadline, alarm) = &mut this.limit else { return Poll::Pending };
+        let Limit::Until(deadline, alarm) = limit else { return Poll::Pending };
         // Without a runtime no timer fires: the time is over, too.
         if alarm.poll(*deadline, cx.waker()).is_pending() {
             return Poll::Pending;
         }
-        this.limit = Limit::Over;
-        this.future.expire();
-        Pin::new(&mut this.future).poll(cx)
+        *limit = Limit::Over;
+        poll_expired(cx, |cx| Pin::new(future).poll(cx))
+    }
+}
+
+impl<F: SingleOperation> FusedFuture for Within<F> {
+    fn is_terminated(&self) -> bool {
+        self.future.is_terminated()
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for Within<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Within").field(&self.future).finish()
     }
 }
 

@@ -35,7 +35,7 @@ pub use limits::ReceivePolicy;
 pub use metrics::Metrics;
 
 pub(crate) use alarm::Alarm;
-pub(crate) use deadline::{deadline_after, sealed::Expire};
+pub(crate) use deadline::{deadline_after, sealed::Sealed};
 pub(crate) use driver::{Driver, Parts, current, is_running, with_current};
 pub(crate) use dropped::dropped_have_ended;
 pub(crate) use flight::Backend;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::FusedFuture;
 
-use super::deadline::{SingleOperation, sealed::Expire};
+use super::deadline::{SingleOperation, sealed::Sealed};
 use super::operation::Operation;
 use super::submit::{Submit, submit};
 
@@ -66,7 +66,7 @@ where
         if let Stage::Submitted(submitted, map) = stage {
             loop {
                 match map(ready!(Pin::new(&mut *submitted).poll(cx))) {
-                    ControlFlow::Continue(operation) => submitted.submit_again(operation),
+                    ControlFlow::Continue(operation) => *submitted = submit(operation),
                     ControlFlow::Break(answer) => {
                         *stage = Stage::Known(answer);
                         break;
@@ -90,16 +90,7 @@ where
     }
 }
 
-impl<O: Operation, M, T> Expire for Single<O, M, T>
-where
-    M: FnMut(O::Output) -> ControlFlow<T, O>,
-{
-    fn expire(&mut self) {
-        if let Stage::Submitted(submitted, _) = &mut self.0 {
-            submitted.expire();
-        }
-    }
-}
+impl<O: Operation, M, T> Sealed for Single<O, M, T> where M: FnMut(O::Output) -> ControlFlow<T, O> {}
 
 impl<O: Operation, M, T> fmt::Debug for Single<O, M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,13 +16,13 @@ use super::standing::{Standing, cancelled, elsewhere, timed_out};
 use crate::sys::clock;
 use crate::sys::ring::Cqe;
 use crate::util::budget::Toll;
+use crate::util::expiry::has_expired;
 use crate::util::linked_slab::Key;
 use crate::util::unwind::shield;
 
 /// Makes a future of an operation. Nothing happens before it is first polled.
 pub(crate) fn submit<T: Operation>(operation: T) -> Submit<T> {
-    let (begun, in_line, expired) = (None, false, false);
-    Submit { operation: Some(operation), begun, in_line, expired, toll: Toll::Due }
+    Submit { operation: Some(operation), begun: None, in_line: false, toll: Toll::Due }
 }
 
 /// An operation as a future. Dropped in flight, it leaves the operation to its slot.
@@ -35,8 +35,6 @@ pub(crate) struct Submit<T: Operation> {
     /// The key is that of a place in the line of its descriptor, so that nothing has happened yet. Else
     /// it is that of a slot: the kernel, or a thread of the pool, works on the operation.
     in_line: bool,
-    /// Its time is over.
-    expired: bool,
     toll: Toll,
 }
 
@@ -204,11 +202,11 @@ impl<T: Operation> Submit<T> {
     /// What an operation ends with that is still under way and is not to be awaited any longer: its
     /// time is over, or its runtime is not the one that runs. `None`: it is to be awaited further.
     #[cold]
-    fn end_of_wait(&self) -> Option<io::Result<u32>> {
+    fn end_of_wait(&self, waker: &Waker) -> Option<io::Result<u32>> {
         let (driver, key) = self.begun.as_ref()?;
         let standing = driver.standing();
         let error = match standing {
-            Standing::Here if !self.expired => return None,
+            Standing::Here if !has_expired(waker) => return None,
             Standing::Here | Standing::Over => cancelled(),
             Standing::Elsewhere => elsewhere(),
         };
@@ -216,8 +214,9 @@ impl<T: Operation> Submit<T> {
             driver.ready.leave(&mut Some(*key));
             return Some(Err(error));
         }
-        if standing == Standing::Elsewhere {
-            recall(driver, *key);
+        match standing {
+            Standing::Elsewhere => recall(driver, *key),
+            Standing::Here | Standing::Over => driver.flight.cancel(*key),
         }
         match driver.flight.let_go(*key) {
             LetGo::Free(Some(cqe)) => match cqe.outcome() {
@@ -250,10 +249,10 @@ impl<T: Operation> Submit<T> {
 
     /// Why it failed: what the kernel says of a cancelled operation is told apart by who cancelled.
     #[cold]
-    fn reason(&self, error: io::Error) -> io::Error {
+    fn reason(&self, error: io::Error, waker: &Waker) -> io::Error {
         if !was_cancelled(&error) {
             error
-        } else if self.expired {
+        } else if has_expired(waker) {
             timed_out()
         } else if self.begun.as_ref().is_some_and(|(driver, _)| !driver.is_here()) {
             // Whether the kernel had begun with it is nothing to the one who waits.
@@ -301,7 +300,7 @@ impl<T: Operation> Future for Submit<T> {
                 driver.flight.poll(*key, cx.waker()).map(|cqe| cqe.outcome())
             }
             (Some(_), true) => this.poll_line(cx.waker()),
-            (None, _) if this.expired => Poll::Ready(Err(cancelled())),
+            (None, _) if has_expired(cx.waker()) => Poll::Ready(Err(cancelled())),
             (None, _) => {
                 ready!(this.toll.pay(cx.waker()));
                 match current() {
@@ -319,9 +318,9 @@ impl<T: Operation> Future for Submit<T> {
         let mut outcome = match outcome {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                let goes_on = !this.expired
+                let goes_on = !has_expired(cx.waker())
                     && this.begun.as_ref().is_some_and(|(driver, _)| driver.is_here());
-                match if goes_on { None } else { this.end_of_wait() } {
+                match if goes_on { None } else { this.end_of_wait(cx.waker()) } {
                     Some(outcome) => outcome,
                     None => return Poll::Pending,
                 }
@@ -332,7 +331,7 @@ impl<T: Operation> Future for Submit<T> {
                 this.begun = None;
                 return Pin::new(this).poll(cx);
             }
-            outcome = Err(this.reason(error));
+            outcome = Err(this.reason(error, cx.waker()));
         }
         this.begun = None;
         let operation = this.operation.take().expect("it was there above");
@@ -343,23 +342,6 @@ impl<T: Operation> Future for Submit<T> {
 /// What the kernel answers for an operation that a cancel has ended: EINTR if it was running.
 pub(crate) fn was_cancelled(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EINTR))
-}
-
-impl<T: Operation> Submit<T> {
-    /// Begins once more, with another operation, after an end. A limit in time goes on.
-    #[cold]
-    pub(crate) fn submit_again(&mut self, operation: T) {
-        self.toll = Toll::Due;
-        let ended = self.operation.replace(operation);
-        debug_assert!(ended.is_none() && self.begun.is_none(), "the one before has ended");
-    }
-
-    /// Its time is over: from now on it resolves to an error of kind `TimedOut`, or to its result if
-    /// that comes first.
-    pub(crate) fn expire(&mut self) {
-        self.expired = true;
-        self.cancel();
-    }
 }
 
 impl<T: Operation> Drop for Submit<T> {

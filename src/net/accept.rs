@@ -1,6 +1,7 @@
 //! Accepting: at most one accept in flight per listener, and a line of those that wait for it.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -9,16 +10,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use futures_util::future::FusedFuture;
 
 use super::family::Family;
 use super::stream::ByteStream;
 use super::turns::Turns;
 use crate::driver::{
-    self, Alarm, Driver, Expire, Multi, SharedFd, Submit, count, deadline_after, submit, timed_out,
+    self, Alarm, Driver, Multi, Sealed, SharedFd, Submit, count, deadline_after, submit, timed_out,
 };
 use crate::op;
 use crate::sys::log;
 use crate::util::budget::Toll;
+use crate::util::expiry::has_expired;
 use crate::util::line::Place;
 
 /// What a listener keeps.
@@ -185,13 +188,13 @@ impl Armed {
 pub struct Accept<'a, F> {
     acceptor: &'a Acceptor,
     place: Place,
-    expired: bool,
+    ended: bool,
     family: PhantomData<F>,
 }
 
 impl<'a, F> Accept<'a, F> {
     pub(super) fn new(acceptor: &'a Acceptor) -> Self {
-        Accept { acceptor, place: None, expired: false, family: PhantomData }
+        Accept { acceptor, place: None, ended: false, family: PhantomData }
     }
 }
 
@@ -199,25 +202,34 @@ impl<F: Family> Future for Accept<'_, F> {
     type Output = io::Result<ByteStream<F>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Accept { acceptor, place, .. } = this;
-        match acceptor.turns.poll(place, cx, |cx| acceptor.poll_accept(cx)) {
-            Poll::Pending if this.expired => {
+        let Accept { acceptor, place, ended, .. } = &mut *self;
+        let accepted = match acceptor.turns.poll(place, cx, |cx| acceptor.poll_accept(cx)) {
+            Poll::Ready(accepted) => accepted,
+            // A connection that comes later stays with the listener.
+            Poll::Pending if has_expired(cx.waker()) => {
                 acceptor.turns.leave(place);
-                Poll::Ready(Err(timed_out()))
+                Err(timed_out())
             }
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(accepted) => Poll::Ready(accepted.map(ByteStream::from_fd)),
-        }
+            Poll::Pending => return Poll::Pending,
+        };
+        *ended = true;
+        Poll::Ready(accepted.map(ByteStream::from_fd))
     }
 }
 
-impl<F: Family> Expire for Accept<'_, F> {
-    fn expire(&mut self) {
-        // A connection that comes later stays with the listener.
-        self.expired = true;
+impl<F: Family> FusedFuture for Accept<'_, F> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
+
+impl<F> fmt::Debug for Accept<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Accept").field(&self.acceptor.fd).finish()
+    }
+}
+
+impl<F> Sealed for Accept<'_, F> {}
 
 impl<F> Drop for Accept<'_, F> {
     fn drop(&mut self) {

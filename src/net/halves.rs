@@ -11,7 +11,7 @@ use super::receive::{Read, ReadExact, Receiver, Recv};
 use super::send_file::send_file;
 use super::stream::ByteStream;
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
-use crate::buf::{BufResult, IoBuf, IoBufMut};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 use crate::driver::{SharedFd, SingleOperation, single};
 use crate::fs::File;
 use crate::util::budget;
@@ -56,7 +56,7 @@ impl<F> ReadHalf<F> {
     ///
     /// Those of `recv(2)`.
     #[doc(alias = "IORING_OP_RECV")]
-    pub fn recv(&mut self) -> Recv<'_> {
+    pub fn recv(&mut self) -> impl SingleOperation<Output = io::Result<RecvBuf>> {
         Recv::new(&mut self.receiver)
     }
 
@@ -70,7 +70,10 @@ impl<F> ReadHalf<F> {
     ///
     /// As [`ByteStream::read`]; the error carries the buffer.
     #[doc(alias = "IORING_OP_RECV")]
-    pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
+    pub fn read<B: IoBufMut>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> {
         Read::new(&mut self.receiver, buf)
     }
 
@@ -83,7 +86,11 @@ impl<F> ReadHalf<F> {
     /// # Errors
     ///
     /// As [`ByteStream::read_exact`]; the error carries the buffer.
-    pub fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+    pub fn read_exact<B: IoBufMut>(
+        &mut self,
+        buf: B,
+        n: usize,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
         ReadExact::new(&mut self.receiver, buf, n)
     }
 
@@ -154,7 +161,10 @@ impl<F> WriteHalf<F> {
     ///
     /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffer.
     #[doc(alias = "IORING_OP_SEND")]
-    pub fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B> {
+    pub fn write<B: IoBuf>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> {
         Write::new(&mut self.transmitter, buf)
     }
 
@@ -168,7 +178,10 @@ impl<F> WriteHalf<F> {
     ///
     /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffer.
     #[doc(alias = "IORING_OP_SEND")]
-    pub fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
+    pub fn write_all<B: IoBuf>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
         WriteAll::new(&mut self.transmitter, buf)
     }
 
@@ -182,7 +195,10 @@ impl<F> WriteHalf<F> {
     ///
     /// Those of `send(2)`, and [`WriteAbandoned`]; the error carries the buffers.
     #[doc(alias = "IORING_OP_SENDMSG")]
-    pub fn send_all<B: IoBuf>(&mut self, bufs: Vec<B>) -> SendAll<'_, B> {
+    pub fn send_all<B: IoBuf>(
+        &mut self,
+        bufs: Vec<B>,
+    ) -> impl SingleOperation<Output = Result<Vec<B>, BufError<Vec<B>>>> {
         SendAll::new(&mut self.transmitter, bufs)
     }
 

@@ -27,11 +27,10 @@ pub use address::{Address, ToAddress};
 pub use family::Family;
 pub use halves::{ReadHalf, WriteHalf};
 pub use listener::Listener;
-pub use receive::{Read, ReadExact, Recv};
 pub use stream::{ByteStream, Detached};
 pub use tcp::{
     Tcp, TcpDetached, TcpListener, TcpListenerBuilder, TcpReadHalf, TcpStream, TcpWriteHalf,
 };
-pub use transmit::{SendAll, Write, WriteAbandoned, WriteAll};
+pub use transmit::WriteAbandoned;
 pub use udp::{Datagram, UdpSocket};
 pub use unix::{Unix, UnixDetached, UnixListener, UnixReadHalf, UnixStream, UnixWriteHalf};

@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use super::WriteAbandoned;
 use super::family::Family;
 use super::halves::{ReadHalf, WriteHalf};
-use super::receive::{Read, ReadExact, Receiver, Recv};
-use super::transmit::{SendAll, Transmitter, Write, WriteAll};
-use crate::buf::{BufResult, IoBuf, IoBufMut};
+use super::receive::Receiver;
+use super::transmit::Transmitter;
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 use crate::driver::{CutBy, SharedFd, SingleOperation, submit};
 use crate::fs::File;
 use crate::util::budget;
@@ -110,7 +110,7 @@ impl<F> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_RECV")]
-    pub fn recv(&mut self) -> Recv<'_> {
+    pub fn recv(&mut self) -> impl SingleOperation<Output = io::Result<RecvBuf>> {
         self.reader.recv()
     }
 
@@ -152,7 +152,10 @@ impl<F> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_RECV")]
-    pub fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
+    pub fn read<B: IoBufMut>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> {
         self.reader.read(buf)
     }
 
@@ -183,7 +186,11 @@ impl<F> ByteStream<F> {
     /// # })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+    pub fn read_exact<B: IoBufMut>(
+        &mut self,
+        buf: B,
+        n: usize,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
         self.reader.read_exact(buf, n)
     }
 
@@ -214,7 +221,10 @@ impl<F> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_SEND")]
-    pub fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B> {
+    pub fn write<B: IoBuf>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = BufResult<usize, B>> {
         self.writer.write(buf)
     }
 
@@ -244,7 +254,10 @@ impl<F> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_SEND")]
-    pub fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
+    pub fn write_all<B: IoBuf>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
         self.writer.write_all(buf)
     }
 
@@ -274,7 +287,10 @@ impl<F> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_SENDMSG")]
-    pub fn send_all<B: IoBuf>(&mut self, bufs: Vec<B>) -> SendAll<'_, B> {
+    pub fn send_all<B: IoBuf>(
+        &mut self,
+        bufs: Vec<B>,
+    ) -> impl SingleOperation<Output = Result<Vec<B>, BufError<Vec<B>>>> {
         self.writer.send_all(bufs)
     }
 

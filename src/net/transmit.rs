@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
+use futures_util::future::FusedFuture;
+
 use crate::buf::{self, BufError, BufResult, IoBuf};
-use crate::driver::{self, Driver, Expire, Operation, SharedFd, Submit, Trail, submit};
+use crate::driver::{self, Driver, Operation, Sealed, SharedFd, Submit, Trail, submit};
 use crate::op;
 use crate::task::Scheduler;
 use crate::util::budget::Toll;
+use crate::util::expiry::has_expired;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
@@ -202,7 +206,7 @@ impl Transmitter {
             self.last = Last::Abandoned(before);
             return;
         }
-        send.expire();
+        send.cancel();
         self.last = Last::Dropped(Box::pin(async move {
             match poll_fn(|cx| send.poll_end(cx)).await {
                 Some(Ok((count, _))) => before + count,
@@ -221,25 +225,27 @@ impl Transmitter {
 }
 
 /// How bytes are sent that stand in one buffer, or in several.
-trait Parcel<T: 'static>: 'static {
-    type Send: Operation<Output = BufResult<usize, T>>;
+pub(super) trait Parcel: 'static {
+    type Bufs: Unpin + 'static;
+    type Send: Operation<Output = BufResult<usize, Self::Bufs>>;
 
-    fn len(bufs: &T) -> usize;
+    fn len(bufs: &Self::Bufs) -> usize;
 
     /// What can be sent by a plain call, after the first `sent` bytes.
-    fn at_once(bufs: &T, sent: usize) -> Option<&[u8]>;
+    fn at_once(bufs: &Self::Bufs, sent: usize) -> Option<&[u8]>;
 
     /// Sends what comes after the first `sent` bytes, and tells the kernel if `more` follows.
-    fn send(fd: SharedFd, bufs: T, sent: usize, more: bool) -> Self::Send;
+    fn send(fd: SharedFd, bufs: Self::Bufs, sent: usize, more: bool) -> Self::Send;
 }
 
 /// One buffer.
-enum One {}
+pub(super) struct One<B>(PhantomData<B>);
 
 /// Several, gathered by the kernel.
-enum Gathered {}
+pub(super) struct Gathered<B>(PhantomData<B>);
 
-impl<B: IoBuf> Parcel<B> for One {
+impl<B: IoBuf> Parcel for One<B> {
+    type Bufs = B;
     type Send = op::send::Send<B>;
 
     #[inline]
@@ -258,7 +264,8 @@ impl<B: IoBuf> Parcel<B> for One {
     }
 }
 
-impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
+impl<B: IoBuf> Parcel for Gathered<B> {
+    type Bufs = Vec<B>;
     type Send = op::sendmsg::SendMsg<Vec<B>>;
 
     fn len(bufs: &Vec<B>) -> usize {
@@ -274,23 +281,68 @@ impl<B: IoBuf> Parcel<Vec<B>> for Gathered {
     }
 }
 
-/// One write, or as many as it takes to send all.
-struct Sending<'a, T: Unpin + 'static, P: Parcel<T>> {
-    transmitter: &'a mut Transmitter,
-    state: State<T, P::Send>,
-    sent: usize,
-    all: bool,
-    /// It is no part of a greater write, and has not looked yet whether an earlier one was forgotten.
-    claims: bool,
-    expired: bool,
-    toll: Toll,
+/// How much of a parcel is to be sent, and what its sender has then.
+pub(super) trait Amount: Unpin {
+    const ALL: bool;
+    type Done<T>;
+
+    fn done<T>(sent: usize, bufs: T) -> Self::Done<T>;
 }
 
-enum State<T, O: Operation> {
-    /// Between two sends, or before the first; `None` at the end.
-    Ready(Option<T>),
-    Sending(Submit<O>),
+/// What the kernel takes at once.
+pub(super) enum Part {}
+
+/// All of it.
+pub(super) enum Whole {}
+
+impl Amount for Part {
+    const ALL: bool = false;
+    type Done<T> = (usize, T);
+
+    #[inline(always)]
+    fn done<T>(sent: usize, bufs: T) -> (usize, T) {
+        (sent, bufs)
+    }
 }
+
+impl Amount for Whole {
+    const ALL: bool = true;
+    type Done<T> = T;
+
+    #[inline(always)]
+    fn done<T>(_: usize, bufs: T) -> T {
+        bufs
+    }
+}
+
+/// The future of `write`, `write_all` or `send_all`.
+#[must_use = "nothing is sent until this is awaited"]
+pub(super) struct Transmit<'a, P: Parcel, A: Amount> {
+    transmitter: &'a mut Transmitter,
+    state: State<P>,
+    sent: usize,
+    /// It is no part of a greater write, and has not looked yet whether an earlier one was forgotten.
+    claims: bool,
+    toll: Toll,
+    amount: PhantomData<A>,
+}
+
+/// The future of `write`.
+pub(super) type Write<'a, B> = Transmit<'a, One<B>, Part>;
+
+/// The future of `write_all`.
+pub(super) type WriteAll<'a, B> = Transmit<'a, One<B>, Whole>;
+
+/// The future of `send_all`.
+pub(super) type SendAll<'a, B> = Transmit<'a, Gathered<B>, Whole>;
+
+enum State<P: Parcel> {
+    /// Between two sends, or before the first; `None` at the end.
+    Ready(Option<P::Bufs>),
+    Sending(Submit<P::Send>),
+}
+
+type Sent<P> = Result<<P as Parcel>::Bufs, BufError<<P as Parcel>::Bufs>>;
 
 /// What came of the attempt to send at once.
 enum AtOnce {
@@ -301,18 +353,24 @@ enum AtOnce {
     Ended(io::Result<()>),
 }
 
-impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
+impl<'a, P: Parcel, A: Amount> Transmit<'a, P, A> {
     #[inline]
-    fn new(transmitter: &'a mut Transmitter, buf: T, all: bool, claims: bool) -> Self {
-        let state = State::Ready(Some(buf));
-        let (sent, expired, toll) = (0, false, Toll::Due);
-        Sending { transmitter, state, sent, all, claims, expired, toll }
+    pub(super) fn new(transmitter: &'a mut Transmitter, bufs: P::Bufs) -> Self {
+        let (state, amount) = (State::Ready(Some(bufs)), PhantomData);
+        Transmit { transmitter, state, sent: 0, claims: true, toll: Toll::Due, amount }
     }
 
-    /// The buffer, once `sent` says how many of its bytes were sent.
+    /// A part of a greater write.
+    pub(super) fn part(transmitter: &'a mut Transmitter, bufs: P::Bufs) -> Self {
+        let mut part = Transmit::new(transmitter, bufs);
+        part.claims = false;
+        part
+    }
+
+    /// The buffers, once `sent` says how many of their bytes were sent.
     // Inlined: see `SysCall::enter_kernel`.
     #[inline(always)]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, BufError<T>>> {
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Sent<P>> {
         loop {
             if let State::Ready(_) = self.state {
                 match mem::take(&mut self.claims) {
@@ -322,7 +380,8 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
                 match self.send_at_once(cx) {
                     AtOnce::Ended(Ok(())) => return Poll::Ready(Ok(self.end())),
                     AtOnce::Ended(Err(error)) => {
-                        return Poll::Ready(Err(BufError::new(error, self.end())));
+                        let failed = BufError::new(error, self.end());
+                        return Poll::Ready(Err(failed.after(self.sent)));
                     }
                     AtOnce::NotNow => {
                         if self.sent > 0 {
@@ -345,25 +404,25 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             self.transmitter.go_on();
             self.state = State::Ready(None);
             match result {
-                Ok((count, buf)) => {
+                Ok((count, bufs)) => {
                     self.sent += count;
-                    if !self.all || self.sent == P::len(&buf) {
-                        return Poll::Ready(Ok(buf));
+                    if !A::ALL || self.sent == P::len(&bufs) {
+                        return Poll::Ready(Ok(bufs));
                     }
                     if count == 0 {
-                        let error = io::Error::from(io::ErrorKind::WriteZero);
-                        return Poll::Ready(Err(BufError::new(error, buf)));
+                        let failed = BufError::new(io::ErrorKind::WriteZero.into(), bufs);
+                        return Poll::Ready(Err(failed.after(self.sent)));
                     }
-                    self.state = State::Ready(Some(buf));
+                    self.state = State::Ready(Some(bufs));
                 }
                 Err(failed) => {
                     // Its time is over, or its runtime: the stream goes on without it.
-                    let goes_on = self.expired
+                    let goes_on = has_expired(cx.waker())
                         || failed.error.raw_os_error().is_none_or(|n| n == libc::ECANCELED);
                     if goes_on && self.sent > 0 {
                         self.transmitter.set_abandoned(self.sent);
                     }
-                    return Poll::Ready(Err(failed));
+                    return Poll::Ready(Err(failed.after(self.sent)));
                 }
             }
         }
@@ -373,12 +432,12 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     #[inline(always)]
     fn send_at_once(&mut self, cx: &mut Context<'_>) -> AtOnce {
         let State::Ready(Some(buf)) = &self.state else { return AtOnce::No };
-        if self.expired || !self.transmitter.is_clear() {
+        if has_expired(cx.waker()) || !self.transmitter.is_clear() {
             return AtOnce::No;
         }
         let Some(rest) = P::at_once(buf, self.sent) else { return AtOnce::No };
         let toll = &mut self.toll;
-        if self.all && rest.is_empty() {
+        if A::ALL && rest.is_empty() {
             return match toll.pay(cx.waker()) {
                 Poll::Ready(()) => AtOnce::Ended(Ok(())),
                 Poll::Pending => AtOnce::NotNow,
@@ -398,7 +457,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
             Some(Ok(Some(Ok(count)))) => {
                 let is_rest = count as usize == rest.len();
                 self.sent += count as usize;
-                if is_rest || !self.all { AtOnce::Ended(Ok(())) } else { AtOnce::No }
+                if is_rest || !A::ALL { AtOnce::Ended(Ok(())) } else { AtOnce::No }
             }
             Some(Ok(Some(Err(error)))) => AtOnce::Ended(Err(error)),
             Some(Err(not_now)) => not_now,
@@ -408,7 +467,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
 
     /// The buffer; the future has nothing any more.
     #[inline]
-    fn end(&mut self) -> T {
+    fn end(&mut self) -> P::Bufs {
         match &mut self.state {
             State::Ready(buf) => buf.take().expect("a future is not polled after its end"),
             State::Sending(_) => unreachable!("an operation in flight has the buffer"),
@@ -418,7 +477,7 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
     /// Makes the operation for what is left, unless the write is over: an earlier one was abandoned,
     /// or nothing is left to send.
     #[inline(always)]
-    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, BufError<T>>>> {
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sent<P>>> {
         let cleared = match self.transmitter.is_clear() {
             true => Ok(()),
             false => ready!(self.transmitter.poll_clear(cx)),
@@ -427,27 +486,39 @@ impl<'a, T: Unpin + 'static, P: Parcel<T>> Sending<'a, T, P> {
         if let Err(error) = cleared {
             return Poll::Ready(Some(Err(BufError::new(error, buf))));
         }
-        if self.all && P::len(&buf) == self.sent {
+        if A::ALL && P::len(&buf) == self.sent {
             return Poll::Ready(Some(Ok(buf)));
         }
         let Transmitter { fd, more, .. } = &*self.transmitter;
-        let mut send = submit(P::send(fd.clone(), buf, self.sent, *more));
-        if self.expired {
-            send.expire();
-        }
-        self.state = State::Sending(send);
+        self.state = State::Sending(submit(P::send(fd.clone(), buf, self.sent, *more)));
         Poll::Ready(None)
-    }
-
-    fn expire(&mut self) {
-        self.expired = true;
-        if let State::Sending(send) = &mut self.state {
-            send.expire();
-        }
     }
 }
 
-impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
+impl<P: Parcel, A: Amount> Future for Transmit<'_, P, A> {
+    type Output = Result<A::Done<P::Bufs>, BufError<P::Bufs>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_sent(cx).map_ok(|bufs| A::done(self.sent, bufs))
+    }
+}
+
+impl<P: Parcel, A: Amount> FusedFuture for Transmit<'_, P, A> {
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Ready(None))
+    }
+}
+
+impl<P: Parcel, A: Amount> Sealed for Transmit<'_, P, A> {}
+
+impl<P: Parcel, A: Amount> fmt::Debug for Transmit<'_, P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transmit").field(self.transmitter.fd()).finish()
+    }
+}
+
+impl<P: Parcel, A: Amount> Drop for Transmit<'_, P, A> {
     #[inline]
     fn drop(&mut self) {
         match &self.state {
@@ -462,7 +533,7 @@ impl<T: Unpin + 'static, P: Parcel<T>> Drop for Sending<'_, T, P> {
     }
 }
 
-impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
+impl<P: Parcel, A: Amount> Transmit<'_, P, A> {
     fn leave_in_flight(&mut self) {
         self.transmitter.go_on();
         if let State::Sending(send) = mem::replace(&mut self.state, State::Ready(None))
@@ -470,84 +541,6 @@ impl<T: Unpin + 'static, P: Parcel<T>> Sending<'_, T, P> {
         {
             self.transmitter.keep(send, self.sent);
         }
-    }
-}
-
-/// The future of `write`.
-#[must_use = "nothing is sent until this is awaited"]
-pub struct Write<'a, B: IoBuf>(Sending<'a, B, One>);
-
-impl<'a, B: IoBuf> Write<'a, B> {
-    pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        Write(Sending::new(transmitter, buf, false, true))
-    }
-}
-
-impl<B: IoBuf> Future for Write<'_, B> {
-    type Output = BufResult<usize, B>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx).map_ok(|buf| (self.0.sent, buf))
-    }
-}
-
-impl<B: IoBuf> Expire for Write<'_, B> {
-    fn expire(&mut self) {
-        self.0.expire();
-    }
-}
-
-/// The future of `write_all`.
-#[must_use = "nothing is sent until this is awaited"]
-pub struct WriteAll<'a, B: IoBuf>(Sending<'a, B, One>);
-
-impl<'a, B: IoBuf> WriteAll<'a, B> {
-    pub(super) fn new(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        WriteAll(Sending::new(transmitter, buf, true, true))
-    }
-
-    /// A part of a greater write.
-    pub(super) fn part(transmitter: &'a mut Transmitter, buf: B) -> Self {
-        WriteAll(Sending::new(transmitter, buf, true, false))
-    }
-}
-
-impl<B: IoBuf> Future for WriteAll<'_, B> {
-    type Output = Result<B, BufError<B>>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx)
-    }
-}
-
-impl<B: IoBuf> Expire for WriteAll<'_, B> {
-    fn expire(&mut self) {
-        self.0.expire();
-    }
-}
-
-/// The future of `send_all`.
-#[must_use = "nothing is sent until this is awaited"]
-pub struct SendAll<'a, B: IoBuf>(Sending<'a, Vec<B>, Gathered>);
-
-impl<'a, B: IoBuf> SendAll<'a, B> {
-    pub(super) fn new(transmitter: &'a mut Transmitter, bufs: Vec<B>) -> Self {
-        SendAll(Sending::new(transmitter, bufs, true, true))
-    }
-}
-
-impl<B: IoBuf> Future for SendAll<'_, B> {
-    type Output = Result<Vec<B>, BufError<Vec<B>>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx)
-    }
-}
-
-impl<B: IoBuf> Expire for SendAll<'_, B> {
-    fn expire(&mut self) {
-        self.0.expire();
     }
 }
 

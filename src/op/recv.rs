@@ -6,6 +6,7 @@
 //! the receive early.
 
 use std::io;
+use std::ops::Range;
 
 use io_uring::{opcode, squeue};
 use libc::iovec;
@@ -13,7 +14,7 @@ use libc::iovec;
 use super::iovecs::NOTHING;
 use super::position::TRANSFER_MAX;
 use super::recvmsg::no_header;
-use crate::buf::{BufError, BufResult, IoBufMut, RecvBuf};
+use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf};
 use crate::driver::{Call, CutBy, Driver, Held, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
@@ -21,15 +22,18 @@ use crate::sys::call::SysCall;
 pub(crate) struct Recv<B> {
     fd: SharedFd,
     buf: B,
+    part: Range<usize>,
 }
 
 impl<B: IoBufMut> Recv<B> {
-    pub(crate) fn new(fd: SharedFd, buf: B) -> Self {
-        Recv { fd, buf }
+    /// Receives into a part of the buffer's memory, whose first bytes are initialised.
+    pub(crate) fn new(fd: SharedFd, buf: B, part: Range<usize>) -> Self {
+        Recv { fd, buf, part }
     }
 
-    fn room(&self) -> usize {
-        self.buf.capacity().min(TRANSFER_MAX)
+    fn room(&mut self) -> (*mut u8, usize) {
+        let (begin, room) = buf::room(&mut self.buf, self.part.clone());
+        (begin, room.min(TRANSFER_MAX))
     }
 }
 
@@ -40,8 +44,8 @@ unsafe impl<B: IoBufMut> Call for Recv<B> {
     }
 
     fn call(&mut self) -> SysCall {
-        let begin = self.buf.bytes_mut_ptr();
-        recvfrom(&self.fd, begin, self.room())
+        let (begin, room) = self.room();
+        recvfrom(&self.fd, begin, room)
     }
 }
 
@@ -50,15 +54,15 @@ unsafe impl<B: IoBufMut> Operation for Recv<B> {
     type Output = BufResult<usize, B>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
-        let room = self.room() as u32;
-        Some(opcode::Recv::new(self.fd.target(), self.buf.bytes_mut_ptr(), room).build())
+        let (begin, room) = self.room();
+        Some(opcode::Recv::new(self.fd.target(), begin, room as u32).build())
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
         match outcome {
             Ok(count) => {
-                // SAFETY: the kernel has written so many bytes from the beginning on.
-                unsafe { self.buf.set_len(count as usize) };
+                // SAFETY: the kernel has written so many bytes behind those that are initialised.
+                unsafe { self.buf.set_len(self.part.start + count as usize) };
                 Ok((count as usize, self.buf))
             }
             Err(error) => Err(BufError::new(error, self.buf)),
@@ -102,20 +106,22 @@ pub(crate) fn lent(driver: &Driver, fd: &SharedFd) -> Option<io::Result<(RecvBuf
     }
 }
 
-/// Receives into a buffer from its beginning on, sets its length, and says whether nothing is left.
-/// `None` if nothing was there.
+/// Receives into a part of a buffer, whose first bytes are initialised, sets its length, and says
+/// whether nothing is left. `None` if nothing was there.
 #[inline(always)]
 pub(crate) fn into<B: IoBufMut>(
     driver: &Driver,
     fd: &SharedFd,
     buf: &mut B,
+    part: Range<usize>,
 ) -> Option<io::Result<(usize, bool)>> {
-    let (begin, room) = (buf.bytes_mut_ptr(), buf.capacity().min(TRANSFER_MAX));
-    let mut recv = Now::new(driver, fd, begin, room);
+    let done = part.start;
+    let (begin, room) = buf::room(buf, part);
+    let mut recv = Now::new(driver, fd, begin, room.min(TRANSFER_MAX));
     let received = driver.ready().attempt(&mut recv)?;
     Some(received.map(|count| {
-        // SAFETY: the kernel has written so many bytes from the beginning on.
-        unsafe { buf.set_len(count as usize) };
+        // SAFETY: the kernel has written so many bytes behind those that are initialised.
+        unsafe { buf.set_len(done + count as usize) };
         (count as usize, recv.has_drained(count))
     }))
 }
@@ -182,7 +188,7 @@ mod tests {
     async fn bytes_fill_the_buffer_from_its_beginning() -> io::Result<()> {
         let (fd, mut peer) = pair();
         peer.write_all(b"hello")?;
-        let (count, buf) = submit(Recv::new(fd, b"0123456789".to_vec())).await?;
+        let (count, buf) = submit(Recv::new(fd, b"0123456789".to_vec(), WHOLE)).await?;
         assert_eq!((count, &*buf), (5, &b"hello"[..]));
         Ok(())
     }
@@ -191,9 +197,9 @@ mod tests {
     async fn no_more_comes_than_there_is_room_for() -> io::Result<()> {
         let (fd, mut peer) = pair();
         peer.write_all(b"hello")?;
-        let (_, buf) = submit(Recv::new(fd.clone(), vec![0; 3].into_boxed_slice())).await?;
+        let (_, buf) = submit(Recv::new(fd.clone(), vec![0; 3].into_boxed_slice(), WHOLE)).await?;
         assert_eq!(*buf, *b"hel");
-        let (_, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        let (_, buf) = submit(Recv::new(fd, Vec::with_capacity(8), WHOLE)).await?;
         assert_eq!(buf, b"lo");
         Ok(())
     }
@@ -202,7 +208,7 @@ mod tests {
     async fn end_of_the_stream_is_zero_bytes() -> io::Result<()> {
         let (fd, peer) = pair();
         drop(peer);
-        let (count, buf) = submit(Recv::new(fd, Vec::with_capacity(8))).await?;
+        let (count, buf) = submit(Recv::new(fd, Vec::with_capacity(8), WHOLE)).await?;
         assert_eq!((count, buf.len()), (0, 0));
         Ok(())
     }
@@ -211,7 +217,8 @@ mod tests {
     async fn error_gives_the_buffer_back() -> io::Result<()> {
         let (reader, _writer) = io::pipe()?;
         let fd = SharedFd::from(OwnedFd::from(reader));
-        let failed = submit(Recv::new(fd, b"mine".to_vec())).await.expect_err("not a socket");
+        let failed =
+            submit(Recv::new(fd, b"mine".to_vec(), WHOLE)).await.expect_err("not a socket");
         let (error, buf) = failed.into_parts();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
         assert_eq!(buf, b"mine");
@@ -221,7 +228,7 @@ mod tests {
     #[corering::test]
     async fn dropped_in_flight_it_closes_the_descriptor_and_frees_its_slot() {
         let (fd, peer) = pair();
-        drop_in_flight(submit(Recv::new(fd, Vec::with_capacity(64)))).await;
+        drop_in_flight(submit(Recv::new(fd, Vec::with_capacity(64), WHOLE))).await;
         nothing_is_in_flight().await;
         assert!(ends(&peer));
     }
@@ -229,7 +236,7 @@ mod tests {
     #[corering::test]
     async fn time_limit_gives_the_buffer_back() {
         let (fd, _peer) = pair();
-        let recv = within(Duration::from_millis(1), single(Recv::new(fd, b"mine".to_vec())));
+        let recv = within(Duration::from_millis(1), single(Recv::new(fd, b"mine".to_vec(), WHOLE)));
         let (error, buf) = recv.await.expect_err("nothing was sent").into_parts();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(buf, b"mine");
@@ -240,10 +247,13 @@ mod tests {
     async fn what_is_there_wins_against_a_time_limit_of_zero() -> io::Result<()> {
         let (fd, mut peer) = pair();
         peer.write_all(b"first")?;
-        let recv = within(Duration::ZERO, single(Recv::new(fd, Vec::with_capacity(8))));
+        let recv = within(Duration::ZERO, single(Recv::new(fd, Vec::with_capacity(8), WHOLE)));
         assert_eq!(recv.await?.1, b"first");
         Ok(())
     }
+
+    /// The part of a buffer that is all of it.
+    const WHOLE: Range<usize> = 0..usize::MAX;
 
     fn own_pair() -> io::Result<(SharedFd, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;

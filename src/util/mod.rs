@@ -6,6 +6,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod current;
+pub(crate) mod expiry;
 pub(crate) mod line;
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;

@@ -9,13 +9,10 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use corering::buf::{IoBuf, IoBufMut};
-use corering::net::{
-    Read, ReadExact, Recv, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf, Write,
-    WriteAbandoned, WriteAll,
-};
+use corering::net::{TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf, WriteAbandoned};
 use corering::sync::oneshot;
-use corering::time::{timeout, within};
-use corering::{Builder, JoinHandle, ReceivePolicy};
+use corering::time::{SingleOperation, timeout, within};
+use corering::{BufError, BufResult, Builder, JoinHandle, ReceivePolicy, RecvBuf};
 use futures_util::future::{Either, select};
 
 use crate::simulated::{Numbers, defaults, drop_after, pause};
@@ -200,29 +197,36 @@ async fn exchange(stream: TcpStream, mut numbers: Numbers) {
 
 /// A stream, or its receiving half.
 trait Receives {
-    fn recv(&mut self) -> Recv<'_>;
-    fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B>;
-    fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B>;
+    fn recv(&mut self) -> impl SingleOperation<Output = io::Result<RecvBuf>>;
+    fn read<B: IoBufMut>(&mut self, buf: B) -> impl SingleOperation<Output = BufResult<usize, B>>;
+    fn read_exact<B: IoBufMut>(
+        &mut self,
+        buf: B,
+        n: usize,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>>;
 }
 
 /// A stream, or its sending half.
 trait Sends {
-    fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B>;
-    fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B>;
+    fn write<B: IoBuf>(&mut self, buf: B) -> impl SingleOperation<Output = BufResult<usize, B>>;
+    fn write_all<B: IoBuf>(
+        &mut self,
+        buf: B,
+    ) -> impl SingleOperation<Output = Result<B, BufError<B>>>;
 }
 
 macro_rules! receives {
     ($($stream:ident,)*) => {
         $(impl Receives for $stream {
-            fn recv(&mut self) -> Recv<'_> {
+            fn recv(&mut self) -> impl SingleOperation<Output = io::Result<RecvBuf>> {
                 $stream::recv(self)
             }
 
-            fn read<B: IoBufMut>(&mut self, buf: B) -> Read<'_, B> {
+            fn read<B: IoBufMut>(&mut self, buf: B) -> impl SingleOperation<Output = BufResult<usize, B>> {
                 $stream::read(self, buf)
             }
 
-            fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> ReadExact<'_, B> {
+            fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
                 $stream::read_exact(self, buf, n)
             }
         })*
@@ -232,11 +236,11 @@ macro_rules! receives {
 macro_rules! sends {
     ($($stream:ident,)*) => {
         $(impl Sends for $stream {
-            fn write<B: IoBuf>(&mut self, buf: B) -> Write<'_, B> {
+            fn write<B: IoBuf>(&mut self, buf: B) -> impl SingleOperation<Output = BufResult<usize, B>> {
                 $stream::write(self, buf)
             }
 
-            fn write_all<B: IoBuf>(&mut self, buf: B) -> WriteAll<'_, B> {
+            fn write_all<B: IoBuf>(&mut self, buf: B) -> impl SingleOperation<Output = Result<B, BufError<B>>> {
                 $stream::write_all(self, buf)
             }
         })*

@@ -10,62 +10,90 @@ use super::Receiver;
 use crate::buf::{self, IoBufMut, RecvBuf};
 use crate::driver::{Submit, Trail};
 use crate::op;
+use crate::util::expiry::poll_expired;
 
 pub(super) enum Ahead {
     Nothing,
     /// A buffer of which a `read` has taken only a part, or that came when the task had used its
-    /// budget up.
+    /// budget up, or what a `read_exact` had received that was dropped.
     Rest(RecvBuf),
-    /// What a `read` brings that was dropped in flight, or forgotten.
-    Dropped(Pin<Box<dyn Future<Output = io::Result<Option<RecvBuf>>>>>),
-    /// The receive of a `read` that waits for the kernel. Its future takes this away; who receives
-    /// next finds it if that future was forgotten.
-    Begun(Trail),
+    /// What a `read` brings that was dropped in flight, or forgotten, and how it ended.
+    Dropped(Pin<Box<dyn Future<Output = Ended>>>),
+    /// How it ended.
+    Failed(io::Error),
+    /// The receive of a `read` that waits for the kernel, when so many bytes had come. Its future
+    /// takes this away; who receives next finds it if that future was forgotten.
+    Begun(Trail, usize),
 }
+
+type Ended = (Vec<u8>, io::Result<()>);
 
 impl Receiver {
     /// What comes first, if there is something. Who asks has the receiver for itself, so a `read` that
     /// is not over yet was forgotten.
     #[inline(never)]
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
-        if let Ahead::Begun(trail) = self.ahead {
-            self.keep_forgotten(trail);
+        if let Ahead::Begun(trail, done) = self.ahead {
+            self.keep_forgotten(trail, done);
         }
-        let received = match &mut self.ahead {
-            Ahead::Dropped(dropped) => ready!(dropped.as_mut().poll(cx)),
-            Ahead::Rest(rest) => Ok(Some(mem::replace(rest, RecvBuf::empty()))),
-            Ahead::Nothing | Ahead::Begun(_) => Ok(None),
-        };
-        self.ahead = Ahead::Nothing;
-        Poll::Ready(received)
+        if let Ahead::Dropped(dropped) = &mut self.ahead {
+            let (bytes, ended) = ready!(dropped.as_mut().poll(cx));
+            self.ahead = ended.map_or_else(Ahead::Failed, |()| Ahead::Nothing);
+            if !bytes.is_empty() {
+                return Poll::Ready(Ok(Some(RecvBuf::from_vec(bytes))));
+            }
+        }
+        Poll::Ready(match mem::replace(&mut self.ahead, Ahead::Nothing) {
+            Ahead::Rest(rest) => Ok(Some(rest)),
+            Ahead::Failed(error) => Err(error),
+            Ahead::Nothing | Ahead::Begun(..) | Ahead::Dropped(_) => Ok(None),
+        })
     }
 
     /// A `read` was forgotten in flight. What it brings is in memory that nobody can reach.
-    fn keep_forgotten(&mut self, trail: Trail) {
+    fn keep_forgotten(&mut self, trail: Trail, done: usize) {
         self.ahead = Ahead::Dropped(Box::pin(async move {
-            match poll_fn(|cx| trail.poll_forgotten(cx)).await {
-                Some(Ok(lost)) if lost > 0 => Err(io::Error::other(format!(
-                    "a read was forgotten in flight, and {lost} bytes of the stream with it"
-                ))),
-                _ => Ok(None),
+            let ended = poll_fn(|cx| trail.poll_forgotten(cx)).await;
+            let lost = done + ended.and_then(Result::ok).unwrap_or(0) as usize;
+            let text = format!("a read was forgotten, and {lost} bytes of the stream with it");
+            let told = if lost > 0 { Err(io::Error::other(text)) } else { Ok(()) };
+            (Vec::new(), told)
+        }));
+    }
+
+    /// A `read` was dropped when its buffer had so many bytes and the kernel had the buffer: what it
+    /// still brings belongs to the stream, too.
+    pub(super) fn keep<B: IoBufMut>(
+        &mut self,
+        mut receive: Submit<op::recv::Recv<B>>,
+        done: usize,
+    ) {
+        if done == 0 && !receive.in_flight() {
+            return;
+        }
+        receive.cancel();
+        self.ahead = Ahead::Dropped(Box::pin(async move {
+            let first = |buf: &B, count| buf::as_slice(buf)[..count].to_vec();
+            match poll_fn(|cx| poll_expired(cx, |cx| receive.poll_end(cx))).await {
+                Some(Ok((count, buf))) => (first(&buf, done + count), Ok(())),
+                Some(Err(failed)) => {
+                    let bytes = first(failed.buf(), done);
+                    // It was cancelled, or the time limit that ends it had passed already.
+                    let was_ended = failed.error.raw_os_error().is_none_or(is_cancel);
+                    (bytes, if was_ended { Ok(()) } else { Err(failed.error) })
+                }
+                None => (Vec::new(), Ok(())),
             }
         }));
     }
 
-    /// A `read` was dropped in flight: it goes on, and what it brings belongs to the stream.
-    pub(super) fn keep<B: IoBufMut>(&mut self, mut receive: Submit<op::recv::Recv<B>>) {
-        receive.cancel();
-        self.ahead = Ahead::Dropped(Box::pin(async move {
-            match poll_fn(|cx| receive.poll_end(cx)).await {
-                Some(Ok((count, buf))) => {
-                    Ok(Some(RecvBuf::from_vec(buf::as_slice(&buf)[..count].to_vec())))
-                }
-                // It was cancelled, or its time limit had passed before it was dropped.
-                Some(Err(failed)) if failed.error.raw_os_error().is_none_or(is_cancel) => Ok(None),
-                Some(Err(failed)) => Err(failed.error),
-                None => Ok(None),
-            }
-        }));
+    /// What a `read_exact` had received that was dropped comes before what had come behind it.
+    pub(super) fn put_back(&mut self, received: &[u8]) {
+        let mut bytes = received.to_vec();
+        if let Ahead::Rest(rest) = &self.ahead {
+            bytes.extend_from_slice(rest);
+        }
+        self.ahead = Ahead::Rest(RecvBuf::from_vec(bytes));
     }
 }
 

@@ -1,231 +1,328 @@
 //! What users await: `recv`, `read` and `read_exact`.
 //!
-//! What the kernel is about to bring belongs to the stream, so dropping one of them loses nothing.
+//! What the kernel is about to bring belongs to the stream, and so does what a `read_exact` had
+//! received that is dropped, so dropping one of them loses nothing.
 
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::future::FusedFuture;
+
 use super::Receiver;
 use super::ahead::Ahead;
-use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf, Slice};
-use crate::driver::{Expire, Submit, submit, timed_out};
+use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf};
+use crate::driver::{Sealed, Submit, submit, timed_out};
 use crate::op;
 use crate::util::budget::Toll;
+use crate::util::expiry::has_expired;
+
+/// The future of `recv`, `read` or `read_exact`.
+#[must_use = "nothing is received until this is awaited"]
+pub(in super::super) struct Receive<'a, K: Kind> {
+    receiver: &'a mut Receiver,
+    kind: K,
+}
 
 /// The future of `recv`.
-#[must_use = "nothing is received until this is awaited"]
-pub struct Recv<'a> {
-    receiver: &'a mut Receiver,
-    expired: bool,
+pub(in super::super) type Recv<'a> = Receive<'a, Lent>;
+
+/// The future of `read`.
+pub(in super::super) type Read<'a, B> = Receive<'a, Once<B>>;
+
+/// The future of `read_exact`.
+pub(in super::super) type ReadExact<'a, B> = Receive<'a, Exact<B>>;
+
+/// What is received.
+pub(in super::super) trait Kind: Unpin {
+    type Output;
+
+    fn poll(&mut self, receiver: &mut Receiver, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// The future is dropped: what is under way is for the stream.
+    fn leave(&mut self, receiver: &mut Receiver);
+
+    fn is_terminated(&self) -> bool;
+}
+
+impl<K: Kind> Future for Receive<'_, K> {
+    type Output = K::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<K::Output> {
+        let Receive { receiver, kind } = &mut *self;
+        kind.poll(receiver, cx)
+    }
+}
+
+impl<K: Kind> FusedFuture for Receive<'_, K> {
+    fn is_terminated(&self) -> bool {
+        self.kind.is_terminated()
+    }
+}
+
+impl<K: Kind> Sealed for Receive<'_, K> {}
+
+impl<K: Kind> Drop for Receive<'_, K> {
+    #[inline]
+    fn drop(&mut self) {
+        self.kind.leave(self.receiver);
+    }
+}
+
+impl<K: Kind> std::fmt::Debug for Receive<'_, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Receive").field(self.receiver.fd()).finish()
+    }
+}
+
+/// Whatever comes next, in memory of the shard's.
+pub(in super::super) struct Lent {
+    ended: bool,
 }
 
 impl<'a> Recv<'a> {
     #[inline]
     pub(in super::super) fn new(receiver: &'a mut Receiver) -> Self {
-        Recv { receiver, expired: false }
+        Receive { receiver, kind: Lent { ended: false } }
     }
 }
 
-impl Future for Recv<'_> {
+impl Kind for Lent {
     type Output = io::Result<RecvBuf>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.receiver.poll_recv(cx) {
-            Poll::Pending if self.expired => Poll::Ready(Err(timed_out())),
-            other => other,
-        }
+    #[inline]
+    fn poll(&mut self, receiver: &mut Receiver, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let received = match receiver.poll_recv(cx) {
+            Poll::Ready(received) => received,
+            // What comes later stays with the stream.
+            Poll::Pending if has_expired(cx.waker()) => Err(timed_out()),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.ended = true;
+        Poll::Ready(received)
+    }
+
+    #[inline]
+    fn leave(&mut self, _: &mut Receiver) {}
+
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 
-impl Expire for Recv<'_> {
-    fn expire(&mut self) {
-        // What comes later stays with the stream.
-        self.expired = true;
-    }
-}
-
-/// The future of `read`.
-#[must_use = "nothing is received until this is awaited"]
-pub struct Read<'a, B: IoBufMut> {
-    receiver: &'a mut Receiver,
-    /// Before and after the receive of its own.
-    buf: Option<B>,
-    /// The kernel has the buffer.
-    receive: Option<Submit<op::recv::Recv<B>>>,
-    expired: bool,
-    toll: Toll,
-}
+/// As much as comes at once, in a buffer of the caller's.
+pub(in super::super) struct Once<B: IoBufMut>(Reading<B>);
 
 impl<'a, B: IoBufMut> Read<'a, B> {
     pub(in super::super) fn new(receiver: &'a mut Receiver, buf: B) -> Self {
-        Read { receiver, buf: Some(buf), receive: None, expired: false, toll: Toll::Due }
-    }
-
-    /// Receives what is stored with the stream, or by its way, into the buffer. `Ready(None)`: the
-    /// buffer is for the kernel.
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
-        let Read { receiver, buf, toll, .. } = self;
-        let buf = buf.as_mut().expect("a future is not polled after its end");
-        let room = buf.capacity();
-        if room == 0 {
-            return Poll::Ready(Err(buf::no_room()));
-        }
-        if matches!(receiver.ahead, Ahead::Rest(_)) {
-            ready!(toll.pay(cx.waker()));
-        }
-        if !receiver.hands_over(room) {
-            return receiver.poll_read(buf, cx).map_ok(Some);
-        }
-        let stored = ready!(receiver.poll_ahead(cx))?;
-        Poll::Ready(Ok(stored.map(|received| receiver.take_part(received, buf))))
-    }
-
-    /// Takes the result of the receive of its own.
-    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        let receive = self.receive.as_mut().expect("the caller has begun it");
-        let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
-            if let Some(trail) = receive.trail() {
-                self.receiver.ahead = Ahead::Begun(trail);
-            }
-            return Poll::Pending;
-        };
-        self.receiver.ahead = Ahead::Nothing;
-        self.receive = None;
-        match result {
-            Ok((count, buf)) => {
-                self.receiver.note(count);
-                Poll::Ready(Ok((count, buf)))
-            }
-            // Its runtime has ended: it goes on in this one.
-            Err(failed) if failed.error.raw_os_error() == Some(libc::ECANCELED) => {
-                self.buf = Some(failed.into_parts().1);
-                Pin::new(self).poll(cx)
-            }
-            Err(failed) => Poll::Ready(Err(failed)),
-        }
+        Receive { receiver, kind: Once(Reading::new(buf, usize::MAX)) }
     }
 }
 
-impl<B: IoBufMut> Future for Read<'_, B> {
+impl<B: IoBufMut> Kind for Once<B> {
     type Output = BufResult<usize, B>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.receive.is_some() {
-            return this.poll_own(cx);
-        }
-        let polled = this.poll_stream(cx);
-        if polled.is_pending() && !this.expired {
-            return Poll::Pending;
-        }
-        let buf = this.buf.take().expect("it was there a line above");
-        match polled {
-            Poll::Ready(Ok(Some(count))) => Poll::Ready(Ok((count, buf))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(BufError::new(error, buf))),
-            Poll::Pending => Poll::Ready(Err(BufError::new(timed_out(), buf))),
-            Poll::Ready(Ok(None)) => {
-                let mut receive = submit(op::recv::Recv::new(this.receiver.fd.clone(), buf));
-                if this.expired {
-                    receive.expire();
-                }
-                this.receive = Some(receive);
-                this.poll_own(cx)
-            }
-        }
+    #[inline]
+    fn poll(&mut self, receiver: &mut Receiver, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(receiver, cx)
+    }
+
+    #[inline]
+    fn leave(&mut self, receiver: &mut Receiver) {
+        self.0.leave(receiver);
+    }
+
+    fn is_terminated(&self) -> bool {
+        self.0.is_over()
     }
 }
 
-impl<B: IoBufMut> Expire for Read<'_, B> {
-    fn expire(&mut self) {
-        // What comes later stays with the stream.
-        self.expired = true;
-        if let Some(receive) = &mut self.receive {
-            receive.expire();
-        }
-    }
-}
-
-impl<B: IoBufMut> Drop for Read<'_, B> {
-    fn drop(&mut self) {
-        if let Some(receive) = self.receive.take()
-            && receive.in_flight()
-        {
-            self.receiver.keep(receive);
-        }
-    }
-}
-
-/// The future of `read_exact`.
-#[must_use = "nothing is received until this is awaited"]
-pub struct ReadExact<'a, B: IoBufMut> {
-    /// The read under way.
-    read: Read<'a, Slice<B>>,
-    done: usize,
-    wanted: usize,
-}
+/// So many bytes, in a buffer of the caller's.
+pub(in super::super) struct Exact<B: IoBufMut>(Reading<B>);
 
 impl<'a, B: IoBufMut> ReadExact<'a, B> {
     pub(in super::super) fn new(receiver: &'a mut Receiver, buf: B, wanted: usize) -> Self {
-        ReadExact { read: Read::new(receiver, buf.slice(0..wanted)), done: 0, wanted }
+        Receive { receiver, kind: Exact(Reading::new(buf, wanted)) }
+    }
+}
+
+impl<B: IoBufMut> Kind for Exact<B> {
+    /// The buffer, as long as it was to be; the error carries it with what had come.
+    type Output = Result<B, BufError<B>>;
+
+    fn poll(&mut self, receiver: &mut Receiver, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reading = &mut self.0;
+        if let Some(ended) = reading.end_before_it_begins() {
+            return Poll::Ready(ended);
+        }
+        loop {
+            let (count, buf) = ready!(reading.poll(receiver, cx))?;
+            if reading.done == reading.end {
+                return Poll::Ready(Ok(buf));
+            }
+            if count == 0 {
+                let Reading { done, end, .. } = *reading;
+                let text = format!("the stream ended after {done} of {end} bytes");
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
+                return Poll::Ready(Err(BufError::new(error, buf).after(done)));
+            }
+            reading.state = State::Ready(Some(buf));
+        }
+    }
+
+    fn leave(&mut self, receiver: &mut Receiver) {
+        self.0.leave(receiver);
+    }
+
+    fn is_terminated(&self) -> bool {
+        self.0.is_over()
+    }
+}
+
+/// A receive into a buffer of the caller's.
+struct Reading<B: IoBufMut> {
+    state: State<B>,
+    /// So many bytes have come into the buffer.
+    done: usize,
+    /// Where in the buffer to end, if it reaches so far.
+    end: usize,
+    toll: Toll,
+}
+
+enum State<B: IoBufMut> {
+    /// Before and after the receive of its own; `None` at the end.
+    Ready(Option<B>),
+    /// The kernel has the buffer.
+    Receiving(Submit<op::recv::Recv<B>>),
+}
+
+impl<B: IoBufMut> Reading<B> {
+    #[inline]
+    fn new(buf: B, end: usize) -> Self {
+        Reading { state: State::Ready(Some(buf)), done: 0, end, toll: Toll::Due }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Ready(None))
     }
 
     /// What can be said before anything is received: there is nothing to wait for, or no room for it.
     fn end_before_it_begins(&mut self) -> Option<Result<B, BufError<B>>> {
-        let room = self.read.buf.as_ref()?.whole().capacity();
-        if self.wanted > 0 && room >= self.wanted {
+        let State::Ready(ready) = &mut self.state else { return None };
+        let room = ready.as_ref()?.capacity();
+        if self.end > 0 && room >= self.end {
             return None;
         }
-        let mut buf = self.read.buf.take()?.into_inner();
-        if self.wanted > 0 {
-            return Some(Err(BufError::new(buf::little_room(room, self.wanted), buf)));
+        let mut buf = ready.take()?;
+        if self.end > 0 {
+            return Some(Err(BufError::new(buf::little_room(room, self.end), buf)));
         }
         buf::truncate(&mut buf, 0);
         Some(Ok(buf))
     }
 
-    /// The buffer, with what has come into it and no more.
-    fn cut(&self, buf: Slice<B>) -> B {
-        let mut buf = buf.into_inner();
-        buf::truncate(&mut buf, self.done);
-        buf
-    }
-}
-
-impl<B: IoBufMut> Future for ReadExact<'_, B> {
-    /// The buffer, as long as it was to be; the error carries it with what had come.
-    type Output = Result<B, BufError<B>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(ended) = this.end_before_it_begins() {
-            return Poll::Ready(ended);
-        }
+    /// Receives once. The buffer is gone then.
+    #[inline]
+    fn poll(&mut self, receiver: &mut Receiver, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         loop {
-            let (count, buf) = match ready!(Pin::new(&mut this.read).poll(cx)) {
-                Ok(read) => read,
-                Err(failed) if this.done == 0 => {
-                    return Poll::Ready(Err(failed.map_buf(Slice::into_inner)));
-                }
-                Err(failed) => return Poll::Ready(Err(failed.map_buf(|buf| this.cut(buf)))),
+            let received = match self.state {
+                State::Ready(_) => match self.poll_stream(receiver, cx) {
+                    Poll::Ready(received) => received,
+                    // What comes later stays with the stream.
+                    Poll::Pending if has_expired(cx.waker()) => Err(timed_out()),
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Receiving(_) => ready!(self.poll_own(receiver, cx)),
             };
-            this.done += count;
-            if this.done == this.wanted {
-                return Poll::Ready(Ok(this.cut(buf)));
+            let State::Ready(buf) = &mut self.state else { continue };
+            match received {
+                Ok(None) => {}
+                Ok(Some(count)) => {
+                    self.done += count;
+                    return Poll::Ready(Ok((count, buf.take().expect(ENDED))));
+                }
+                Err(error) => {
+                    let failed = BufError::new(error, buf.take().expect(ENDED));
+                    return Poll::Ready(Err(failed.after(self.done)));
+                }
             }
-            if count == 0 {
-                let text = format!("the stream ended after {} of {} bytes", this.done, this.wanted);
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
-                return Poll::Ready(Err(BufError::new(error, this.cut(buf))));
+        }
+    }
+
+    /// Receives what is stored with the stream, or by its way, into the buffer. `None`: the kernel has
+    /// the buffer now.
+    fn poll_stream(
+        &mut self,
+        receiver: &mut Receiver,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let State::Ready(ready) = &mut self.state else { return Poll::Ready(Ok(None)) };
+        let buf = ready.as_mut().expect(ENDED);
+        let part = self.done..self.end.min(buf.capacity());
+        if part.is_empty() {
+            return Poll::Ready(Err(buf::no_room()));
+        }
+        if matches!(receiver.ahead, Ahead::Rest(_)) {
+            ready!(self.toll.pay(cx.waker()));
+        }
+        if !receiver.hands_over(part.len()) {
+            return receiver.poll_read(buf, part, cx).map_ok(Some);
+        }
+        if let Some(received) = ready!(receiver.poll_ahead(cx))? {
+            return Poll::Ready(Ok(Some(receiver.take_part(received, buf, part))));
+        }
+        let buf = ready.take().expect(ENDED);
+        let receive = op::recv::Recv::new(receiver.fd.clone(), buf, part);
+        self.state = State::Receiving(submit(receive));
+        Poll::Ready(Ok(None))
+    }
+
+    /// Takes the result of the receive of its own.
+    fn poll_own(
+        &mut self,
+        receiver: &mut Receiver,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let State::Receiving(receive) = &mut self.state else { return Poll::Ready(Ok(None)) };
+        let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
+            if let Some(trail) = receive.trail() {
+                receiver.ahead = Ahead::Begun(trail, self.done);
             }
-            this.read.buf = Some(buf.into_inner().slice(this.done..this.wanted));
+            return Poll::Pending;
+        };
+        receiver.ahead = Ahead::Nothing;
+        let (received, buf) = match result {
+            Ok((count, buf)) => {
+                receiver.note(count);
+                (Ok(Some(count)), buf)
+            }
+            Err(failed) => {
+                let (error, buf) = failed.into_parts();
+                // Its runtime has ended: it goes on in this one.
+                let goes_on = error.raw_os_error() == Some(libc::ECANCELED);
+                (if goes_on { Ok(None) } else { Err(error) }, buf)
+            }
+        };
+        self.state = State::Ready(Some(buf));
+        Poll::Ready(received)
+    }
+
+    /// It is dropped: what has come, and what the kernel still brings, is for the next call.
+    #[inline]
+    fn leave(&mut self, receiver: &mut Receiver) {
+        match mem::replace(&mut self.state, State::Ready(None)) {
+            State::Ready(None) => {}
+            State::Ready(Some(buf)) => {
+                if self.done > 0 {
+                    receiver.put_back(&buf::as_slice(&buf)[..self.done]);
+                }
+            }
+            State::Receiving(receive) => receiver.keep(receive, self.done),
         }
     }
 }
 
-impl<B: IoBufMut> Expire for ReadExact<'_, B> {
-    fn expire(&mut self) {
-        self.read.expire();
-    }
-}
+const ENDED: &str = "a future is not polled after its end";

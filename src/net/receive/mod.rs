@@ -14,6 +14,7 @@ mod policy;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -24,7 +25,7 @@ use crate::buf::{self, IoBufMut, RecvBuf};
 use crate::driver::{self, Driver, ReadableWait, ReceivePolicy, SharedFd, count};
 use crate::op;
 
-pub use self::futures::{Read, ReadExact, Recv};
+pub(super) use self::futures::{Read, ReadExact, Recv};
 
 /// What a stream keeps for receiving.
 pub(super) struct Receiver {
@@ -94,10 +95,11 @@ impl Receiver {
         }
     }
 
-    /// The next bytes, in order, into a buffer of the caller's from its beginning on.
+    /// The next bytes, in order, into a part of a buffer of the caller's.
     fn poll_read<B: IoBufMut>(
         &mut self,
         buf: &mut B,
+        part: Range<usize>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if let State::New = self.state {
@@ -105,17 +107,23 @@ impl Receiver {
         }
         if let (Ahead::Nothing, State::Notification { wait, .. }) = (&self.ahead, &mut self.state) {
             let fd = &self.fd;
-            let count = ready!(wait.poll(fd, cx, |driver| op::recv::into(driver, fd, buf)))?;
+            let count =
+                ready!(wait.poll(fd, cx, |driver| op::recv::into(driver, fd, buf, part.clone())))?;
             self.note(count);
             return Poll::Ready(Ok(count));
         }
         let received = ready!(self.poll_recv(cx))?;
-        Poll::Ready(Ok(self.take_part(received, buf)))
+        Poll::Ready(Ok(self.take_part(received, buf, part)))
     }
 
     /// Copies as much as there is room for; what is left comes first next time.
-    fn take_part<B: IoBufMut>(&mut self, mut received: RecvBuf, buf: &mut B) -> usize {
-        let taken = buf::fill(buf, &received);
+    fn take_part<B: IoBufMut>(
+        &mut self,
+        mut received: RecvBuf,
+        buf: &mut B,
+        part: Range<usize>,
+    ) -> usize {
+        let taken = buf::fill(buf, part, &received);
         received.advance(taken);
         self.keep_rest(received);
         taken

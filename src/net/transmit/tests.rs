@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::*;
 use crate::util::budget;
+use crate::util::expiry::poll_expired;
 
 /// A write to a socket pair, and the end that must be kept for it to succeed.
 async fn write_to_a_pair() -> io::Result<UnixStream> {
@@ -50,8 +51,8 @@ async fn write_whose_time_is_over_before_it_began_sends_nothing() -> io::Result<
     let (ours, mut peer) = UnixStream::pair()?;
     let mut transmitter = Transmitter::new(SharedFd::from(OwnedFd::from(ours)));
     let mut write = WriteAll::new(&mut transmitter, "too late");
-    write.expire();
-    let failed = write.await.expect_err("its time is over");
+    let ended = poll_fn(|cx| poll_expired(cx, |cx| Pin::new(&mut write).poll(cx))).await;
+    let failed = ended.expect_err("its time is over");
     assert_eq!(failed.error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(*failed.buf(), "too late");
     peer.set_nonblocking(true)?;
