@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 type Snippet = (&'static str, &'static str);
 
 /// A buffer that is no buffer, and what its author is told.
-const NO_BUFFERS: [Snippet; 10] = [
+const NO_BUFFERS: [Snippet; 11] = [
     ("write_a_borrowed_vector", "let buf = vec![1]; stream.write_all(&buf).await?;"),
     ("write_a_borrowed_string", "let text = String::new(); stream.write_all(&text).await?;"),
     ("write_an_array", "stream.write_all([0_u8; 16]).await?;"),
@@ -25,6 +25,11 @@ const NO_BUFFERS: [Snippet; 10] = [
     ("read_into_a_borrowed_array", "let mut buf = [0_u8; 16]; stream.read(&mut buf).await?;"),
     ("read_into_a_slice", "let mut buf = vec![0; 16]; stream.read(&mut buf[4..]).await?;"),
     ("read_into_an_array", "stream.read([0_u8; 16]).await?;"),
+    (
+        "read_a_file_into_a_borrowed_vector",
+        "let file = corering::fs::File::open(\"x\").await?; let mut buf = vec![0; 16];
+        file.read_at(&mut buf, 0).await?;",
+    ),
     ("read_into_a_string", "stream.read_exact(String::new(), 4).await?;"),
 ];
 
@@ -36,28 +41,52 @@ const BORROWED_BYTES: [Snippet; 3] = [
 ];
 
 const CHANNEL: &str = "use `corering::shard_channel` across threads";
+const LOCK: &str = "is for the tasks of one shard; use `std::sync` across threads";
 const HANDLE: &str = "the handle of a task stays on the task's shard; await it there";
+const TOKEN: &str = "a `CancelToken` stays on its shard; send its `handle()` to other threads";
 const RECEIVED: &str = "`RecvBuf` is memory of its shard and stays there; send a copy of its bytes";
 
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 6] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 11] = [
     (
         "send_a_sender",
-        "let (sender, _receiver) = corering::sync::channel::bounded(1);
+        "let (sender, _receiver) = sync::channel::bounded(1);
         thread::spawn(move || sender.try_send(1));",
         CHANNEL,
     ),
     (
         "send_a_receiver",
-        "let (_sender, mut receiver) = corering::sync::channel::unbounded::<u8>();
+        "let (_sender, mut receiver) = sync::channel::unbounded::<u8>();
         corering::spawn_blocking(move || receiver.try_recv()).await;",
         CHANNEL,
     ),
     (
         "lend_a_sender_of_one_value",
-        "let (sender, _receiver) = corering::sync::oneshot::channel::<u8>();
+        "let (sender, _receiver) = sync::oneshot::channel::<u8>();
         thread::scope(|scope| { scope.spawn(|| sender.is_closed()); });",
         CHANNEL,
+    ),
+    (
+        "send_a_future_with_a_sender",
+        "fn spawn(_: impl Future + Send) {}
+        let (sender, _receiver) = sync::channel::bounded(1);
+        spawn(async move { std::future::ready(1).await; sender.try_send(1) });",
+        CHANNEL,
+    ),
+    (
+        "share_a_mutex",
+        "let lock = Arc::new(sync::Mutex::new(1)); thread::spawn(move || drop(lock.try_lock()));",
+        LOCK,
+    ),
+    (
+        "share_a_notify",
+        "let notify = Arc::new(sync::Notify::new()); thread::spawn(move || notify.notify_one());",
+        LOCK,
+    ),
+    (
+        "share_a_semaphore",
+        "let permits = Arc::new(sync::Semaphore::new(1)); thread::spawn(move || permits.close());",
+        LOCK,
     ),
     (
         "send_the_handle_of_a_task",
@@ -66,8 +95,13 @@ const SENT_TO_THREADS: [(&str, &str, &str); 6] = [
     ),
     (
         "send_the_handles_of_tasks",
-        "let tasks = corering::task::JoinSet::<()>::new(); thread::spawn(move || drop(tasks));",
+        "let tasks = task::JoinSet::<()>::new(); thread::spawn(move || drop(tasks));",
         HANDLE,
+    ),
+    (
+        "send_a_cancel_token",
+        "let token = task::CancelToken::new(); thread::spawn(move || token.cancel());",
+        TOKEN,
     ),
     (
         "send_what_was_received",
@@ -118,7 +152,8 @@ const ATTRIBUTES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-const ACCEPTED: [Snippet; 20] = [
+const ACCEPTED: [Snippet; 21] = [
+    ("lock_what_is_unsized", "let _lock: Rc<sync::Mutex<[u8]>> = Rc::new(sync::Mutex::new([1]));"),
     ("take_a_string", "let _text: String = stream.write_all(String::from(\"x\")).await?;"),
     ("take_text", "let _text: &str = stream.write_all(\"x\").await?;"),
     ("take_a_literal_of_bytes", "let _four: &[u8; 4] = stream.write_all(b\"four\").await?;"),
@@ -296,10 +331,10 @@ fn program(code: &str) -> String {
         return format!("{code}\n");
     }
     format!(
-        "#![allow(unused_imports)]
+        "#![allow(unused_imports, unused_mut, unused_variables)]
 #![deny(unused_must_use)]
 use std::{{io, rc::Rc, sync::Arc, thread, time::Duration}};
-use corering::{{buf::IoBuf, net::TcpStream}};
+use corering::{{buf::IoBuf, net::TcpStream, sync, task}};
 
 fn main() {{
     let _body = body;

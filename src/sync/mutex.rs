@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::semaphore::{Permit, Semaphore};
+use crate::util::shard_bound::{ShardBound, UseStdSyncAcrossThreads};
 
 /// Keeps other tasks of the shard out of a value while one task holds it, also across an `.await`.
 ///
@@ -15,7 +16,7 @@ use super::semaphore::{Permit, Semaphore};
 pub struct Mutex<T: ?Sized> {
     /// One permit: whoever has it may borrow the value.
     lock: Semaphore,
-    value: RefCell<T>,
+    value: ShardBound<RefCell<T>, dyn UseStdSyncAcrossThreads>,
 }
 
 /// The value of a locked [`Mutex`], unlocked when this is dropped.
@@ -29,12 +30,12 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// A mutex that nobody holds.
     pub const fn new(value: T) -> Self {
-        Mutex { lock: Semaphore::new(1), value: RefCell::new(value) }
+        Mutex { lock: Semaphore::new(1), value: ShardBound::new(RefCell::new(value)) }
     }
 
     /// The value, of which nobody else can have a guard any more.
     pub fn into_inner(self) -> T {
-        self.value.into_inner()
+        self.value.into_inner().into_inner()
     }
 }
 

@@ -10,6 +10,7 @@ use futures_util::future::FusedFuture;
 use super::line::{self, Service};
 use crate::util::budget::Toll;
 use crate::util::line::{Line, Place, leave, wake_each};
+use crate::util::shard_bound::{ShardBound, UseStdSyncAcrossThreads};
 
 /// Tells tasks of the shard that something has changed. What, they see for themselves.
 ///
@@ -18,7 +19,7 @@ use crate::util::line::{Line, Place, leave, wake_each};
 /// [`notify_waiters`](Notify::notify_waiters) wakes all that wait at that moment and stores nothing.
 #[derive(Debug)]
 pub struct Notify {
-    state: RefCell<State>,
+    state: ShardBound<RefCell<State>, dyn UseStdSyncAcrossThreads>,
 }
 
 /// The future of [`Notify::notified`].
@@ -36,7 +37,8 @@ pub struct Notified<'a> {
 impl Notify {
     /// A `Notify` without a stored notification.
     pub const fn new() -> Self {
-        Notify { state: RefCell::new(State { line: Line::new(), stored: false, round: 0 }) }
+        let state = State { line: Line::new(), stored: false, round: 0 };
+        Notify { state: ShardBound::new(RefCell::new(state)) }
     }
 
     /// Waits for a notification, or takes the stored one.

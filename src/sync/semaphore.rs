@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use super::line::{self, Service};
 use crate::util::budget::Toll;
 use crate::util::line::{Line, Place, leave, wake_each};
+use crate::util::shard_bound::{ShardBound, UseStdSyncAcrossThreads};
 
 /// Limits how many tasks of a shard do something at once.
 ///
@@ -19,7 +20,7 @@ use crate::util::line::{Line, Place, leave, wake_each};
 /// reason [`try_acquire`](Semaphore::try_acquire) fails while others wait.
 #[derive(Debug)]
 pub struct Semaphore {
-    state: RefCell<State>,
+    state: ShardBound<RefCell<State>, dyn UseStdSyncAcrossThreads>,
 }
 
 /// Permits of a [`Semaphore`], which go back to it when this is dropped.
@@ -51,7 +52,8 @@ impl Semaphore {
     /// If `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     pub const fn new(permits: usize) -> Self {
         assert!(permits <= Self::MAX_PERMITS, "more permits than a semaphore can have");
-        Semaphore { state: RefCell::new(State { permits, closed: false, line: Line::new() }) }
+        let state = State { permits, closed: false, line: Line::new() };
+        Semaphore { state: ShardBound::new(RefCell::new(state)) }
     }
 
     /// How many permits nobody holds.

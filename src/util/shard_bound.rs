@@ -3,70 +3,100 @@
 //! That an `Rc` deep within a type cannot be sent is true and helps nobody. Here the type of the user's
 //! value is the end of the compiler's search, and one sentence is what it has to say.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 /// A value that is neither `Send` nor `Sync`, whatever it is made of; `Instead` is one of the traits
 /// below as a `dyn` type, and holds what the compiler says where the value is sent all the same.
 #[repr(transparent)]
-pub(crate) struct ShardBound<T, Instead: ?Sized> {
-    value: T,
+pub(crate) struct ShardBound<T: ?Sized, Instead: ?Sized> {
     instead: PhantomData<fn(&Instead)>,
+    value: T,
 }
 
 /// What may leave its shard: nothing.
 pub(crate) trait LeavesItsShard {}
 
 // SAFETY: nothing is `LeavesItsShard`: each impl asks for a trait that nothing implements.
-unsafe impl<T, Instead: ?Sized> Send for ShardBound<T, Instead> where Self: LeavesItsShard {}
+unsafe impl<T: ?Sized, Instead: ?Sized> Send for ShardBound<T, Instead> where Self: LeavesItsShard {}
 
 // SAFETY: as above.
-unsafe impl<T, Instead: ?Sized> Sync for ShardBound<T, Instead> where Self: LeavesItsShard {}
+unsafe impl<T: ?Sized, Instead: ?Sized> Sync for ShardBound<T, Instead> where Self: LeavesItsShard {}
 
-/// For the channels of `sync`.
-#[diagnostic::on_unimplemented(
-    message = "a channel of `corering::sync` stays on its shard; use `corering::shard_channel` across \
-               threads",
-    label = "this would take the channel to another thread",
-    note = "use `corering::shard_channel` across threads: its sender may go to any of them"
-)]
-pub(crate) trait UseShardChannelAcrossThreads {}
+/// What does not implement the traits below. That it is the same whatever the value is has the compiler
+/// report a type with two such fields once; and without a lifetime it would look for an impl at once.
+pub(crate) struct AnotherThread<'a>(PhantomData<&'a ()>);
 
-impl<T> LeavesItsShard for ShardBound<T, dyn UseShardChannelAcrossThreads> where
-    T: UseShardChannelAcrossThreads
-{
+/// Says by a trait of its own what to use instead of another thread.
+macro_rules! instead {
+    ($(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
+        pub(crate) trait $name {}
+
+        impl<'a, T: ?Sized> LeavesItsShard for ShardBound<T, dyn $name> where AnotherThread<'a>: $name {}
+    };
 }
 
-/// For the handles of tasks.
-#[diagnostic::on_unimplemented(
-    message = "the handle of a task stays on the task's shard; await it there",
-    label = "this would take the handle to another thread",
-    note = "await the handle on its shard, and send the output by `corering::shard_channel`"
-)]
-pub(crate) trait AwaitTheHandleOnItsShard {}
-
-impl<T> LeavesItsShard for ShardBound<T, dyn AwaitTheHandleOnItsShard> where
-    T: AwaitTheHandleOnItsShard
-{
+instead! {
+    /// For the channels of `sync`.
+    #[diagnostic::on_unimplemented(
+        message = "a channel of `corering::sync` stays on its shard; use `corering::shard_channel` across \
+                   threads",
+        label = "this would take the channel to another thread",
+        note = "use `corering::shard_channel` across threads: its sender may go to any of them"
+    )]
+    UseShardChannelAcrossThreads
 }
 
-/// For what was received.
-#[diagnostic::on_unimplemented(
-    message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",
-    label = "this would take the received bytes to another thread",
-    note = "send a copy: `Vec::from(received)`, or `bytes::Bytes::from(received)`"
-)]
-pub(crate) trait CopyToSendAcrossThreads {}
+instead! {
+    /// For what tasks wait at.
+    #[diagnostic::on_unimplemented(
+        message = "what `corering::sync` offers is for the tasks of one shard; use `std::sync` across threads",
+        label = "this would share it with another thread",
+        note = "use `std::sync` across threads, or `corering::shard_channel` to wait for another shard"
+    )]
+    UseStdSyncAcrossThreads
+}
 
-impl<T> LeavesItsShard for ShardBound<T, dyn CopyToSendAcrossThreads> where
-    T: CopyToSendAcrossThreads
-{
+instead! {
+    /// For the tokens of tasks.
+    #[diagnostic::on_unimplemented(
+        message = "a `CancelToken` stays on its shard; send its `handle()` to other threads",
+        label = "this would take the token to another thread",
+        note = "send a handle, `let handle = token.handle();`: it cancels the token from any thread"
+    )]
+    SendItsHandleToOtherThreads
+}
+
+instead! {
+    /// For the handles of tasks.
+    #[diagnostic::on_unimplemented(
+        message = "the handle of a task stays on the task's shard; await it there",
+        label = "this would take the handle to another thread",
+        note = "await the handle on its shard, and send the output by `corering::shard_channel`"
+    )]
+    AwaitTheHandleOnItsShard
+}
+
+instead! {
+    /// For what was received.
+    #[diagnostic::on_unimplemented(
+        message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",
+        label = "this would take the received bytes to another thread",
+        note = "send a copy: `Vec::from(received)`, or `bytes::Bytes::from(received)`"
+    )]
+    CopyToSendAcrossThreads
 }
 
 impl<T, Instead: ?Sized> ShardBound<T, Instead> {
     #[inline]
     pub(crate) const fn new(value: T) -> Self {
-        ShardBound { value, instead: PhantomData }
+        ShardBound { instead: PhantomData, value }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.value
     }
 }
 
@@ -76,7 +106,13 @@ impl<T: Clone, Instead: ?Sized> Clone for ShardBound<T, Instead> {
     }
 }
 
-impl<T, Instead: ?Sized> Deref for ShardBound<T, Instead> {
+impl<T: fmt::Debug + ?Sized, Instead: ?Sized> fmt::Debug for ShardBound<T, Instead> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T: ?Sized, Instead: ?Sized> Deref for ShardBound<T, Instead> {
     type Target = T;
 
     #[inline]
@@ -85,7 +121,7 @@ impl<T, Instead: ?Sized> Deref for ShardBound<T, Instead> {
     }
 }
 
-impl<T, Instead: ?Sized> DerefMut for ShardBound<T, Instead> {
+impl<T: ?Sized, Instead: ?Sized> DerefMut for ShardBound<T, Instead> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value

@@ -23,6 +23,7 @@ use crate::util::budget::Toll;
 use crate::util::line::{Place, leave, offer, wake_each};
 use crate::util::linked_slab::Key;
 use crate::util::poll_pinned::poll_pinned;
+use crate::util::shard_bound::{SendItsHandleToOtherThreads, ShardBound};
 
 pub use handle::CancelHandle;
 
@@ -58,7 +59,7 @@ use tree::Tree;
 /// });
 /// ```
 pub struct CancelToken {
-    tree: Rc<RefCell<Tree>>,
+    tree: ShardBound<Rc<RefCell<Tree>>, dyn SendItsHandleToOtherThreads>,
     key: Key,
 }
 
@@ -67,7 +68,7 @@ impl CancelToken {
     pub fn new() -> Self {
         let mut tree = Tree::new();
         let key = tree.plant();
-        CancelToken { tree: Rc::new(RefCell::new(tree)), key }
+        CancelToken { tree: ShardBound::new(Rc::new(RefCell::new(tree))), key }
     }
 
     /// A token that is cancelled when this one is. It is cancelled at once if this one was.
@@ -89,7 +90,7 @@ impl CancelToken {
     #[must_use = "a token that is dropped cancels nothing"]
     pub fn child(&self) -> Self {
         let key = self.tree.borrow_mut().branch(self.key);
-        CancelToken { tree: Rc::clone(&self.tree), key }
+        CancelToken { tree: self.tree.clone(), key }
     }
 
     /// Cancels this token and those below it, for good: first all are cancelled, then all that wait
@@ -209,7 +210,7 @@ fn cancel(tree: &RefCell<Tree>, key: Key) {
 impl Clone for CancelToken {
     fn clone(&self) -> Self {
         self.tree.borrow_mut().share(self.key);
-        CancelToken { tree: Rc::clone(&self.tree), key: self.key }
+        CancelToken { tree: self.tree.clone(), key: self.key }
     }
 }
 
