@@ -1,7 +1,7 @@
 //! Tokens as one thread sees them, with wakers that come back to them.
 
 use std::cell::Cell;
-use std::future::{pending, ready};
+use std::future::{pending, poll_fn, ready};
 use std::pin::pin;
 
 use super::*;
@@ -270,6 +270,14 @@ fn run_gives_what_is_ready_and_begins_nothing_too_late() {
     token.cancel();
     assert_eq!(poller.wakes(), 1);
     assert_eq!(poll(run.as_mut()), Poll::Ready(Err(Cancelled)));
+    // Begun before, and ready by the time of the next poll.
+    let (begun, is_ready) = (CancelToken::new(), Cell::new(false));
+    let waits = poll_fn(|_| if is_ready.get() { Poll::Ready(2) } else { Poll::Pending });
+    let mut run = pin!(begun.run(waits));
+    assert!(poll(run.as_mut()).is_pending());
+    begun.cancel();
+    is_ready.set(true);
+    assert_eq!(poll(run.as_mut()), Poll::Ready(Ok(2)));
     let mut late = pin!(token.run(async { panic!("it begins") }));
     assert_eq!(poll(late.as_mut()), Poll::Ready(Err(Cancelled)));
     let mut late = pin!(token.run(ready(1)));
