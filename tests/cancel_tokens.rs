@@ -12,9 +12,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use corering::sync::Notify;
-use corering::task::{CancelHandle, CancelToken, Cancelled, JoinSet};
+use corering::task::{CancelHandle, CancelToken, Cancelled, JoinSet, spawn_blocking};
 use corering::time::{Duration, sleep, timeout};
-use corering::{Runtime, Shard, spawn, spawn_blocking, test_support, yield_now};
+use corering::{Runtime, Shard, spawn, test_support, yield_now};
 use net::{POLICIES, poll_once, unix_peer, until};
 
 /// So many shards on each driver under test, on however few processors.

@@ -21,7 +21,7 @@ use std::{process, thread};
 use child::Child;
 use corering::task::JoinSet;
 use corering::time::within;
-use corering::{Driver, Runtime, spawn, spawn_blocking, test_support, yield_now};
+use corering::{Builder, Driver, Runtime, spawn, spawn_blocking, test_support, yield_now};
 use futures_util::{FutureExt, join, select, try_join};
 use net::{drop_in_flight, echo, ends, listener, tcp_pair, tcp_peer, unix_peer, until};
 
@@ -624,4 +624,9 @@ fn thread_names() -> Vec<String> {
         std::fs::read_to_string(task.expect("proc lists").path().join("comm")).ok()
     };
     tasks.filter_map(name).collect()
+}
+
+#[test]
+fn default_builder_is_what_the_runtime_begins_with() {
+    assert_eq!(format!("{:?}", Builder::default()), format!("{:?}", Runtime::builder()));
 }

@@ -42,6 +42,13 @@ const RING_ENTRIES_MAX: u32 = 32_768;
 /// Bytes of a buffer group: far more than a shard can use, and still memory that a machine may have.
 const GROUP_BYTES_MAX: u64 = 4 << 30;
 
+impl Default for Builder {
+    /// What [`Runtime::builder`] begins with.
+    fn default() -> Self {
+        Builder::new()
+    }
+}
+
 impl Builder {
     pub(super) fn new() -> Self {
         let limits = Limits {

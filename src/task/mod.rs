@@ -51,6 +51,9 @@ pub use join_set::JoinSet;
 pub use scheduler::spawn;
 pub use yield_now::{YieldNow, yield_now};
 
+// Users look for it beside `spawn`. Nothing here uses it.
+pub use crate::runtime::{BlockingHandle, spawn_blocking};
+
 pub(crate) use scheduler::Scheduler;
 
 #[cfg(all(test, loom))]

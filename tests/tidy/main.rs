@@ -32,6 +32,14 @@ const FIRST_SAFE_LAYER: usize = 5;
 
 const LINES_MAX: usize = 700;
 
+/// Lines that hand a name of a higher layer on to where users look for it: the file, the line, and why.
+/// The module itself does not use it.
+const HANDED_ON: &[(&str, &str, &str)] = &[(
+    "src/task/mod.rs",
+    "pub use crate::runtime::{BlockingHandle, spawn_blocking};",
+    "a closure on the pool is spawned and awaited as a task is",
+)];
+
 /// What `cfg` may ask for. Never a driver, never an operation: those are chosen at run time.
 const CFG_WORDS: &[&str] = &[
     "all",
@@ -70,13 +78,43 @@ fn no_file_is_longer_than_its_reader_is_patient() {
 fn a_layer_uses_only_the_layers_below_it() {
     complain_about("imports of a higher layer", |source| {
         let Some(module) = source.module() else { return Vec::new() };
-        source
+        without_handed_on(source)
             .crate_paths()
             .into_iter()
             .filter(|used| !may_use(module, used))
             .map(|used| format!("{}: `{module}` uses `{used}`", source.path))
             .collect()
     });
+}
+
+/// The file as it is without the lines of `HANDED_ON`.
+fn without_handed_on(source: &Source) -> Source {
+    let mut text = source.text.clone();
+    for (path, line, _) in HANDED_ON {
+        if source.path == *path {
+            text = text.replacen(&format!("\n{line}\n"), "\n", 1);
+        }
+    }
+    Source { path: source.path.clone(), text }
+}
+
+#[test]
+fn names_that_are_handed_on_are_not_used_there() {
+    let files = sources();
+    for (path, line, reason) in HANDED_ON {
+        assert!(!reason.is_empty(), "say why {path} hands on what is above it");
+        let file = files.iter().find(|source| source.path == *path).expect("the file exists");
+        assert!(file.text.contains(&format!("\n{line}\n")), "{path} says no more: {line}");
+        let (_, names) = line.split_once('{').expect("it names them in braces");
+        let module = file.module();
+        for name in source::words(names) {
+            let uses = files.iter().filter(|source| source.module() == module).flat_map(|source| {
+                without_handed_on(source)
+                    .code_lines_with(|code| source::words(code).any(|word| word == name))
+            });
+            assert_eq!(uses.collect::<Vec<_>>(), [""; 0], "the module uses {name}");
+        }
+    }
 }
 
 /// Whether a file of `module` may say `crate::used`.
