@@ -33,9 +33,64 @@
 //!   that blocks or computes.
 //! - [`buf`]: what a buffer is. Operations take buffers by value and give them back with the result;
 //!   an error gives the buffer back, too ([`BufError`]).
-//! - [`time::timeout`], `select!` and [`JoinHandle::abort`] drop a future, and that loses nothing;
-//!   [`time::within`] tells how a single operation ended.
 //! - [`probe`]: what this kernel can do, in plain sentences. [`metrics`]: what a shard has counted.
+//!
+//! # What ends a future early
+//!
+//! One thing does: a drop. It loses nothing, since a stream owns what it has received and a listener
+//! what it has accepted; the next call has it.
+//!
+//! | | drops | when |
+//! |---|---|---|
+//! | [`time::timeout`] | its future | the time is over |
+//! | [`select_biased!`] | the futures of the other branches | one is ready |
+//! | [`CancelToken::run`](task::CancelToken::run) | its future | the token is cancelled, by whatever thread |
+//! | [`JoinHandle::abort`], or the drop of a [`JoinSet`](task::JoinSet) | the future of a task | the task would run next |
+//! | the end of a [`Runtime`] | the futures of its tasks | [`Builder::drain_timeout`] is over |
+//!
+//! [`time::within`] ends an operation otherwise: it cancels, and waits for the outcome.
+//!
+//! # Several futures in one task
+//!
+//! [`join!`], [`try_join!`] and [`select_biased!`] are those of `futures-util`, and poll in the order in
+//! which the branches stand. There is no `select!` among them: it takes its order from random numbers
+//! of its own, so a run on the simulated kernel could not be repeated from its seed.
+//!
+//! Code that was written for tokio keeps its `tokio::select!`, which needs tokio's feature `macros` and
+//! nothing else of it. `biased;` makes its order the one that is written, too:
+//!
+//! ```
+//! use corering::net::{TcpListener, TcpStream};
+//! use corering::task::CancelToken;
+//!
+//! async fn echo(mut stream: TcpStream, stop: CancelToken) -> std::io::Result<()> {
+//!     loop {
+//!         tokio::select! {
+//!             biased;
+//!             () = stop.cancelled() => return Ok(()),
+//!             received = stream.recv() => {
+//!                 let received = received?;
+//!                 if received.is_empty() {
+//!                     return Ok(());
+//!                 }
+//!                 stream.write_all(received).await?;
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! # #[corering::main]
+//! # async fn main() -> std::io::Result<()> {
+//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! # let mut client = TcpStream::connect(listener.local_addr()?).await?;
+//! let stop = CancelToken::new();
+//! let server = corering::spawn(echo(listener.accept().await?, stop.child()));
+//! client.write_all("hello").await?;
+//! assert_eq!(&*client.recv().await?, b"hello");
+//! stop.cancel();
+//! server.await.unwrap()
+//! # }
+//! ```
 //!
 //! # Tasks stay on their shard
 //!
@@ -62,7 +117,8 @@
 //!
 //! # Features
 //!
-//! - `macros` (default): [`main`] and [`test`].
+//! - `macros` (default): [`main`] and [`test`]; [`join!`], [`try_join!`] and [`select_biased!`], for which
+//!   `syn` is compiled.
 //! - `bytes`: `bytes::Bytes` and `bytes::BytesMut` as buffers.
 //! - `tracing`: log lines through `tracing` instead of standard error.
 //! - `sim`: the simulated kernel. Test support, not yet public API.
@@ -95,6 +151,81 @@ mod util;
 
 #[cfg(feature = "macros")]
 pub use corering_macros::{main, test};
+
+/// Polls futures in the order in which they stand, and gives all outputs, as a tuple, when the last has
+/// ended. Dropped before, it drops them all.
+///
+/// It is one task that polls them; [`spawn`] makes a task for each.
+///
+/// ```
+/// use corering::time::{self, Duration};
+///
+/// corering::block_on(async {
+///     let slow = async {
+///         time::sleep(Duration::from_millis(1)).await;
+///         1
+///     };
+///     assert_eq!(corering::join!(slow, async { 2 }), (1, 2));
+/// });
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use futures_util::join;
+
+/// As [`join!`](crate::join), of futures that give results: the first error ends it, and drops the
+/// others.
+///
+/// ```
+/// use corering::net::{TcpListener, TcpStream};
+///
+/// # #[corering::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let address = listener.local_addr()?;
+/// let (client, server) = corering::try_join!(TcpStream::connect(address), listener.accept())?;
+/// assert_eq!(client.peer_addr()?, server.local_addr()?);
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use futures_util::try_join;
+
+/// Polls futures in the order in which they stand, and runs the branch of the first that is ready.
+///
+/// The other futures are dropped if the branch holds them, and go on in the next round of a loop if it
+/// borrows them. Each says by [`FusedFuture`](futures_util::future::FusedFuture) that it has ended; what
+/// does not say so says it after `fuse()`, of `futures_util::FutureExt`.
+///
+/// ```
+/// use corering::sync::channel;
+/// use corering::time::{self, Duration};
+/// use futures_util::StreamExt;
+///
+/// corering::block_on(async {
+///     let (sender, mut jobs) = channel::bounded(2);
+///     corering::spawn(async move {
+///         for job in 1..=3 {
+///             sender.send(job).await.unwrap();
+///         }
+///     });
+///     let mut limit = time::sleep(Duration::from_secs(60));
+///     let mut sum = 0;
+///     loop {
+///         corering::select_biased! {
+///             job = jobs.next() => match job {
+///                 Some(job) => sum += job,
+///                 None => break,
+///             },
+///             () = limit => panic!("the jobs took too long"),
+///         }
+///     }
+///     assert_eq!(sum, 6);
+/// });
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use futures_util::select_biased;
 
 pub use buf::{BufError, BufResult, RecvBuf};
 pub use driver::{Metrics, ReceivePolicy};
