@@ -111,20 +111,20 @@ const SENT_TO_THREADS: [(&str, &str, &str); 11] = [
     ),
 ];
 
+const OPERATION: &str = "an operation does nothing until it is awaited";
+
 /// Futures without an `.await`.
-const NOT_AWAITED: [(&str, &str, &str); 6] = [
-    ("forget_to_await_recv", "stream.recv();", "nothing is received until this is awaited"),
+const NOT_AWAITED: [(&str, &str, &str); 8] = [
+    ("forget_to_await_recv", "stream.recv();", OPERATION),
+    ("forget_to_await_read", "stream.read(vec![0; 4]);", OPERATION),
+    ("forget_to_await_write", "stream.write(\"x\");", OPERATION),
+    ("forget_to_await_write_all", "stream.write_all(\"x\");", OPERATION),
     (
-        "forget_to_await_read",
-        "stream.read(vec![0; 4]);",
-        "nothing is received until this is awaited",
+        "forget_to_await_read_at",
+        "corering::fs::File::open(\"x\").await?.read_at(vec![0; 4], 0);",
+        OPERATION,
     ),
-    ("forget_to_await_write", "stream.write(\"x\");", "nothing is sent until this is awaited"),
-    (
-        "forget_to_await_write_all",
-        "stream.write_all(\"x\");",
-        "nothing is sent until this is awaited",
-    ),
+    ("forget_to_await_within", "corering::time::within(Duration::ZERO, stream.recv());", OPERATION),
     (
         "forget_to_await_sleep",
         "corering::time::sleep(Duration::ZERO);",

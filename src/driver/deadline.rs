@@ -18,6 +18,7 @@ use crate::util::expiry::poll_expired;
 /// `read`, `read_exact`, `write`, `write_all`, `send_all`, `recv`, `accept` and `connect` of sockets
 /// are such futures, and so is what [`fs`](crate::fs), [`io`](crate::io) and
 /// [`UdpSocket`](crate::net::UdpSocket) do by one operation of the kernel's. The trait is sealed.
+#[must_use = "an operation does nothing until it is awaited"]
 pub trait SingleOperation: FusedFuture + Unpin + fmt::Debug + sealed::Sealed {}
 
 impl<F: FusedFuture + Unpin + fmt::Debug + sealed::Sealed> SingleOperation for F {}
