@@ -68,8 +68,8 @@ where
                 match map(ready!(Pin::new(&mut *submitted).poll(cx))) {
                     ControlFlow::Continue(operation) => *submitted = submit(operation),
                     ControlFlow::Break(answer) => {
-                        *stage = Stage::Known(answer);
-                        break;
+                        *stage = Stage::Over;
+                        return Poll::Ready(answer);
                     }
                 }
             }

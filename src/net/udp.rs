@@ -226,11 +226,14 @@ impl fmt::Debug for UdpSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
     use std::future::{Future, poll_fn};
     use std::io::ErrorKind;
     use std::pin::Pin;
     use std::task::Poll;
     use std::time::Duration;
+
+    use futures_util::future::FusedFuture;
 
     use super::*;
     use crate::time::{now, within};
@@ -397,6 +400,24 @@ mod tests {
             };
             assert_eq!(datagram, [rounds]);
         }
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn every_operation_can_be_held_without_its_socket() -> io::Result<()> {
+        fn held<F: FusedFuture + Unpin + Debug + 'static>(_: &F) {}
+
+        let (one, other) = pair().await?;
+        held(&one.send("text"));
+        held(&one.send_to("text", other.local_addr()?));
+        held(&one.recv_from(vec![0]));
+        let mut receive = other.recv(vec![0; 4]);
+        held(&receive);
+        drop(other);
+        one.send("text").await?;
+        assert_eq!((&mut receive).await?.1, b"text");
+        assert!(receive.is_terminated());
+        assert_eq!(format!("{receive:?}"), "RecvMsg(over)");
         Ok(())
     }
 
