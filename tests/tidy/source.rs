@@ -176,7 +176,7 @@ impl Function {
         // Bounds may speak of futures, and arguments may return them.
         let without_bounds = self.signature.split(" where ").next().unwrap_or_default();
         let Some((_, returned)) = without_bounds.rsplit_once("->") else { return false };
-        if returned.contains("Future<") {
+        if returned.contains("Future<") || returned.contains("SingleOperation<") {
             return true;
         }
         // A handle stands for something that goes on whether it is awaited or not.
