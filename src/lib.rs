@@ -38,7 +38,7 @@
 //! # What ends a future early
 //!
 //! One thing does: a drop. It loses nothing, since a stream owns what it has received and a listener
-//! what it has accepted; the next call has it.
+//! what it has accepted; the next call has it. [`cancel_safety`] says of each operation what is left.
 //!
 //! | | drops | when |
 //! |---|---|---|
@@ -136,6 +136,7 @@ extern crate self as corering;
 struct Readme;
 
 pub mod buf;
+pub mod cancel_safety;
 mod driver;
 pub mod fs;
 pub mod io;

@@ -34,8 +34,9 @@ pub(crate) mod sealed {
 /// A buffer comes back either way; [`BufError::transferred`](crate::BufError::transferred) says how
 /// many of its bytes were received or sent.
 ///
-/// [`time::timeout`](crate::time::timeout) limits any future by dropping it, and is never late. What
-/// the kernel cannot cancel (files, and the lookup of a name) outlasts a `within`.
+/// [`time::timeout`](crate::time::timeout) limits any future by dropping it, and is never late;
+/// [`cancel_safety`](crate::cancel_safety) says what a drop leaves. What the kernel cannot cancel
+/// (files, and the lookup of a name) outlasts a `within`.
 ///
 /// # Cancel safety
 ///

@@ -164,7 +164,9 @@ impl<F> ByteStream<F> {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: bytes that had been received into the buffer are lost with it.
+    /// No byte is lost: what a dropped call had received, and what it still receives, comes with the
+    /// next call, whichever that is. The buffer is lost. Forgotten (`mem::forget`), it is as a
+    /// [`read`](Self::read).
     ///
     /// # Errors
     ///

@@ -47,7 +47,8 @@ impl<T> JoinHandle<T> {
     }
 
     /// Cancels the task: its future is dropped, soon but not within this call, and the handle
-    /// reports [`JoinError::is_cancelled`]. A task that completes first keeps its output.
+    /// reports [`JoinError::is_cancelled`]. A task that completes first keeps its output. What the drop
+    /// leaves of each operation is in [`cancel_safety`](crate::cancel_safety).
     pub fn abort(&self) {
         // SAFETY: the handle holds a reference, and stays on the task's thread.
         unsafe { abort(*self.task) };

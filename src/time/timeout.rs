@@ -12,9 +12,9 @@ use crate::util::poll_pinned::poll_pinned;
 
 /// Awaits `future` for `duration` at most, counted from this call. `Duration::MAX` is no limit.
 ///
-/// When the time is over the future is dropped as it stands. For an I/O operation that means that
-/// the buffer it was given is lost; what a stream had received stays for the next call. Use
-/// [`within`](super::within) to have the buffer back.
+/// When the time is over the future is dropped as it stands: [`cancel_safety`](crate::cancel_safety)
+/// says what that leaves. For an I/O operation it means that the buffer it was given is lost; what a
+/// stream had received stays for the next call. Use [`within`](super::within) to have the buffer back.
 ///
 /// The future is polled before the clock is looked at, so a future that is ready wins.
 ///

@@ -5,6 +5,7 @@
 //! left to the reader of a change, not approximated.
 
 mod calls;
+mod drops;
 mod shape;
 mod source;
 
@@ -24,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["task"],
     &["runtime"],
     &["net", "fs", "io", "time", "sync", "process", "signal"],
-    &["compat"],
+    &["compat", "cancel_safety"],
 ];
 
 /// The first layer whose files forbid unsafe code.

@@ -15,6 +15,8 @@ pub(crate) struct Source {
 pub(crate) struct Function {
     pub(crate) line: usize,
     pub(crate) docs: String,
+    /// The type that it is a method of, without parameters that could be any.
+    owner: Option<String>,
     /// From `pub` to the opening brace, on one line.
     signature: String,
 }
@@ -132,12 +134,24 @@ impl Source {
             .collect()
     }
 
+    /// `TcpStream` for `ByteStream<Tcp>`, and what else has a public name of its own.
+    pub(crate) fn public_aliases(&self) -> impl Iterator<Item = (&str, &str)> {
+        let aliases = self.text.lines().filter_map(|line| line.strip_prefix("pub type "));
+        aliases.filter_map(|alias| alias.strip_suffix(';')?.split_once(" = "))
+    }
+
     /// The functions declared `pub`, outside the tests.
     pub(crate) fn public_functions(&self) -> Vec<Function> {
         let lines: Vec<&str> = self.text.lines().collect();
         let end = if self.is_test() { 0 } else { tests_start(&lines) };
         let mut functions = Vec::new();
+        let mut owner = None;
         for (index, line) in lines[..end].iter().enumerate() {
+            match line.strip_prefix("impl") {
+                Some(implementor) => owner = owner_of(implementor),
+                None if *line == "}" => owner = None,
+                None => {}
+            }
             let line = line.trim_start();
             let is_function =
                 ["pub fn ", "pub async fn ", "pub unsafe fn "].iter().any(|s| line.starts_with(s));
@@ -153,6 +167,7 @@ impl Source {
                 functions.push(Function {
                     line: index + 1,
                     docs: docs(&lines[..index]),
+                    owner: owner.clone(),
                     signature,
                 });
             }
@@ -166,6 +181,11 @@ impl Function {
     pub(crate) fn name(&self) -> &str {
         let after = self.signature.split_once("fn ").map_or("", |(_, after)| after);
         words(after).next().unwrap_or_default()
+    }
+
+    /// The type that it is a method of: `File`, `ByteStream<Tcp>`, `ByteStream` if that is any.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// Whether the caller gets something to await.
@@ -183,6 +203,14 @@ impl Function {
         let name = words(returned).next().filter(|name| !name.ends_with("Handle"));
         name.is_some_and(|name| futures.contains(name))
     }
+}
+
+/// `ByteStream` of `<F: Family> ByteStream<F> {`, `ByteStream<Tcp>` of ` ByteStream<Tcp> {`.
+fn owner_of(implementor: &str) -> Option<String> {
+    let is_generic = implementor.starts_with('<');
+    let (_, owner) = implementor.trim_end_matches(" {").rsplit_once(' ')?;
+    let name = if is_generic { words(owner).next()? } else { owner };
+    Some(name.to_owned())
 }
 
 /// The doc comment that ends just above, past attributes.

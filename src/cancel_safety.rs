@@ -1,0 +1,105 @@
+//! What a drop leaves behind: a table of all operations.
+//!
+//! [`time::timeout`], [`select_biased!`](crate::select_biased), [`JoinHandle::abort`] and [`CancelToken::run`] end a future by dropping it. A drop
+//! never waits, and it loses neither bytes that a peer has sent, nor a connection, nor a descriptor. What it leaves
+//! depends on how far the operation was:
+//!
+//! - *not begun*: the future was never polled;
+//! - *waiting*: it was polled, and the operation waits for its turn, for the shard's next visit to the kernel, or for its
+//!   descriptor to be ready;
+//! - *in flight*: the kernel, or a thread of the pool, works on it;
+//! - *done*: it has ended, and nobody has polled the future since;
+//! - *partly done*: it takes several steps, and some are done. A dash is for what takes one.
+//!
+//! What the kernel has taken up before it hears of the drop it may still do, and so may a thread of the pool. Buffers and
+//! descriptors are freed when both have given them back. [`time::within`] gives the buffer to the caller instead, and tells
+//! how the operation ended. A future that is not dropped at its limit (`timeout(limit, &mut future)`) goes on where it was.
+//!
+//! # Streams
+//!
+//! "Bytes" are those that come, or have come, in order. `WriteAbandoned`: the next write on the stream, and only that,
+//! fails with a [`WriteAbandoned`] that says how many bytes were sent, which may be none; nothing more is sent of the dropped one.
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`ByteStream::recv`], [`ByteStream::read`], [`ReadHalf::recv`], [`ReadHalf::read`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | – |
+//! | [`ByteStream::read_exact`], [`ReadHalf::read_exact`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | bytes for the next call |
+//! | [`ByteStream::write`], [`WriteHalf::write`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | – |
+//! | [`ByteStream::write_all`], [`ByteStream::send_all`], [`WriteHalf::write_all`], [`WriteHalf::send_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`ByteStream::send_file`], [`ByteStream::send_file_after`], [`WriteHalf::send_file`], [`WriteHalf::send_file_after`] | nothing | nothing, or `WriteAbandoned` | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`ByteStream::shutdown`], [`WriteHalf::shutdown`] | nothing | nothing | – | sides that have ended | – |
+//! | [`ByteStream::close`], [`ByteStream::detach`], [`ByteStream::into_std`] | a stream that is closed | a stream that is closed | a stream that is closed | a stream that is closed | a stream that is closed |
+//! | [`ReadHalf::close`] | a half that is gone | a half that is gone | a half that is gone | a half that is gone | – |
+//! | [`WriteHalf::close`] | a sending side that has ended | a sending side that has ended | a sending side that has ended | a sending side that has ended | a sending side that has ended |
+//! | [`TcpStream::connect`], [`UnixStream::connect`] | nothing | nothing | nothing; the peer may see a connection that ends | nothing; the peer sees a connection that ends | nothing; a lookup goes on by itself |
+//!
+//! # Listeners and datagrams
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`Listener::accept`], [`Listener::incoming`] | nothing | connections for the next call | connections for the next call | connections for the next call | – |
+//! | [`TcpListener::bind`], [`TcpListener::bind_reuseport`], [`TcpListenerBuilder::bind`], [`UdpSocket::bind`] | nothing | nothing | nothing; a lookup goes on by itself | nothing | nothing |
+//! | [`UnixListener::bind`] | nothing | nothing | – | – | – |
+//! | [`UdpSocket::connect`] | the old peer | the old peer or the new one | the old peer or the new one | the new peer | the old peer; a lookup goes on by itself |
+//! | [`UdpSocket::recv`], [`UdpSocket::recv_from`] | nothing | datagrams for the next call | – | datagrams for the next call | – |
+//! | [`UdpSocket::send`], [`UdpSocket::send_to`] | nothing | a datagram that was sent whole, or not | a datagram that was sent whole, or not | a datagram that was sent | – |
+//!
+//! # Files
+//!
+//! Of a pipe, or another file without places, a dropped read loses what it takes before the kernel hears of the drop.
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`File::open`] | nothing | nothing | nothing | nothing; what was opened is closed | – |
+//! | [`File::create`], [`OpenOptions::open`] | nothing | a file that may have been created or emptied | a file that may have been created or emptied | a file that was created or emptied, and is closed | – |
+//! | [`File::read_at`], [`File::read_vectored_at`] | nothing | nothing | nothing | nothing | – |
+//! | [`File::read_exact_at`], [`File::read_to_end`], [`fs::read`] | nothing | nothing | nothing | nothing | nothing |
+//! | [`File::write_at`], [`File::write_vectored_at`] | nothing | a file that may have been written | a file that may have been written | a file that was written | – |
+//! | [`File::write_all_at`], [`fs::write`] | nothing | a file that may have been written | a file that may have been written | a file that was written | a file that has a first part |
+//! | [`File::sync_all`], [`File::sync_data`] | nothing | a disk that may have all | a disk that may have all | a disk that has all | – |
+//! | [`File::metadata`], [`fs::metadata`], [`fs::symlink_metadata`], [`fs::exists`] | nothing | nothing | nothing | nothing | – |
+//! | [`File::set_len`] | the old length | the old length or the new one | the old length or the new one | the new length | – |
+//! | [`File::allocate`] | nothing | room that may be reserved | room that may be reserved | room that is reserved | – |
+//! | [`File::prefetch`] | nothing | bytes that may be in memory | bytes that may be in memory | bytes on their way to memory | – |
+//! | [`File::close`] | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | – |
+//! | [`fs::remove_file`], [`fs::remove_dir`] | nothing | a name that may be gone | a name that may be gone | a name that is gone | – |
+//! | [`fs::rename`] | the old name | the old name or the new one | the old name or the new one | the new name | – |
+//! | [`fs::create_dir`] | nothing | a folder that may have been made | a folder that may have been made | a folder that was made | – |
+//!
+//! # Everything else
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`io::nop`], [`Watched::readable`], [`Watched::writable`] | nothing | nothing | nothing | nothing | – |
+//! | [`time::sleep`], [`time::sleep_until`], [`Interval::tick`], [`task::yield_now`] | nothing | nothing; the same tick for the next call | – | nothing; the same tick for the next call | – |
+//! | [`time::timeout`], [`time::timeout_at`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
+//! | [`CancelToken::cancelled`] | nothing | nothing | – | nothing | – |
+//! | [`signal::ctrl_c`], [`signal::terminate`], [`signal::shutdown`] | nothing | nothing; the others that wait are told | – | nothing; the others that wait are told | – |
+//! | [`Sender::send`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
+//! | [`Sender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
+//! | [`Sender::closed`] | nothing | nothing | – | nothing | – |
+//! | [`Receiver::recv`], [`ShardReceiver::recv`] | nothing | values for the next call | – | values for the next call | – |
+//! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
+//! | [`JoinHandle`] | a task that goes on | a task that goes on | – | its output is dropped | – |
+//! | [`Shard::submit_to`] | a task that goes on there | a task that goes on there | a task that goes on there | its output is dropped | – |
+//! | [`BlockingHandle`] | a closure that runs all the same | a closure that runs all the same | a closure that runs all the same | its output is dropped | – |
+
+#![forbid(unsafe_code)]
+
+#[cfg(doc)]
+use crate::{
+    fs::{self, File, OpenOptions},
+    io::{self, Watched},
+    net::{
+        ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
+        UnixListener, UnixStream, WriteAbandoned, WriteHalf,
+    },
+    runtime::{BlockingHandle, Shard, ShardReceiver},
+    signal,
+    sync::{
+        Mutex, Notify, Semaphore,
+        channel::{Receiver, Sender},
+    },
+    task::{self, CancelToken, JoinHandle, JoinSet},
+    time::{self, Interval},
+};
