@@ -9,7 +9,6 @@ use socket2::SockAddr;
 use super::halves::{ReadHalf, WriteHalf};
 use super::listener::Listener;
 use super::stream::ByteStream;
-use crate::sys;
 
 /// A family of stream sockets: [`Tcp`](super::Tcp) or [`Unix`](super::Unix). The trait is sealed.
 ///
@@ -38,32 +37,7 @@ pub(super) mod sealed {
 
 macro_rules! sockets {
     ($($socket:ident: $name:literal, $expose:ident;)+) => {$(
-        impl<F: Family> $socket<F> {
-            /// The address of this end.
-            ///
-            /// # Errors
-            ///
-            /// Those of `getsockname(2)`.
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// # corering::block_on(async {
-            /// use corering::net::{TcpListener, TcpStream};
-            ///
-            /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-            /// let client = TcpStream::connect(listener.local_addr()?).await?;
-            /// assert_ne!(client.local_addr()?, listener.local_addr()?);
-            /// # Ok::<(), std::io::Error>(())
-            /// # })?;
-            /// # Ok::<(), std::io::Error>(())
-            /// ```
-            pub fn local_addr(&self) -> io::Result<F::Address> {
-                F::address(sys::socket::local_addr(self.fd().as_fd())?)
-            }
-        }
-
-        impl<F> AsFd for $socket<F> {
+        impl<F: Family> AsFd for $socket<F> {
             /// The descriptor. What has arrived may be here already, and not in the socket any more:
             /// bytes with the stream, which [`into_std`](ByteStream::into_std) gives, and connections
             /// with the listener.
@@ -75,7 +49,7 @@ macro_rules! sockets {
             }
         }
 
-        impl<F> AsRawFd for $socket<F> {
+        impl<F: Family> AsRawFd for $socket<F> {
             /// The number of the descriptor. As with [`as_fd`](Self::as_fd), bytes that have arrived
             /// may be with the stream already, and connections with the listener.
             fn as_raw_fd(&self) -> RawFd {
@@ -97,34 +71,3 @@ sockets! {
     WriteHalf: "WriteHalf", expose;
     Listener: "Listener", expose_listener;
 }
-
-macro_rules! connections {
-    ($($socket:ident),+) => {$(
-        impl<F: Family> $socket<F> {
-            /// The address of the other end. Asks the kernel.
-            ///
-            /// # Errors
-            ///
-            /// Those of `getpeername(2)`.
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// # corering::block_on(async {
-            /// use corering::net::{TcpListener, TcpStream};
-            ///
-            /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-            /// let client = TcpStream::connect(listener.local_addr()?).await?;
-            /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
-            /// # Ok::<(), std::io::Error>(())
-            /// # })?;
-            /// # Ok::<(), std::io::Error>(())
-            /// ```
-            pub fn peer_addr(&self) -> io::Result<F::Address> {
-                F::address(sys::socket::peer_addr(self.fd().as_fd())?)
-            }
-        }
-    )+};
-}
-
-connections!(ByteStream, ReadHalf, WriteHalf);

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 #[cfg(doc)]
 use super::WriteAbandoned;
+use super::family::Family;
 use super::receive::{Read, ReadExact, Receiver, Recv};
 use super::send_file::send_file;
 use super::stream::ByteStream;
@@ -37,7 +38,7 @@ pub struct WriteHalf<F> {
     family: PhantomData<F>,
 }
 
-impl<F> ReadHalf<F> {
+impl<F: Family> ReadHalf<F> {
     pub(super) fn new(receiver: Receiver) -> Self {
         ReadHalf { receiver, family: PhantomData }
     }
@@ -94,6 +95,24 @@ impl<F> ReadHalf<F> {
         ReadExact::new(&mut self.receiver, buf, n)
     }
 
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::local_addr(self.fd().as_fd())?)
+    }
+
+    /// The address of the other end. Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getpeername(2)`.
+    pub fn peer_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::peer_addr(self.fd().as_fd())?)
+    }
+
     /// Drops this half, and waits until the kernel has given back what it had in flight. What had
     /// been received and not taken is lost. The other half goes on; without one the stream is
     /// closed.
@@ -142,7 +161,7 @@ impl<F> ReadHalf<F> {
     }
 }
 
-impl<F> WriteHalf<F> {
+impl<F: Family> WriteHalf<F> {
     pub(super) fn new(transmitter: Transmitter) -> Self {
         WriteHalf { transmitter, ends: false, family: PhantomData }
     }
@@ -234,6 +253,24 @@ impl<F> WriteHalf<F> {
         len: u64,
     ) -> BufResult<u64, B> {
         send_file(&mut self.transmitter, head, file, offset, len).await
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::local_addr(self.fd().as_fd())?)
+    }
+
+    /// The address of the other end. Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getpeername(2)`.
+    pub fn peer_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::peer_addr(self.fd().as_fd())?)
     }
 
     /// Ends a side of the stream, or both, as [`ByteStream::shutdown`].

@@ -1,10 +1,13 @@
 //! Listeners of every family.
 
+use std::io;
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::accept::{Accept, Acceptor, Incoming};
+use super::family::Family;
 use crate::driver::SharedFd;
+use crate::sys;
 
 /// A socket that listens: a [`TcpListener`](super::TcpListener) or a
 /// [`UnixListener`](super::UnixListener).
@@ -38,7 +41,7 @@ pub struct Listener<F> {
     family: PhantomData<F>,
 }
 
-impl<F> Listener<F> {
+impl<F: Family> Listener<F> {
     pub(super) fn from_fd(fd: SharedFd) -> Self {
         Listener { acceptor: Acceptor::new(fd), family: PhantomData }
     }
@@ -111,9 +114,31 @@ impl<F> Listener<F> {
     pub fn incoming(&self) -> Incoming<'_, F> {
         Incoming::new(&self.acceptor)
     }
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::TcpListener;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::local_addr(self.fd().as_fd())?)
+    }
 }
 
-impl<F> From<OwnedFd> for Listener<F> {
+impl<F: Family> From<OwnedFd> for Listener<F> {
     /// Takes a listening socket. Its `O_NONBLOCK`, which others may share, stays as it is on a ring;
     /// on epoll it is set, and put back when the listener is dropped.
     fn from(fd: OwnedFd) -> Self {

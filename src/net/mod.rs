@@ -4,23 +4,24 @@
 //! received and nobody has taken yet stays with the stream, so that dropping a `recv()`, a `read()`
 //! or an `accept()` loses nothing.
 //!
-//! Read `stream.rs` first, then `receive/mod.rs` and `transmit.rs`: the two halves of every stream.
+//! The files stand in reading order. Read `stream.rs` first, then `receive/mod.rs` and `transmit.rs`,
+//! the two halves of every stream.
 
 #![forbid(unsafe_code)]
 
-mod accept;
-mod address;
-mod family;
+mod stream;
 mod halves;
 mod listener;
-mod receive;
-mod send_file;
-mod stream;
+mod family;
 mod tcp;
-mod transmit;
-mod turns;
-mod udp;
 mod unix;
+mod udp;
+mod address;
+mod accept;
+mod turns;
+mod receive;
+mod transmit;
+mod send_file;
 
 pub use accept::{Accept, Incoming};
 pub use address::{Address, ToAddress};

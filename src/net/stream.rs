@@ -69,7 +69,7 @@ pub struct Detached<F> {
     family: PhantomData<F>,
 }
 
-impl<F> ByteStream<F> {
+impl<F: Family> ByteStream<F> {
     pub(super) fn from_fd(fd: SharedFd) -> Self {
         ByteStream::new(Receiver::new(fd))
     }
@@ -384,6 +384,52 @@ impl<F> ByteStream<F> {
         self.writer.send_file_after(head, file, offset, len).await
     }
 
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(client.local_addr()?.ip().is_loopback());
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::local_addr(self.fd().as_fd())?)
+    }
+
+    /// The address of the other end. Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getpeername(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn peer_addr(&self) -> io::Result<F::Address> {
+        F::address(sys::socket::peer_addr(self.fd().as_fd())?)
+    }
+
     /// Ends the receiving side, the sending side, or both. The peer sees the end of the stream when
     /// the sending side ends.
     ///
@@ -487,6 +533,36 @@ impl<F> ByteStream<F> {
         Ok(Detached { fd, cut_by, received, family: PhantomData })
     }
 
+    /// Gives the connection to the standard library: the stream, whose calls block, and what had been
+    /// received and not taken yet.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the stream is closed.
+    ///
+    /// # Errors
+    ///
+    /// The runtime has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::net::UnixStream;
+    /// use std::io::{Read, Write};
+    ///
+    /// let (one, mut other) = std::os::unix::net::UnixStream::pair()?;
+    /// other.write_all(b"hello")?;
+    /// let (mut one, mut received) = corering::block_on(UnixStream::from(one).into_std())?;
+    /// drop(other);
+    /// one.read_to_end(&mut received)?;
+    /// assert_eq!(received, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub async fn into_std(self) -> io::Result<(F::Std, Vec<u8>)> {
+        let (fd, received) = self.finish().await?;
+        sys::socket::set_nonblocking(fd.as_fd(), false)?;
+        Ok((fd.into(), received))
+    }
     async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
         budget::pay().await;
         let ByteStream { reader, mut writer } = self;
@@ -563,40 +639,7 @@ impl<F> ByteStream<F> {
     }
 }
 
-impl<F: Family> ByteStream<F> {
-    /// Gives the connection to the standard library: the stream, whose calls block, and what had been
-    /// received and not taken yet.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before its end, the stream is closed.
-    ///
-    /// # Errors
-    ///
-    /// The runtime has ended.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use corering::net::UnixStream;
-    /// use std::io::{Read, Write};
-    ///
-    /// let (one, mut other) = std::os::unix::net::UnixStream::pair()?;
-    /// other.write_all(b"hello")?;
-    /// let (mut one, mut received) = corering::block_on(UnixStream::from(one).into_std())?;
-    /// drop(other);
-    /// one.read_to_end(&mut received)?;
-    /// assert_eq!(received, b"hello");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub async fn into_std(self) -> io::Result<(F::Std, Vec<u8>)> {
-        let (fd, received) = self.finish().await?;
-        sys::socket::set_nonblocking(fd.as_fd(), false)?;
-        Ok((fd.into(), received))
-    }
-}
-
-impl<F> Detached<F> {
+impl<F: Family> Detached<F> {
     /// The stream, on this shard. What had been received before comes first.
     pub fn into_stream(self) -> ByteStream<F> {
         let fd = SharedFd::reopened_socket(self.fd, self.cut_by);
@@ -604,7 +647,7 @@ impl<F> Detached<F> {
     }
 }
 
-impl<F> From<OwnedFd> for ByteStream<F> {
+impl<F: Family> From<OwnedFd> for ByteStream<F> {
     /// Takes a connected socket. Its `O_NONBLOCK`, which others may share, stays as it is, except
     /// that `send_file` sets it; dropped or detached, the stream puts it back.
     ///
