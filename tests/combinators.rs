@@ -16,7 +16,7 @@ use corering::{join, select_biased, shard_channel, spawn, spawn_blocking, try_jo
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, join_all};
 use futures_util::stream::{FusedStream, Stream, StreamExt, iter};
-use net::unix_peer;
+use net::{listener, unix_peer};
 
 /// Awaits a future that says before and after whether it may be polled.
 async fn ends(name: &str, future: impl FusedFuture) {
@@ -155,4 +155,22 @@ async fn join_gives_every_output_and_try_join_the_first_error() {
         Err::<(), u8>(4)
     });
     assert_eq!(failed, Err(4));
+}
+
+#[corering::test]
+async fn listener_is_a_stream_for_a_select_in_a_loop() -> io::Result<()> {
+    let (listener, address) = listener().await?;
+    let clients: io::Result<Vec<_>> =
+        (0..3).map(|_| std::net::TcpStream::connect(address)).collect();
+    let mut incoming = listener.incoming();
+    let mut accepted = Vec::new();
+    while accepted.len() < 3 {
+        select_biased! {
+            stream = incoming.select_next_some() => accepted.push(stream?),
+            () = yield_now() => {}
+        }
+    }
+    assert!(!incoming.is_terminated());
+    assert_eq!(clients?.len(), accepted.len());
+    Ok(())
 }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::Stream;
 use futures_util::future::FusedFuture;
+use futures_util::stream::{FusedStream, Stream};
 
 use super::family::Family;
 use super::stream::ByteStream;
@@ -254,6 +254,18 @@ impl<F: Family> Stream for Incoming<'_, F> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.accept).poll(cx).map(Some)
+    }
+}
+
+impl<F: Family> FusedStream for Incoming<'_, F> {
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+impl<F> fmt::Debug for Incoming<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Incoming").field(&self.accept.acceptor.fd).finish()
     }
 }
 

@@ -86,11 +86,11 @@ pub fn terminate() -> Signal {
 /// ```no_run
 /// # async fn serve() {}
 /// # async fn run() -> std::io::Result<()> {
-/// use futures_util::{FutureExt, select};
+/// use futures_util::FutureExt;
 ///
-/// select! {
+/// corering::select_biased! {
+///     stopped = corering::signal::shutdown() => stopped?,
 ///     () = Box::pin(serve()).fuse() => {}
-///     stopped = corering::signal::shutdown().fuse() => stopped?,
 /// }
 /// # Ok(())
 /// # }

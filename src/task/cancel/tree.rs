@@ -173,7 +173,7 @@ impl Tree {
     }
 
     /// Tokens that are in use, and places that are taken.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.nodes.len(), self.places.len())
     }
