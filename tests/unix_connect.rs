@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use child::Child;
 use corering::net::{UnixListener, UnixStream};
+use corering::time::within;
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use net::nothing_is_in_flight;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -121,6 +124,23 @@ async fn connect_that_waits_for_room_can_be_given_up() -> io::Result<()> {
     assert!(given_up.is_err(), "there was no room");
     nothing_is_in_flight().await;
     assert_eq!(corering::metrics().timers, 0);
+    Ok(())
+}
+
+#[corering::test]
+async fn connect_that_waits_for_room_ends_with_its_limit() -> io::Result<()> {
+    let full = Full::new("limit")?;
+    let limited = within(Duration::from_millis(3), UnixStream::connect(full.path.clone())).await;
+    assert_eq!(limited.expect_err("there is no room").kind(), io::ErrorKind::TimedOut);
+    nothing_is_in_flight().await;
+    assert_eq!(corering::metrics().timers, 0);
+    let mut connect = UnixStream::connect(full.path.clone());
+    assert!((&mut connect).now_or_never().is_none() && !connect.is_terminated());
+    for _ in 0..full.held {
+        drop(full.listener.accept().await?);
+    }
+    (&mut connect).await?;
+    assert!(connect.is_terminated());
     Ok(())
 }
 

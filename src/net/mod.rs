@@ -17,6 +17,7 @@ mod tcp;
 mod unix;
 mod udp;
 mod address;
+mod connect;
 mod accept;
 mod turns;
 mod receive;

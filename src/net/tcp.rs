@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
 use super::address::{ToAddress, bind, first_of, ip_address, open_at};
+use super::connect::connect;
 use super::family::{Family, sealed::Sealed};
 use super::halves::{ReadHalf, WriteHalf};
 use super::listener::Listener;
 use super::stream::{ByteStream, Detached};
-use crate::driver::{self, CutBy, SharedFd, submit};
+use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
 use crate::util::budget;
 use crate::{op, sys};
 
@@ -90,8 +91,11 @@ impl ByteStream<Tcp> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "IORING_OP_CONNECT")]
-    pub async fn connect(address: impl ToAddress) -> io::Result<TcpStream> {
-        first_of(address, connect_to).await.map(ByteStream::from_fd)
+    pub fn connect<A: ToAddress>(
+        address: A,
+    ) -> impl SingleOperation<Output = io::Result<TcpStream>> + use<A> {
+        let address = address.to_address();
+        connect(async { first_of(address?, connect_to).await.map(ByteStream::from_fd) })
     }
 
     /// Whether small segments are sent at once (`TCP_NODELAY`).

@@ -8,12 +8,13 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 
 use super::address::{bind, open_at};
+use super::connect::{connect, in_time};
 use super::family::{Family, sealed::Sealed};
 use super::halves::{ReadHalf, WriteHalf};
 use super::listener::Listener;
 use super::stream::{ByteStream, Detached};
 use super::tcp::BACKLOG;
-use crate::driver::{self, CutBy, SharedFd, submit};
+use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
 use crate::time::sleep;
 use crate::util::budget;
 use crate::{op, sys};
@@ -81,21 +82,11 @@ impl ByteStream<Unix> {
     /// # Errors
     ///
     /// Those of `connect(2)`, for instance `NotFound`.
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        let address = SockAddr::unix(path)?;
-        // It is connected at once or not at all. A ring would hold a thread of the kernel's for each
-        // that has to wait, and poll(2) has nothing to wait for: such a socket is always writable.
-        let fd = submit(op::socket::Socket::new(Domain::UNIX, Type::STREAM, None, true)).await?;
-        let mut pause = CONNECT_PAUSE_MIN;
-        while let Err(error) = sys::socket::connect(fd.as_fd(), &address) {
-            if error.raw_os_error() != Some(libc::EAGAIN) {
-                return Err(error);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(CONNECT_PAUSE_MAX);
-        }
-        fd.set_nonblocking(driver::current()?.can().opens_nonblocking)?;
-        Ok(ByteStream::from_fd(fd))
+    pub fn connect<P: AsRef<Path>>(
+        path: P,
+    ) -> impl SingleOperation<Output = io::Result<UnixStream>> + use<P> {
+        let address = SockAddr::unix(path);
+        connect(async { connect_to(&address?).await.map(ByteStream::from_fd) })
     }
 
     /// Two streams that are connected with each other.
@@ -110,6 +101,22 @@ impl ByteStream<Unix> {
         };
         Ok((stream(one), stream(other)))
     }
+}
+
+async fn connect_to(address: &SockAddr) -> io::Result<SharedFd> {
+    // It is connected at once or not at all. A ring would hold a thread of the kernel's for each
+    // that has to wait, and poll(2) has nothing to wait for: such a socket is always writable.
+    let fd = submit(op::socket::Socket::new(Domain::UNIX, Type::STREAM, None, true)).await?;
+    let mut pause = CONNECT_PAUSE_MIN;
+    while let Err(error) = sys::socket::connect(fd.as_fd(), address) {
+        if error.raw_os_error() != Some(libc::EAGAIN) {
+            return Err(error);
+        }
+        in_time(sleep(pause)).await?;
+        pause = (pause * 2).min(CONNECT_PAUSE_MAX);
+    }
+    fd.set_nonblocking(driver::current()?.can().opens_nonblocking)?;
+    Ok(fd)
 }
 
 impl Listener<Unix> {
