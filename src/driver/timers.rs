@@ -30,6 +30,7 @@ impl Timers {
     }
 
     /// Arms a timer. The waker is woken once the deadline has passed.
+    #[inline(always)]
     pub(crate) fn insert(&self, deadline: Instant, waker: Waker) -> TimerKey {
         self.wheel.borrow_mut().insert(deadline, waker)
     }
@@ -50,6 +51,7 @@ impl Timers {
     }
 
     /// Takes a timer away, fired or not.
+    #[inline]
     pub(crate) fn remove(&self, key: TimerKey) {
         let waker = self.wheel.borrow_mut().remove(key);
         drop(waker);

@@ -94,6 +94,14 @@ impl<T> LinkedSlab<T> {
         value
     }
 
+    /// Gives a value another key, under which it stays where it is; the one it had goes stale. `None`
+    /// if it was stale before, or if the place has had all the keys there are.
+    pub(crate) fn rename(&mut self, key: Key) -> Option<Key> {
+        let node = self.node_mut(key)?;
+        node.generation = node.generation.checked_add(1)?;
+        Some(Key { generation: node.generation, ..key })
+    }
+
     /// The value of a key, or `None` if the key is stale.
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         #[cfg(test)]
@@ -355,6 +363,31 @@ mod tests {
         assert_eq!(slab.remove(last), Some(1));
         assert_ne!(slab.insert(2).index, key.index);
         assert_eq!(slab.get(last), None);
+    }
+
+    #[test]
+    fn renamed_value_stays_in_its_list_and_its_first_key_is_stale() {
+        let (mut slab, mut list) = (LinkedSlab::new(), List::EMPTY);
+        let keys = [1, 2, 3].map(|value| {
+            let key = slab.insert(value);
+            slab.push_back(&mut list, key);
+            key
+        });
+        let renamed = slab.rename(keys[1]).expect("it is alive");
+        assert_eq!((slab.get(keys[1]), slab.get(renamed)), (None, Some(&2)));
+        assert_eq!(slab.rename(keys[1]), None);
+        assert_eq!(drain(&mut slab, &mut list), [1, 2, 3]);
+        assert_eq!(slab.get(renamed), None);
+    }
+
+    #[test]
+    fn value_that_has_had_all_keys_keeps_its_last_one() {
+        let mut slab = LinkedSlab::new();
+        let key = slab.insert(1);
+        slab.nodes[key.index as usize].generation = u32::MAX;
+        let last = Key { generation: u32::MAX, ..key };
+        assert_eq!(slab.rename(last), None);
+        assert_eq!(slab.remove(last), Some(1));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod cancelling;
 mod endings;
 mod enter;
 mod group;
+mod limits;
 mod receiving;
 mod storms;
 mod user_code;

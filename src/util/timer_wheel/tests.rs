@@ -132,11 +132,12 @@ fn deadline_beyond_the_reach_never_fires_and_can_be_removed() {
         farthest = farthest.checked_add(Duration::from_secs(1 << bit)).unwrap_or(farthest);
     }
     let keys = [wheel.insert(far, 1), wheel.insert(farthest, 2)];
+    assert_eq!(wheel.next_deadline(), None);
     let reachable = wheel.insert(origin + Duration::from_nanos(REACH_NANOSECONDS), 3);
     assert_eq!(wheel.len(), 3);
     assert_eq!(wheel.remove(reachable), Some(3));
-    assert_eq!(wheel.next_deadline(), None);
     assert_eq!(expire(&mut wheel, farthest), []);
+    assert_eq!(wheel.next_deadline(), None);
     assert_eq!(wheel.get_mut(keys[0]), Some(&mut 1));
     assert_eq!(keys.map(|key| wheel.remove(key)), [Some(1), Some(2)]);
     assert_eq!(wheel.len(), 0);
@@ -169,7 +170,106 @@ fn timer_is_removed_while_waiting_in_every_level() {
         assert_eq!(wheel.remove(keys[0]), Some(0));
         assert_eq!(wheel.remove(keys[2]), Some(2));
         assert_eq!(wheel.next_deadline(), None);
+        wheel.give_up_kept();
         assert_eq!(wheel.occupied, [0; LEVELS]);
+        assert_eq!(wheel.timers.len(), 0);
+    }
+}
+
+/// The slot that a timer is in.
+fn slot<T>(wheel: &TimerWheel<T>, TimerKey(key): TimerKey) -> Option<usize> {
+    Some(wheel.timers.get(key)?.slot?.position())
+}
+
+#[test]
+fn deadline_that_is_only_pushed_out_stays_in_its_slot() {
+    let origin = Instant::now();
+    let mut wheel = TimerWheel::new(origin);
+    let limit = Duration::from_secs(30);
+    let mut key = wheel.insert(origin + limit, 0);
+    let first = slot(&wheel, key);
+    for pushed in 1..1_000_u32 {
+        let now = origin + pushed * Duration::from_millis(10);
+        assert_eq!(wheel.remove(key), Some(pushed - 1));
+        let stale = std::mem::replace(&mut key, wheel.insert(now + limit, pushed));
+        assert_eq!(wheel.get_mut(stale), None);
+        assert_eq!(slot(&wheel, key), first);
+        assert_eq!((wheel.len(), wheel.timers.len()), (1, 1));
+    }
+    let deadline = origin + Duration::from_millis(9_990) + limit;
+    assert_eq!(expire(&mut wheel, deadline - Duration::from_nanos(1)), []);
+    assert_ne!(slot(&wheel, key), first);
+    assert_eq!(expire(&mut wheel, deadline + TICK), [999]);
+}
+
+#[test]
+fn earlier_deadline_takes_over_no_place_that_comes_due_too_late() {
+    let origin = Instant::now();
+    let mut wheel = TimerWheel::new(origin);
+    for seconds in [3600, 60, 3000, 1, 61, 2] {
+        let key = wheel.insert(origin + Duration::from_secs(seconds), seconds);
+        assert_eq!(wheel.remove(key), Some(seconds));
+        assert_eq!(wheel.timers.len(), 1);
+        let deadline = origin + Duration::from_secs(1);
+        let key = wheel.insert(deadline, seconds);
+        assert!(wheel.next_deadline() <= Some(deadline));
+        assert_eq!(wheel.remove(key), Some(seconds));
+    }
+    // Of deadlines that take turns, the later one may stay where the earlier one was.
+    let place = wheel.insert(origin + Duration::from_secs(30), 30);
+    let first = slot(&wheel, place);
+    assert_eq!(wheel.remove(place), Some(30));
+    let later = wheel.insert(origin + Duration::from_secs(60), 60);
+    assert_eq!((wheel.remove(later), slot(&wheel, later)), (Some(60), None));
+    let earlier = wheel.insert(origin + Duration::from_secs(31), 31);
+    assert_eq!(slot(&wheel, earlier), first);
+    assert_eq!(expire(&mut wheel, origin + Duration::from_secs(32)), [31]);
+}
+
+#[test]
+fn kept_places_are_few_and_come_due_once_at_most() {
+    let origin = Instant::now();
+    let mut wheel = TimerWheel::new(origin);
+    let far = origin + Duration::from_secs(3600);
+    let key = wheel.insert(far, 1);
+    let deadlines = (0..1_000).map(|n| origin + Duration::from_millis(300 + 100 * n));
+    let keys: Vec<TimerKey> = deadlines.map(|deadline| wheel.insert(deadline, 0)).collect();
+    for key in keys {
+        assert_eq!(wheel.remove(key), Some(0));
+    }
+    assert_eq!((wheel.len(), wheel.kept.len(), wheel.timers.len()), (1, KEPT_MAX, KEPT_MAX + 1));
+    assert_eq!(wheel.get_mut(key), Some(&mut 1));
+    let mut alone = TimerWheel::new(origin);
+    alone.insert(far, 1);
+    let for_nothing = wheel.next_deadline().expect("a timer is armed");
+    assert!(for_nothing < alone.next_deadline().expect("a timer is armed"));
+    assert_eq!(expire(&mut wheel, for_nothing), []);
+    assert_eq!((wheel.kept.len(), wheel.timers.len()), (0, 1));
+    alone.expire(for_nothing, &mut Vec::new());
+    assert_eq!(wheel.next_deadline(), alone.next_deadline());
+    assert_eq!(run_to_the_end(&mut wheel), run_to_the_end(&mut alone));
+}
+
+#[test]
+fn kept_places_bring_nothing_on_while_no_timer_is_armed() {
+    let origin = Instant::now();
+    let mut wheel = TimerWheel::new(origin);
+    let keys = [1, 10, 100].map(|seconds| wheel.insert(origin + Duration::from_secs(seconds), ()));
+    for key in keys {
+        assert_eq!(wheel.remove(key), Some(()));
+    }
+    assert_eq!((wheel.len(), wheel.kept.len()), (0, 3));
+    assert_eq!(wheel.next_deadline(), None);
+}
+
+#[test]
+fn near_timers_leave_no_places() {
+    let origin = Instant::now();
+    let mut wheel = TimerWheel::new(origin);
+    for milliseconds in [0, 1, 5, 50, 260] {
+        let key = wheel.insert(origin + Duration::from_millis(milliseconds), ());
+        assert_eq!(wheel.remove(key), Some(()));
+        assert_eq!(wheel.timers.len(), 0);
     }
 }
 
@@ -245,7 +345,7 @@ fn agree(seed: u64, steps: u32) {
     let mut random = XorShift(seed);
     let origin = Instant::now();
     let mut wheel = TimerWheel::new(origin);
-    // Ordered as the wheel promises: by tick, then by insertion.
+    // By tick, then by insertion: within a tick those that took over a place may come earlier.
     let mut model: BTreeMap<(u64, u64), (Instant, TimerKey)> = BTreeMap::new();
     let mut gone: Vec<TimerKey> = Vec::new();
     let (mut now, mut elapsed) = (origin, 0);
@@ -275,12 +375,18 @@ fn agree(seed: u64, steps: u32) {
                 let later = model.split_off(&(elapsed + 1, 0));
                 let due = std::mem::replace(&mut model, later);
                 assert!(due.values().all(|&(deadline, _)| deadline <= now), "never early");
-                assert_eq!(expire(&mut wheel, now), due.keys().copied().collect::<Vec<_>>());
+                assert_eq!(
+                    in_order(expire(&mut wheel, now)),
+                    due.keys().copied().collect::<Vec<_>>()
+                );
                 gone.extend(due.values().map(|&(_, key)| key));
                 assert!(wheel.next_deadline().is_none_or(|next| next > now), "no idle spinning");
             }
         }
         assert_eq!(wheel.len(), model.len());
+        assert!(
+            wheel.kept.len() <= KEPT_MAX && wheel.timers.len() - wheel.kept.len() == model.len()
+        );
         let earliest = model.first_key_value().map(|(&(tick, _), _)| tick);
         let earliest = earliest.map(|tick| origin + Duration::from_nanos(tick << TICK_BITS));
         assert_eq!(wheel.next_deadline().is_some(), earliest.is_some());
@@ -290,7 +396,13 @@ fn agree(seed: u64, steps: u32) {
         gone.iter().all(|&key| wheel.remove(key).is_none()),
         "fired and removed keys are stale"
     );
-    let order: Vec<(u64, u64)> =
-        run_to_the_end(&mut wheel).into_iter().map(|(_, value)| value).collect();
-    assert_eq!(order, model.keys().copied().collect::<Vec<_>>());
+    let order = run_to_the_end(&mut wheel).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(in_order(order), model.keys().copied().collect::<Vec<_>>());
+}
+
+/// What has fired, each tick sorted by insertion.
+fn in_order(mut fired: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    assert!(fired.is_sorted_by_key(|&(tick, _)| tick), "an earlier tick fires first");
+    fired.sort_unstable();
+    fired
 }
