@@ -174,6 +174,39 @@ fn receives_with_a_time_limit_allocate_nothing() {
 }
 
 #[test]
+fn limits_that_do_not_pass_allocate_and_cancel_nothing() {
+    on_each_policy("limits_that_do_not_pass_allocate_and_cancel_nothing", || async {
+        let limit = Duration::from_secs(30);
+        let (mut client, mut server) = tcp_pair().await?;
+        let server = spawn(async move {
+            loop {
+                let received = time::timeout(limit, server.recv()).await??;
+                if received.is_empty() {
+                    return io::Result::Ok(());
+                }
+                server.write_all(received).await?;
+            }
+        });
+        let cancels = corering::metrics().cancels;
+        let mut message = Some(vec![7; 100]);
+        // Each round is a limited receive on either side: 10,000 of them count.
+        let allocated = steady(5_000, async || {
+            message = Some(client.write_all(message.take().expect("it came back")).await?);
+            let mut left = 100;
+            while left > 0 {
+                left -= time::timeout(limit, client.recv()).await??.len();
+            }
+            Ok(())
+        });
+        assert_eq!(allocated.await?, 0);
+        let metrics = corering::metrics();
+        assert_eq!((metrics.cancels, metrics.timers), (cancels, 1), "the server waits, limited");
+        drop(client);
+        server.await.expect("it does not panic")
+    });
+}
+
+#[test]
 fn many_connections_that_echo_allocate_nothing() {
     on_each_policy("many_connections_that_echo_allocate_nothing", || async {
         let mut clients = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -125,6 +126,16 @@ impl Sleep {
         self.elapsed = false;
         self.deadline = deadline;
     }
+
+    /// As `poll` of one that has not ended.
+    #[inline]
+    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        match ready!(self.alarm.poll(deadline, cx.waker())) {
+            Ok(()) => Poll::Ready(()),
+            Err(error) => nowhere(&error),
+        }
+    }
 }
 
 impl Future for Sleep {
@@ -134,13 +145,15 @@ impl Future for Sleep {
         if self.elapsed {
             return self.toll.poll(cx, |_| Poll::Ready(()));
         }
-        let Some(deadline) = self.deadline else { return Poll::Pending };
-        match ready!(self.alarm.poll(deadline, cx.waker())) {
-            Ok(()) => self.elapsed = true,
-            Err(error) => panic!("a timer was polled, but {error}"),
-        }
+        ready!(self.poll_alarm(cx));
+        self.elapsed = true;
         Poll::Ready(())
     }
+}
+
+#[cold]
+fn nowhere(error: &io::Error) -> ! {
+    panic!("a timer was polled, but {error}")
 }
 
 impl FusedFuture for Sleep {

@@ -6,9 +6,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
+use crate::net::UnixStream;
 use crate::{Driver, Runtime, metrics, spawn, yield_now};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -165,6 +167,46 @@ async fn a_timeout_drops_what_was_not_in_time() {
     assert_eq!(timeout(SHORT, slow).await, Err(Elapsed));
     assert!(dropped.get());
     assert_eq!(metrics().timers, 0);
+}
+
+#[corering::test]
+async fn dropped_limit_keeps_no_waker() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let mut cx = Context::from_waker(&waker);
+    for limit in [SHORT, LONG] {
+        let mut limited = Box::pin(timeout(limit, pending::<()>()));
+        assert!(limited.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(Arc::strong_count(&task), 3);
+        drop(limited);
+        assert_eq!(Arc::strong_count(&task), 2);
+    }
+}
+
+#[corering::test]
+async fn future_that_is_ready_at_once_arms_no_timer() {
+    let armed = timeout(LONG, async { metrics().timers });
+    assert_eq!(armed.await, Ok(0));
+    let mut limited = Box::pin(timeout(LONG, yield_now()));
+    let first = poll_fn(|cx| Poll::Ready(limited.as_mut().poll(cx))).await;
+    assert_eq!((first, metrics().timers), (Poll::Pending, 1));
+}
+
+#[corering::test]
+async fn read_that_outlives_its_limits_goes_on_where_it_was() -> io::Result<()> {
+    let (mut reader, mut writer) = UnixStream::pair()?;
+    let mut read = reader.read_exact(Vec::with_capacity(12), 12);
+    for part in 0..5 {
+        assert_eq!(timeout(SHORT, &mut read).await.map(drop), Err(Elapsed));
+        writer.write_all(vec![part; 2]).await?;
+    }
+    writer.write_all(vec![5; 2]).await?;
+    assert_eq!(read.await?, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+    Ok(())
 }
 
 #[corering::test]
