@@ -62,13 +62,8 @@ impl SharedFd {
         }))
     }
 
-    /// A descriptor that the runtime itself has opened.
-    pub(crate) fn opened(fd: OwnedFd, nonblocking: bool) -> Self {
-        SharedFd::with(fd, Some(nonblocking), false, CutBy::Anything)
-    }
-
-    /// A socket that the runtime itself has opened or accepted.
-    pub(crate) fn opened_socket(fd: OwnedFd, nonblocking: bool, cut_by: CutBy) -> Self {
+    /// A descriptor that the runtime itself has opened or accepted.
+    pub(crate) fn opened(fd: OwnedFd, nonblocking: bool, cut_by: CutBy) -> Self {
         SharedFd::with(fd, Some(nonblocking), false, cut_by)
     }
 

@@ -42,7 +42,7 @@ pub(super) async fn first_of<T>(
             Err(error) => last = Some(error),
         }
     }
-    Err(last.expect("a resolved name has an address"))
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
 
 /// Opens a socket that has an address of its own. A socket that this shard has just dropped has its
@@ -52,15 +52,12 @@ pub(super) async fn bind<T>(
     address: impl Display,
     open: impl Fn() -> io::Result<T>,
 ) -> io::Result<T> {
-    let opened = match open() {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && driver::dropped_have_ended(|| submit(op::nop::Nop)).await =>
-        {
-            open()
-        }
-        opened => opened,
-    };
+    let mut opened = open();
+    if matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse)
+        && driver::dropped_have_ended(|| submit(op::nop::Nop)).await
+    {
+        opened = open();
+    }
     opened
         .map_err(|error| io::Error::new(error.kind(), format!("cannot {task} {address}: {error}")))
 }
@@ -75,7 +72,7 @@ pub(super) fn open_at(
 ) -> io::Result<SharedFd> {
     let nonblocking = driver::current()?.can().opens_nonblocking;
     let fd = sys::socket::open(address.domain(), kind, protocol, nonblocking)?;
-    let fd = SharedFd::opened_socket(fd, nonblocking, cut_by);
+    let fd = SharedFd::opened(fd, nonblocking, cut_by);
     sys::socket::with_options(fd.as_fd(), options)?;
     sys::socket::bind(fd.as_fd(), address)?;
     Ok(fd)
@@ -99,20 +96,12 @@ impl Address {
             Address::Socket(address) => return Ok(vec![address]),
             Address::Name { host, port } => (host, port),
         };
-        let name = host.clone();
         let found = spawn_blocking(move || {
-            (name.as_str(), port).to_socket_addrs().map(|addresses| addresses.collect::<Vec<_>>())
+            (host.as_str(), port).to_socket_addrs().map(Vec::from_iter).map_err(|error| {
+                io::Error::new(error.kind(), format!("`{host}` has no address: {error}"))
+            })
         });
-        let addresses = found.await.map_err(io::Error::other)?.map_err(|error| {
-            io::Error::new(error.kind(), format!("`{host}` has no address: {error}"))
-        })?;
-        if addresses.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("`{host}` has no address"),
-            ));
-        }
-        Ok(addresses)
+        found.await.map_err(io::Error::other)?
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{op, sys};
 /// [`into_split`](ByteStream::into_split). Dropping it ends nothing: the other half goes on.
 pub struct ReadHalf<F> {
     pub(super) receiver: Receiver,
-    family: PhantomData<F>,
+    pub(super) family: PhantomData<F>,
 }
 
 /// The sending half of a [`ByteStream`], from [`split`](ByteStream::split) or
@@ -35,14 +35,10 @@ pub struct WriteHalf<F> {
     pub(super) transmitter: Transmitter,
     /// Dropping this half ends the sending side.
     pub(super) ends: bool,
-    family: PhantomData<F>,
+    pub(super) family: PhantomData<F>,
 }
 
 impl<F: Family> ReadHalf<F> {
-    pub(super) fn new(receiver: Receiver) -> Self {
-        ReadHalf { receiver, family: PhantomData }
-    }
-
     pub(super) fn fd(&self) -> &SharedFd {
         self.receiver.fd()
     }
@@ -162,10 +158,6 @@ impl<F: Family> ReadHalf<F> {
 }
 
 impl<F: Family> WriteHalf<F> {
-    pub(super) fn new(transmitter: Transmitter) -> Self {
-        WriteHalf { transmitter, ends: false, family: PhantomData }
-    }
-
     pub(super) fn fd(&self) -> &SharedFd {
         self.transmitter.fd()
     }

@@ -75,8 +75,9 @@ impl<F: Family> ByteStream<F> {
     }
 
     fn new(receiver: Receiver) -> Self {
-        let writer = WriteHalf::new(Transmitter::new(receiver.fd().clone()));
-        ByteStream { reader: ReadHalf::new(receiver), writer }
+        let transmitter = Transmitter::new(receiver.fd().clone());
+        let writer = WriteHalf { transmitter, ends: false, family: PhantomData };
+        ByteStream { reader: ReadHalf { receiver, family: PhantomData }, writer }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {

@@ -53,7 +53,7 @@ unsafe impl Operation for Accept {
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
         let fd = outcome.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
-        Ok(SharedFd::opened_socket(fd, self.nonblocking, self.listener.cut_by()))
+        Ok(SharedFd::opened(fd, self.nonblocking, self.listener.cut_by()))
     }
 }
 

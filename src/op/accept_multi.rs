@@ -33,7 +33,7 @@ unsafe impl Multishot for AcceptMulti {
     fn decode(&mut self, cqe: Cqe) -> Self::Item {
         // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
         let fd = cqe.outcome().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
-        Ok(SharedFd::opened_socket(fd, false, self.listener.cut_by()))
+        Ok(SharedFd::opened(fd, false, self.listener.cut_by()))
     }
 
     fn queued_max(&self) -> u32 {

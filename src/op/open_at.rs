@@ -12,7 +12,7 @@ use io_uring::types::OpenHow;
 use io_uring::{opcode, squeue};
 
 use super::path::{PathWith, start};
-use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
+use crate::driver::{Call, CutBy, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct OpenAt {
@@ -78,7 +78,7 @@ unsafe impl Operation for OpenAt {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows.
                 let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                Ok(SharedFd::opened(fd, self.flags & libc::O_NONBLOCK != 0))
+                Ok(SharedFd::opened(fd, self.flags & libc::O_NONBLOCK != 0, CutBy::Anything))
             }
             Err(error) => Err(Unopened { error, again: self }),
         }

@@ -258,7 +258,7 @@ mod tests {
     fn own_pair() -> io::Result<(SharedFd, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        Ok((SharedFd::opened_socket(OwnedFd::from(ours), true, CutBy::MarkOrControl), theirs))
+        Ok((SharedFd::opened(OwnedFd::from(ours), true, CutBy::MarkOrControl), theirs))
     }
 
     /// Polls for bytes, with so much of a budget: all, or nothing.

@@ -69,7 +69,7 @@ unsafe impl Operation for Socket {
             (_, Type::STREAM) if self.protocol == Some(Protocol::TCP) => CutBy::Mark,
             _ => CutBy::Anything,
         };
-        Ok(SharedFd::opened_socket(fd, self.nonblocking, cut_by))
+        Ok(SharedFd::opened(fd, self.nonblocking, cut_by))
     }
 }
 
