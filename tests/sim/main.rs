@@ -5,13 +5,27 @@
 
 #[path = "../common/echo.rs"]
 mod echo;
+#[allow(dead_code)] // Each test file uses a part.
+#[path = "../common/net.rs"]
+mod net;
 #[path = "../common/simulated.rs"]
 mod simulated;
 
 mod pairs;
 
+// The bodies of `tests/dropping`.
+#[path = "../dropping/ends.rs"]
+mod ends;
+#[path = "../dropping/moments.rs"]
+mod moments;
+#[path = "../dropping/receives.rs"]
+mod receives;
+#[path = "../dropping/writes.rs"]
+mod writes;
+
 mod accepting;
 mod cancelling;
+mod dropping;
 mod endings;
 mod enter;
 mod group;

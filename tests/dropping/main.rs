@@ -1,0 +1,121 @@
+//! What a drop leaves behind: each row of the table in `corering::cancel_safety`, at each moment.
+//!
+//! A test runs in a process of its own, since it counts the descriptors: none may be left. The rows that
+//! a simulated kernel knows run on many seeds in `tests/sim`, by the same bodies.
+
+#[path = "../common/child.rs"]
+mod child;
+#[allow(dead_code)] // Each test file uses a part.
+#[path = "../common/net.rs"]
+mod net;
+
+mod ends;
+mod moments;
+mod receives;
+mod writes;
+
+use std::io;
+use std::time::Duration;
+
+use corering::Builder;
+use corering::net::UnixStream;
+use corering::test_support::run_configured;
+use corering::time::timeout;
+
+use child::Child;
+use moments::World;
+use net::{POLICIES, nothing_is_in_flight, tcp_pair, until};
+use receives::at_each_moment;
+
+/// Long enough for a body on a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a body on both drivers with each configuration.
+fn in_a_child(
+    test: &str,
+    configure: &[fn(Builder) -> Builder],
+    body: impl AsyncFn(&World) -> io::Result<()>,
+) {
+    if !child::is_child() {
+        return Child::of(test).passes();
+    }
+    for configure in configure {
+        run_configured(test, None, configure, async || {
+            let before = open_descriptors();
+            timeout(LIMIT, body(&World::real())).await??;
+            nothing_is_in_flight().await;
+            until(|| open_descriptors() <= before).await;
+            io::Result::Ok(())
+        });
+    }
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count()
+}
+
+/// Each way to receive.
+const WAYS: [fn(Builder) -> Builder; 3] = [
+    |builder| builder.receive_policy(POLICIES[0]),
+    |builder| builder.receive_policy(POLICIES[1]).buffer_group(4, 4096),
+    |builder| builder.receive_policy(POLICIES[2]),
+];
+
+async fn unix_pair() -> io::Result<(UnixStream, UnixStream)> {
+    UnixStream::pair()
+}
+
+#[test]
+fn dropped_receives_leave_bytes_for_the_next() {
+    in_a_child("dropped_receives_leave_bytes_for_the_next", &WAYS, async |world| {
+        at_each_moment(async |moment| {
+            receives::lose_no_byte(world, moment, tcp_pair).await?;
+            receives::lose_no_byte(world, moment, unix_pair).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_accepts_leave_connections_for_the_next() {
+    let ways: [fn(Builder) -> Builder; 2] =
+        [|builder| builder.max_queued_accepts(1), |builder| builder.max_queued_accepts(64)];
+    in_a_child("dropped_accepts_leave_connections_for_the_next", &ways, async |world| {
+        at_each_moment(async |moment| {
+            receives::lose_no_connection(world, moment).await?;
+            receives::leave_no_connection(world, moment).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_writes_are_told_once() {
+    in_a_child("dropped_writes_are_told_once", &WAYS[1..], async |world| {
+        at_each_moment(async |moment| {
+            for case in writes::CASES {
+                writes::are_told_once(world, moment, case, tcp_pair).await?;
+                writes::are_told_once(world, moment, case, unix_pair).await?;
+            }
+            Ok(())
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_ends_of_streams_happen() {
+    in_a_child("dropped_ends_of_streams_happen", &WAYS, async |world| {
+        at_each_moment(async |moment| {
+            ends::close(world, moment, tcp_pair).await?;
+            ends::close(world, moment, unix_pair).await?;
+            for busy in [false, true] {
+                let pair = tcp_pair().await?;
+                ends::is_closed(world, moment, ends::into_std(), busy, pair).await?;
+            }
+            ends::shut_down(world, moment, tcp_pair).await?;
+            ends::shut_down(world, moment, unix_pair).await
+        })
+        .await
+    });
+}
