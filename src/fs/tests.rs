@@ -1,6 +1,7 @@
 //! Tests of files as users hold them.
 
 mod direct;
+mod dropped;
 mod held;
 mod limits;
 mod names;

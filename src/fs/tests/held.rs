@@ -9,10 +9,10 @@ use futures_util::future::FusedFuture;
 use super::{Folder, opened};
 use crate::fs::{self, File, OpenOptions};
 
-/// Keeps a single operation in a `select!` loop, in a struct, in a log line.
+/// Takes what can be kept in a struct, awaited in a `select!` loop, and logged.
 fn held<F: FusedFuture + Unpin + Debug + 'static>(_: &F) {}
 
-/// Keeps what takes several operations in a task of its own.
+/// Takes what can be spawned.
 fn spawned(_: impl Future + 'static) {}
 
 #[corering::test]
