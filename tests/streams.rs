@@ -169,6 +169,16 @@ async fn builder_sets_the_backlog() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn connections_inherit_nodelay_of_builder() -> io::Result<()> {
+    for nodelay in [false, true] {
+        let listener = TcpListener::builder().nodelay(nodelay).bind("127.0.0.1:0").await?;
+        let _client = TcpStream::connect(listener.local_addr()?).await?;
+        assert_eq!(listener.accept().await?.nodelay()?, nodelay);
+    }
+    Ok(())
+}
+
+#[corering::test]
 async fn builder_sets_which_addresses_are_reused() -> io::Result<()> {
     let usual = TcpListener::bind("127.0.0.1:0").await?;
     let strict = TcpListener::builder().reuse_address(false).bind("127.0.0.1:0").await?;

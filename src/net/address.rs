@@ -35,14 +35,19 @@ pub(super) async fn first_of<T>(
     address: impl ToAddress,
     attempt: impl AsyncFn(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut last = None;
+    let mut done = Err(no_address());
     for address in address.to_address()?.resolve().await? {
-        match attempt(address).await {
-            Ok(done) => return Ok(done),
-            Err(error) => last = Some(error),
+        done = attempt(address).await;
+        if done.is_ok() {
+            break;
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    done
+}
+
+/// What a lookup that finds nothing comes to.
+pub(super) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }
 
 /// Opens a socket that has an address of its own. A socket that this shard has just dropped has its
@@ -58,8 +63,12 @@ pub(super) async fn bind<T>(
     {
         opened = open();
     }
-    opened
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot {task} {address}: {error}")))
+    opened.map_err(cannot(task, address))
+}
+
+/// Says of an error what could not be done, and where.
+pub(super) fn cannot(task: &str, address: impl Display) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("cannot {task} {address}: {error}"))
 }
 
 /// Opens a socket with these options, and gives it an address.
@@ -92,16 +101,21 @@ pub trait ToAddress {
 impl Address {
     /// All addresses of the name. Asks the system's resolver on a thread of the pool.
     pub(super) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Address::Socket(address) => Ok(vec![address]),
+            name => spawn_blocking(move || name.look_up()).await.map_err(io::Error::other)?,
+        }
+    }
+
+    /// All addresses of the name. Waits for the system's resolver.
+    pub(super) fn look_up(self) -> io::Result<Vec<SocketAddr>> {
         let (host, port) = match self {
             Address::Socket(address) => return Ok(vec![address]),
             Address::Name { host, port } => (host, port),
         };
-        let found = spawn_blocking(move || {
-            (host.as_str(), port).to_socket_addrs().map(Vec::from_iter).map_err(|error| {
-                io::Error::new(error.kind(), format!("`{host}` has no address: {error}"))
-            })
-        });
-        found.await.map_err(io::Error::other)?
+        (host.as_str(), port).to_socket_addrs().map(Vec::from_iter).map_err(|error| {
+            io::Error::new(error.kind(), format!("`{host}` has no address: {error}"))
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use super::stream::ByteStream;
 pub trait Family: sealed::Sealed + Debug + Send + Sync + Unpin + 'static {
     /// Where a socket of the family is: a [`SocketAddr`](std::net::SocketAddr), or the path of a Unix
     /// socket that has one.
-    type Address: Clone + Debug + PartialEq + Send + Unpin + 'static;
+    type Address: Clone + Debug + PartialEq + Send + Sync + Unpin + 'static;
 
     /// The stream of the standard library, see [`ByteStream::into_std`](super::ByteStream::into_std).
     type Std: Debug + From<OwnedFd> + Send + 'static;

@@ -15,6 +15,7 @@ mod listener;
 mod family;
 mod tcp;
 mod unix;
+mod shards;
 mod udp;
 mod address;
 mod connect;
@@ -29,6 +30,7 @@ pub use address::{Address, ToAddress};
 pub use family::Family;
 pub use halves::{ReadHalf, WriteHalf};
 pub use listener::Listener;
+pub use shards::{ShardListeners, bind_shards};
 pub use stream::{ByteStream, Detached};
 pub use tcp::{
     Tcp, TcpDetached, TcpListener, TcpListenerBuilder, TcpReadHalf, TcpStream, TcpWriteHalf,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::address::{ToAddress, bind, first_of, ip_address, open_at};
 use super::connect::connect;
@@ -172,8 +172,13 @@ impl Listener<Tcp> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn builder() -> TcpListenerBuilder {
-        let (reuse_address, reuse_port, v6only) = (true, false, None);
-        TcpListenerBuilder { backlog: BACKLOG, reuse_address, reuse_port, v6only }
+        TcpListenerBuilder {
+            backlog: BACKLOG,
+            reuse_address: true,
+            reuse_port: false,
+            nodelay: false,
+            v6only: None,
+        }
     }
 }
 
@@ -184,9 +189,10 @@ pub(super) const BACKLOG: u32 = 4096;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `bind`"]
 pub struct TcpListenerBuilder {
-    backlog: u32,
-    reuse_address: bool,
+    pub(super) backlog: u32,
+    pub(super) reuse_address: bool,
     reuse_port: bool,
+    nodelay: bool,
     v6only: Option<bool>,
 }
 
@@ -208,6 +214,13 @@ impl TcpListenerBuilder {
     /// kernel spreads connections over them. Default: false.
     pub fn reuse_port(mut self, shared: bool) -> Self {
         self.reuse_port = shared;
+        self
+    }
+
+    /// Whether the accepted connections send small segments at once, without a
+    /// [`set_nodelay`](TcpStream::set_nodelay) for each (`TCP_NODELAY`). Default: false.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
         self
     }
 
@@ -234,19 +247,24 @@ impl TcpListenerBuilder {
     }
 
     fn listen_on(&self, address: SocketAddr) -> io::Result<SharedFd> {
-        let fd =
-            open_at(&address.into(), Type::STREAM, Some(Protocol::TCP), CutBy::Mark, |socket| {
-                socket.set_reuse_address(self.reuse_address)?;
-                if self.reuse_port {
-                    socket.set_reuse_port(true)?;
-                }
-                match self.v6only {
-                    Some(only) if address.is_ipv6() => socket.set_only_v6(only),
-                    _ => Ok(()),
-                }
-            })?;
+        let options = |socket: SockRef<'_>| self.set_options(&socket, address);
+        let fd = open_at(&address.into(), Type::STREAM, Some(Protocol::TCP), CutBy::Mark, options)?;
         sys::socket::listen(fd.as_fd(), self.backlog)?;
         Ok(fd)
+    }
+
+    pub(super) fn set_options(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+        socket.set_reuse_address(self.reuse_address)?;
+        if self.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if self.nodelay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        match self.v6only {
+            Some(only) if address.is_ipv6() => socket.set_only_v6(only),
+            _ => Ok(()),
+        }
     }
 }
 
