@@ -254,6 +254,7 @@ impl<B: IoBufMut> Reading<B> {
 
     /// Receives what is stored with the stream, or by its way, into the buffer. `None`: the kernel has
     /// the buffer now.
+    #[inline]
     fn poll_stream(
         &mut self,
         receiver: &mut Receiver,
@@ -313,6 +314,14 @@ impl<B: IoBufMut> Reading<B> {
     /// It is dropped: what has come, and what the kernel still brings, is for the next call.
     #[inline]
     fn leave(&mut self, receiver: &mut Receiver) {
+        if !self.is_over() {
+            self.leave_under_way(receiver);
+        }
+    }
+
+    // Not inlined: nearly all have ended.
+    #[inline(never)]
+    fn leave_under_way(&mut self, receiver: &mut Receiver) {
         match mem::replace(&mut self.state, State::Ready(None)) {
             State::Ready(None) => {}
             State::Ready(Some(buf)) => {
