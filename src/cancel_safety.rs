@@ -23,6 +23,8 @@
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|
 //! | [`ByteStream::recv`], [`ByteStream::read`], [`ReadHalf::recv`], [`ReadHalf::read`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | – |
+//! | [`ByteStream::peek`], [`ByteStream::readable`], [`ReadHalf::peek`], [`ReadHalf::readable`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | – |
+//! | [`ByteStream::writable`], [`WriteHalf::writable`] | nothing | nothing | nothing | nothing | – |
 //! | [`ByteStream::read_exact`], [`ReadHalf::read_exact`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | bytes for the next call |
 //! | [`ByteStream::write`], [`WriteHalf::write`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | – |
 //! | [`ByteStream::write_all`], [`ByteStream::send_all`], [`WriteHalf::write_all`], [`WriteHalf::send_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |

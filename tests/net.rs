@@ -16,9 +16,9 @@ use std::time::Duration;
 use child::Child;
 use corering::buf::IoBuf;
 use corering::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use corering::spawn;
 use corering::time::within;
-use futures_util::StreamExt;
+use corering::{spawn, yield_now};
+use futures_util::{FutureExt, StreamExt};
 use net::{
     TOO_MUCH, drop_in_flight, echo, has_ended, listener, nothing_is_in_flight, pattern, poll_once,
     receive_all, tcp_pair, tcp_peer, unix_peer,
@@ -532,4 +532,77 @@ fn without_a_runtime_a_socket_says_what_is_missing() {
     let bound = TcpListener::bind("127.0.0.1:0").now_or_never().expect("it does not wait");
     let told = bound.expect_err("there is no runtime").to_string();
     assert!(told.contains("no corering runtime") && told.contains("block_on"), "{told}");
+}
+
+#[corering::test]
+async fn peeked_bytes_stay_for_the_next_receive() -> io::Result<()> {
+    let (mut client, mut server) = tcp_pair().await?;
+    assert!(server.peek().now_or_never().is_none());
+    client.write_all("hello").await?;
+    for _ in 0..2 {
+        assert_eq!(server.peek().await?, b"hello");
+    }
+    assert_eq!(server.read_exact(vec![0; 2], 2).await?, b"he");
+    assert_eq!(server.peek().await?, b"llo");
+    assert_eq!(&*server.recv().await?, b"llo");
+    drop(client);
+    server.readable().await?;
+    assert!(server.peek().await?.is_empty() && server.recv().await?.is_empty());
+    Ok(())
+}
+
+#[corering::test]
+async fn readable_stream_gives_its_bytes_at_once() -> io::Result<()> {
+    for room in [16, 16 * 1024] {
+        let (mut client, server) = tcp_pair().await?;
+        let (mut server, _writer) = server.into_split();
+        for _ in 0..3 {
+            let nothing = server.try_read(Vec::with_capacity(room)).expect_err("nothing is there");
+            assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+            assert_eq!(nothing.into_parts().1.capacity(), room);
+            client.write_all("hello").await?;
+            server.readable().await?;
+            assert_eq!(server.try_read(Vec::with_capacity(room))?, (5, b"hello".to_vec()));
+        }
+        drop(client);
+        server.readable().await?;
+        assert_eq!(server.try_read(Vec::with_capacity(room))?.0, 0);
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn try_read_finds_what_has_come_without_a_wait() -> io::Result<()> {
+    for room in [16, 16 * 1024] {
+        let (mut client, mut server) = tcp_pair().await?;
+        client.write_all("hello").await?;
+        let mut buf = Vec::with_capacity(room);
+        buf = loop {
+            match server.try_read(buf) {
+                Ok((5, buf)) => break buf,
+                Ok((count, _)) => panic!("{count} bytes"),
+                Err(nothing) => buf = nothing.into_parts().1,
+            }
+            yield_now().await;
+        };
+        assert_eq!(buf, b"hello");
+        client.write_all("again").await?;
+        assert_eq!(&*server.recv().await?, b"again");
+    }
+    Ok(())
+}
+
+#[corering::test]
+async fn writable_waits_for_room() -> io::Result<()> {
+    let (mut client, mut server) = tcp_pair().await?;
+    client.writable().await?;
+    let limit = Duration::from_millis(1);
+    let full = within(limit, client.write_all(pattern(TOO_MUCH))).await.expect_err("no reader");
+    let mut writable = client.writable();
+    assert!((&mut writable).now_or_never().is_none());
+    let mut received = 0;
+    while received < full.transferred() {
+        received += server.recv().await?.len();
+    }
+    writable.await
 }

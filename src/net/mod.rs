@@ -11,6 +11,7 @@
 
 mod stream;
 mod halves;
+mod readiness;
 mod listener;
 mod family;
 mod tcp;

@@ -24,6 +24,7 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("net::halves::recv", "the row of the stream's, which is this one"),
     ("net::halves::read", "the row of the stream's, which is this one"),
     ("net::halves::read_exact", "the row of the stream's, which is this one"),
+    ("net::readiness::readable", "the row of peek, which this is"),
     ("net::halves::write", "the row of the stream's, which is this one"),
     ("net::halves::write_all", "the row of the stream's, which is this one"),
     ("net::halves::send_all", "the row of the stream's, which is this one"),

@@ -120,6 +120,19 @@ async fn receives(beside: &Beside) {
             stream.read_exact(room(), BYTES).await.expect("the peer is there");
         })
         .await;
+    let mut stream = fed().await;
+    beside
+        .endless("net::readiness::peek", async move || {
+            assert!(!stream.peek().await.expect("the peer is there").is_empty());
+        })
+        .await;
+    let mut stream = fed().await;
+    beside
+        .endless("net::readiness::peek", async move || {
+            stream.readable().await.expect("the peer is there");
+            stream.try_read(room()).expect("it is readable");
+        })
+        .await;
     let (mut stream, mut peer) = pair();
     detached(move || peer.write_all(&[7]));
     beside
@@ -130,6 +143,12 @@ async fn receives(beside: &Beside) {
 }
 
 async fn sends(beside: &Beside) {
+    let stream = drained().await;
+    beside
+        .endless("net::readiness::writable", async move || {
+            stream.writable().await.expect("there is room");
+        })
+        .await;
     let mut stream = drained().await;
     beside
         .endless("net::stream::write", async move || {

@@ -50,6 +50,13 @@ impl Receiver {
         })
     }
 
+    /// A receive of a `read`'s own waits, or is over.
+    #[inline]
+    pub(super) fn set_begun(&mut self, begun: Ahead) {
+        // It began when nothing came before it, so nothing is to be dropped here.
+        mem::forget(mem::replace(&mut self.ahead, begun));
+    }
+
     /// A `read` was forgotten in flight. What it brings is in memory that nobody can reach.
     fn keep_forgotten(&mut self, trail: Trail, done: usize) {
         self.ahead = Ahead::Dropped(Box::pin(async move {

@@ -269,10 +269,13 @@ impl<B: IoBufMut> Reading<B> {
         if matches!(receiver.ahead, Ahead::Rest(_)) {
             ready!(self.toll.pay(cx.waker()));
         }
-        if !receiver.hands_over(part.len()) {
+        // What is to end at once is not begun.
+        if !receiver.hands_over(part.len()) || has_expired(cx.waker()) {
             return receiver.poll_read(buf, part, cx).map_ok(Some);
         }
-        if let Some(received) = ready!(receiver.poll_ahead(cx))? {
+        if !matches!(receiver.ahead, Ahead::Nothing)
+            && let Some(received) = ready!(receiver.poll_ahead(cx))?
+        {
             return Poll::Ready(Ok(Some(receiver.take_part(received, buf, part))));
         }
         let buf = ready.take().expect(ENDED);
@@ -290,11 +293,11 @@ impl<B: IoBufMut> Reading<B> {
         let State::Receiving(receive) = &mut self.state else { return Poll::Ready(Ok(None)) };
         let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
             if let Some(trail) = receive.trail() {
-                receiver.ahead = Ahead::Begun(trail, self.done);
+                receiver.set_begun(Ahead::Begun(trail, self.done));
             }
             return Poll::Pending;
         };
-        receiver.ahead = Ahead::Nothing;
+        receiver.set_begun(Ahead::Nothing);
         let (received, buf) = match result {
             Ok((count, buf)) => {
                 receiver.note(count);

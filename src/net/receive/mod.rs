@@ -15,15 +15,18 @@ mod policy;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use self::ahead::Ahead;
 use self::completion::Completion;
 use self::policy::{Policy, Way};
-use crate::buf::{self, IoBufMut, RecvBuf};
+use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf};
 use crate::driver::{self, Driver, ReadableWait, ReceivePolicy, SharedFd, count};
 use crate::op;
+use crate::util::budget;
+use crate::util::expiry::poll_expired;
 
 pub(super) use self::futures::{Read, ReadExact, Recv};
 
@@ -114,6 +117,33 @@ impl Receiver {
         }
         let received = ready!(self.poll_recv(cx))?;
         Poll::Ready(Ok(self.take_part(received, buf, part)))
+    }
+
+    /// The bytes that come next, once there are some; they stay with the stream.
+    pub(super) async fn peek(&mut self) -> io::Result<&[u8]> {
+        match self.ahead {
+            Ahead::Rest(_) => budget::pay().await,
+            // The end of the stream, too, is there for the next call.
+            _ => self.ahead = Ahead::Rest(Recv::new(self).await?),
+        }
+        Ok(if let Ahead::Rest(rest) = &self.ahead { rest } else { &[] })
+    }
+
+    /// What is there for a buffer of the caller's, without waiting.
+    pub(super) fn try_read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
+        let mut read = Read::new(self, buf);
+        let mut cx = Context::from_waker(Waker::noop());
+        // Nobody is there to wait for a turn.
+        let poll = || poll_expired(&mut cx, |cx| Pin::new(&mut read).poll(cx));
+        let polled = budget::without_limit(poll);
+        let Poll::Ready(received) = polled else { unreachable!("what has expired ends at once") };
+        received.map_err(|failed| match failed.kind() {
+            io::ErrorKind::TimedOut => {
+                let (_, buf) = failed.into_parts();
+                BufError::new(io::ErrorKind::WouldBlock.into(), buf)
+            }
+            _ => failed,
+        })
     }
 
     /// Copies as much as there is room for; what is left comes first next time.
