@@ -46,8 +46,10 @@ const HANDLE: &str = "the handle of a task stays on the task's shard; await it t
 const TOKEN: &str = "a `CancelToken` stays on its shard; send its `handle()` to other threads";
 const RECEIVED: &str = "`RecvBuf` is memory of its shard and stays there; send a copy of its bytes";
 
+const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
+
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 11] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 15] = [
     (
         "send_a_sender",
         "let (sender, _receiver) = sync::channel::bounded(1);
@@ -102,6 +104,22 @@ const SENT_TO_THREADS: [(&str, &str, &str); 11] = [
         "send_a_cancel_token",
         "let token = task::CancelToken::new(); thread::spawn(move || token.cancel());",
         TOKEN,
+    ),
+    ("send_a_stream", "thread::spawn(move || drop(stream));", STREAM),
+    (
+        "send_a_stream_to_the_pool",
+        "corering::spawn_blocking(move || stream.set_nodelay(true)).await.ok();",
+        STREAM,
+    ),
+    (
+        "send_a_stream_to_another_shard",
+        "let to = |shard: corering::Shard| shard.submit_to(1, move || async move { drop(stream) });",
+        STREAM,
+    ),
+    (
+        "send_a_half",
+        "let (reader, _writer) = stream.into_split(); thread::spawn(move || drop(reader));",
+        STREAM,
     ),
     (
         "send_what_was_received",

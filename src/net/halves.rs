@@ -16,12 +16,13 @@ use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 use crate::driver::{SharedFd, SingleOperation, single};
 use crate::fs::File;
 use crate::util::budget;
+use crate::util::shard_bound::{DetachToMoveToAnotherShard, ShardBound};
 use crate::{op, sys};
 
 /// The receiving half of a [`ByteStream`], from [`split`](ByteStream::split) or
 /// [`into_split`](ByteStream::into_split). Dropping it ends nothing: the other half goes on.
 pub struct ReadHalf<F> {
-    pub(super) receiver: Receiver,
+    pub(super) receiver: ShardBound<Receiver, dyn DetachToMoveToAnotherShard>,
     pub(super) family: PhantomData<F>,
 }
 
@@ -32,7 +33,7 @@ pub struct ReadHalf<F> {
 /// the peer sees the end of the stream behind what was sent, also while the other half lives.
 /// [`forget`](Self::forget) leaves it open.
 pub struct WriteHalf<F> {
-    pub(super) transmitter: Transmitter,
+    pub(super) transmitter: ShardBound<Transmitter, dyn DetachToMoveToAnotherShard>,
     /// Dropping this half ends the sending side.
     pub(super) ends: bool,
     pub(super) family: PhantomData<F>,
@@ -122,7 +123,7 @@ impl<F: Family> ReadHalf<F> {
     /// Those of `recv(2)`, and that the runtime has ended.
     pub async fn close(self) -> io::Result<()> {
         budget::pay().await;
-        self.receiver.finish().await.map(drop)
+        self.receiver.into_inner().finish().await.map(drop)
     }
 
     /// The stream that [`into_split`](ByteStream::into_split) has parted.

@@ -16,6 +16,7 @@ use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 use crate::driver::{CutBy, SharedFd, SingleOperation, submit};
 use crate::fs::File;
 use crate::util::budget;
+use crate::util::shard_bound::ShardBound;
 use crate::{op, sys};
 
 /// A connection: a [`TcpStream`](super::TcpStream) or a [`UnixStream`](super::UnixStream).
@@ -76,6 +77,7 @@ impl<F: Family> ByteStream<F> {
 
     fn new(receiver: Receiver) -> Self {
         let transmitter = Transmitter::new(receiver.fd().clone());
+        let (receiver, transmitter) = (ShardBound::new(receiver), ShardBound::new(transmitter));
         let writer = WriteHalf { transmitter, ends: false, family: PhantomData };
         ByteStream { reader: ReadHalf { receiver, family: PhantomData }, writer }
     }
@@ -569,7 +571,7 @@ impl<F: Family> ByteStream<F> {
         let ByteStream { reader, mut writer } = self;
         writer.transmitter.finish().await;
         drop(writer);
-        let (fd, received) = reader.receiver.finish().await?;
+        let (fd, received) = reader.receiver.into_inner().finish().await?;
         if fd.forget_readiness() {
             // A poll in this shard's ring holds the open file: were it closed elsewhere, its peer
             // would not see the end before this shard's next visit to the kernel.

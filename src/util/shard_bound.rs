@@ -80,6 +80,17 @@ instead! {
 }
 
 instead! {
+    /// For streams and their halves.
+    #[diagnostic::on_unimplemented(
+        message = "a stream stays on its shard; `detach().await` gives what may go to another",
+        label = "this would take the stream to another thread",
+        note = "another shard goes on by `detached.into_stream()`; a thread that blocks takes what \
+                `into_std().await` gives"
+    )]
+    DetachToMoveToAnotherShard
+}
+
+instead! {
     /// For what was received.
     #[diagnostic::on_unimplemented(
         message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",
