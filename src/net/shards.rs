@@ -36,19 +36,16 @@ use crate::runtime::Shard;
 ///
 /// let listeners = net::bind_shards("127.0.0.1:0", 2)?;
 /// println!("will listen on {}", listeners.local_addr());
-/// corering::Runtime::builder().shards(2).oversubscribe(true).try_run(|shard| {
-///     let listeners = &listeners;
-///     async move {
-///         let listener = listeners.take(&shard)?;
-///         corering::spawn(async move {
-///             while let Ok(mut stream) = listener.accept().await {
-///                 corering::spawn(async move { stream.write_all("hello").await });
-///             }
-///         });
-///         let mut client = TcpStream::connect(listeners.local_addr()).await?;
-///         assert_eq!(&*client.recv().await?, b"hello");
-///         Ok::<(), std::io::Error>(())
-///     }
+/// corering::Runtime::builder().shards(2).oversubscribe(true).try_run(async |shard| {
+///     let listener = listeners.take(&shard)?;
+///     corering::spawn(async move {
+///         while let Ok(mut stream) = listener.accept().await {
+///             corering::spawn(async move { stream.write_all("hello").await });
+///         }
+///     });
+///     let mut client = TcpStream::connect(listeners.local_addr()).await?;
+///     assert_eq!(&*client.recv().await?, b"hello");
+///     Ok::<(), std::io::Error>(())
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```

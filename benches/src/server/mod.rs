@@ -32,7 +32,6 @@ pub use site::body;
 use crate::os;
 use crate::outcome::{Failure, Outcome};
 use site::Site;
-use stage::Stage;
 
 /// The subcommand `serve`.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
@@ -66,12 +65,12 @@ fn allowed() -> String {
 }
 
 fn serve(arguments: &Arguments) -> io::Result<Counters> {
-    let stage = Stage::open(arguments, Site::prepare(arguments)?)?;
+    let site = Site::prepare(arguments)?;
     match arguments.driver {
-        Server::Uring => on_corering::run(stage, corering::Driver::Uring),
-        Server::Epoll => on_corering::run(stage, corering::Driver::Epoll),
-        Server::Tokio => stage::run(stage, on_tokio::serve),
-        Server::RawUring => stage::run(stage, raw_uring::serve),
-        Server::RawEpoll => stage::run(stage, raw_epoll::serve),
+        Server::Uring => on_corering::run(arguments, site, corering::Driver::Uring),
+        Server::Epoll => on_corering::run(arguments, site, corering::Driver::Epoll),
+        Server::Tokio => stage::run(arguments, site, on_tokio::serve),
+        Server::RawUring => stage::run(arguments, site, raw_uring::serve),
+        Server::RawEpoll => stage::run(arguments, site, raw_epoll::serve),
     }
 }

@@ -1,4 +1,5 @@
-//! What all servers stand on: listeners, one per shard; the threads; and the end, at a signal.
+//! What all servers stand on; and of those that are no corering the listeners, one per shard, the
+//! threads, and the end, at a signal.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -24,21 +25,27 @@ use crate::process::LISTENING;
 /// Connections that wait to be accepted, at most: what Linux allows by default.
 const BACKLOG: i32 = 4096;
 
-/// A server that is about to begin.
+/// A server that is about to begin, and what its shards listen with.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct Stage<L = Sockets> {
     pub(super) arguments: Arguments,
     pub(super) site: Site,
+    pub(super) listeners: L,
     address: Address,
-    /// By the number of the shard, each taken once.
-    listeners: Mutex<Vec<Option<OwnedFd>>>,
     /// The CPU of each shard; empty where they are not pinned.
     cpus: Vec<usize>,
 }
 
-impl Stage {
-    /// Listens, but tells nobody yet.
-    pub(super) fn open(arguments: &Arguments, site: Site) -> io::Result<Self> {
+/// By the number of the shard, each taken once.
+type Sockets = Mutex<Vec<Option<OwnedFd>>>;
+
+impl<L> Stage<L> {
+    /// Has the address, but tells nobody yet.
+    pub(super) fn open(
+        arguments: &Arguments,
+        site: Site,
+        bind: fn(&Address, usize) -> io::Result<(L, Address)>,
+    ) -> io::Result<Self> {
         let shards = usize::from(arguments.shards);
         let mut cpus = Vec::new();
         if shards > 1 {
@@ -52,7 +59,7 @@ impl Stage {
             }
             cpus.truncate(shards);
         }
-        let (listeners, address) = listeners(&arguments.address, shards).map_err(|error| {
+        let (listeners, address) = bind(&arguments.address, shards).map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::AddrInUse => {
                     "another program listens there: choose another port, or port 0 for any free one"
@@ -62,15 +69,9 @@ impl Stage {
                 }
                 _ => "choose an address of this machine, such as 127.0.0.1:0",
             };
-            io::Error::other(format!("cannot listen on {}: {error}; {advice}", arguments.address))
+            io::Error::other(format!("{error}; {advice}"))
         })?;
-        Ok(Stage {
-            arguments: arguments.clone(),
-            site,
-            address,
-            listeners: Mutex::new(listeners.into_iter().map(Some).collect()),
-            cpus,
-        })
+        Ok(Stage { arguments: arguments.clone(), site, listeners, address, cpus })
     }
 
     /// Tells whoever started this server that it listens.
@@ -84,6 +85,13 @@ impl Stage {
         matches!(self.address, Address::Tcp(_))
     }
 
+    /// What a shard notes its work in.
+    pub(super) fn work(&self) -> Work {
+        Work::new(self.arguments.size, self.arguments.handicap)
+    }
+}
+
+impl Stage {
     /// The listener of a shard.
     pub(super) fn listener(&self, shard: usize) -> OwnedFd {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,15 +108,17 @@ impl Stage {
             work: self.work(),
         })
     }
+}
 
-    /// What a shard notes its work in.
-    pub(super) fn work(&self) -> Work {
-        Work::new(self.arguments.size, self.arguments.handicap)
-    }
+fn bind(address: &Address, count: usize) -> io::Result<(Sockets, Address)> {
+    let (sockets, bound) = listen(address, count).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })?;
+    Ok((Mutex::new(sockets.into_iter().map(Some).collect()), bound))
 }
 
 /// One listener for each shard. The kernel spreads connections over those of TCP.
-fn listeners(address: &Address, count: usize) -> io::Result<(Vec<OwnedFd>, Address)> {
+fn listen(address: &Address, count: usize) -> io::Result<(Vec<OwnedFd>, Address)> {
     let (first, bound) = address.listen()?;
     let mut listeners = vec![first];
     match &bound {
@@ -182,8 +192,12 @@ enum Event {
 }
 
 /// Serves on as many threads as there are shards, the only one being the calling thread.
-pub(super) fn run(stage: Stage, serve: fn(Part) -> io::Result<Counters>) -> io::Result<Counters> {
-    let stage = Arc::new(stage);
+pub(super) fn run(
+    arguments: &Arguments,
+    site: Site,
+    serve: fn(Part) -> io::Result<Counters>,
+) -> io::Result<Counters> {
+    let stage = Arc::new(Stage::open(arguments, site, bind)?);
     let stop = Arc::new(Stop::install()?);
     let part = |shard, is_ready| Part {
         stage: stage.clone(),

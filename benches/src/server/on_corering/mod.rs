@@ -10,26 +10,27 @@ mod mixed;
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corering::fs::File;
-use corering::net::{TcpListener, UnixListener};
+use corering::net::{ShardListeners, TcpListener, Unix, UnixListener};
 use corering::signal::{self, Signal};
-use corering::{Driver, Metrics, Runtime};
+use corering::{Driver, Metrics, Runtime, Shard};
 use futures_util::future::{Either, select};
 
 use super::counters::{Counters, Work};
 use super::fault::Fault;
 use super::journal::Journal;
-use super::options::{Receive, Workload};
-use super::site::make_log;
+use super::options::{Arguments, Receive, Workload};
+use super::site::{Site, make_log};
 use super::stage::Stage;
+use crate::address::Address;
 
 /// What every connection of a shard uses.
 struct Shop {
-    stage: &'static Stage,
+    stage: &'static Stage<Listeners>,
     work: Work,
     file: Option<File>,
     log: Option<log::Log>,
@@ -37,7 +38,7 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(stage: &'static Stage, shard: usize) -> io::Result<Self> {
+    fn open(stage: &'static Stage<Listeners>, shard: usize) -> io::Result<Self> {
         let file = stage.site.file.as_ref().map(|file| file.try_clone().map(File::from));
         let mut shop =
             Shop { stage, work: stage.work(), file: file.transpose()?, log: None, fault: None };
@@ -54,27 +55,53 @@ impl Shop {
     }
 }
 
-pub(super) fn run(stage: Stage, driver: Driver) -> io::Result<Counters> {
-    let stage: &'static Stage = Box::leak(Box::new(stage));
-    let receive = stage.arguments.receive.unwrap_or(Receive::Adaptive);
-    let shards = usize::from(stage.arguments.shards);
+/// The listeners of all shards.
+#[derive(Debug)]
+enum Listeners {
+    Tcp(ShardListeners),
+    Unix(ShardListeners<Unix>),
+}
+
+impl Listeners {
+    fn bind(address: &Address, shards: usize) -> io::Result<(Self, Address)> {
+        match address {
+            Address::Tcp(address) => {
+                let builder = TcpListener::builder().nodelay(true);
+                let listeners = builder.bind_shards(*address, shards)?;
+                let bound = Address::Tcp(listeners.local_addr());
+                Ok((Listeners::Tcp(listeners), bound))
+            }
+            Address::Unix(path) => {
+                Ok((Listeners::Unix(UnixListener::bind_shards(path, shards)?), address.clone()))
+            }
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, site: Site, driver: Driver) -> io::Result<Counters> {
+    let stage = Stage::open(arguments, site, Listeners::bind)?;
+    let stage: &'static Stage<Listeners> = Box::leak(Box::new(stage));
+    let receive = arguments.receive.unwrap_or(Receive::Adaptive);
+    let shards = usize::from(arguments.shards);
     // Before any shard starts, so that all of them hear of every signal from now on.
     let stopped = signal::shutdown();
     let builder = Runtime::builder().driver(driver).receive_policy(receive.policy());
-    if shards == 1 {
-        // `build` leaves this thread on the CPU that it was given.
-        return builder.build()?.block_on(shard(stage, 0, stopped));
-    }
+    // One alone stays on the CPU that this process was given.
+    let builder = builder.shards(shards).pin(shards > 1);
     let mut all = Counters::default();
-    for counters in builder.shards(shards).run(|of| shard(stage, of.id(), stopped.clone()))? {
+    for counters in builder.run(|of| shard(stage, of, stopped.clone()))? {
         all.merge(&counters?);
     }
     Ok(all)
 }
 
 /// Serves until the process is asked to end.
-async fn shard(stage: &'static Stage, id: usize, stopped: Signal) -> io::Result<Counters> {
-    let shop: &Shop = Box::leak(Box::new(Shop::open(stage, id)?));
+async fn shard(
+    stage: &'static Stage<Listeners>,
+    of: Shard,
+    stopped: Signal,
+) -> io::Result<Counters> {
+    let shop: &Shop = Box::leak(Box::new(Shop::open(stage, of.id())?));
     let disk = match stage.arguments.workload {
         Workload::Mixed => Some(mixed::Disk::begin(shop)?),
         _ => None,
@@ -82,13 +109,7 @@ async fn shard(stage: &'static Stage, id: usize, stopped: Signal) -> io::Result<
     if let Some((stall, every)) = shop.fault.and_then(|fault| fault.stop) {
         corering::spawn(faulty::stop_now_and_then(stall, every));
     }
-    // All shards are there by now: a kernel that refuses a ring has said so before anybody is told
-    // to connect.
-    if id == 0 {
-        stage.announce()?;
-    }
-    let listener = stage.listener(id);
-    match select(pin!(accept(listener, shop, disk.clone())), stopped).await {
+    match select(pin!(accept(&of, shop, disk.clone())), stopped).await {
         Either::Left((ended, _)) => ended?,
         Either::Right((stopped, _)) => stopped?,
     }
@@ -100,18 +121,18 @@ async fn shard(stage: &'static Stage, id: usize, stopped: Signal) -> io::Result<
     Ok(counters)
 }
 
-async fn accept(
-    listener: OwnedFd,
-    shop: &'static Shop,
-    disk: Option<Rc<mixed::Disk>>,
-) -> io::Result<()> {
-    if !shop.stage.is_tcp() {
-        let listener = UnixListener::from(listener);
-        loop {
-            echo::spawn_unix(listener.accept().await?, shop);
+async fn accept(of: &Shard, shop: &'static Shop, disk: Option<Rc<mixed::Disk>>) -> io::Result<()> {
+    let listener = match &shop.stage.listeners {
+        Listeners::Tcp(listeners) => listeners.take(of)?,
+        Listeners::Unix(listeners) => {
+            let listener = listeners.take(of)?;
+            announce(shop.stage, of)?;
+            loop {
+                echo::spawn(listener.accept().await?, shop);
+            }
         }
-    }
-    let listener = TcpListener::from(listener);
+    };
+    announce(shop.stage, of)?;
     loop {
         let stream = listener.accept().await?;
         if let Some(disk) = &disk {
@@ -120,7 +141,7 @@ async fn accept(
         }
         match shop.stage.arguments.workload {
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {
-                echo::spawn_tcp(stream, shop);
+                echo::spawn(stream, shop);
             }
             Workload::Http | Workload::File => {
                 corering::spawn(http::connection(stream, shop));
@@ -134,6 +155,15 @@ async fn accept(
             }
         }
     }
+}
+
+/// Says that this server listens when all shards do, so that connections spread over all.
+fn announce(stage: &Stage<Listeners>, of: &Shard) -> io::Result<()> {
+    static LISTENING: AtomicUsize = AtomicUsize::new(0);
+    if LISTENING.fetch_add(1, Ordering::AcqRel) + 1 == of.count() {
+        stage.announce()?;
+    }
+    Ok(())
 }
 
 fn add_metrics(counters: &mut Counters, metrics: &Metrics) {

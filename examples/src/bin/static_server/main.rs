@@ -27,8 +27,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use corering::Shard;
+use corering::net::{ShardListeners, TcpListener};
 use corering::signal::Signal;
-use corering_examples::{Listeners, ShardOptions};
+use corering_examples::ShardOptions;
 use rustix::process::{Resource, getrlimit};
 
 use crate::root::Root;
@@ -97,7 +98,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if let Err(error) = std::fs::read_dir(&arguments.root) {
         return Err(format!("the folder {} cannot be served: {error}", arguments.root.display()));
     }
-    let listeners = Listeners::open(arguments.addr, arguments.shards.shards)?;
+    let builder = TcpListener::builder().nodelay(true);
+    let listeners = builder.bind_shards(arguments.addr, arguments.shards.shards);
+    let listeners = listeners.map_err(|error| error.to_string())?;
     let places = Places::new(arguments);
     let runtime = arguments.shards.runtime().max_queued_accepts(places.queued);
     // From here on a signal waits for all shards, whenever they start, and does not end the process.
@@ -111,7 +114,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 async fn serve(
     shard: Shard,
     arguments: &Arguments,
-    listeners: &Listeners,
+    listeners: &ShardListeners,
     connections_max: usize,
     stop: Signal,
 ) -> io::Result<()> {
@@ -123,9 +126,9 @@ async fn serve(
         shutdown_timeout: arguments.shutdown_timeout,
     };
     let server = Server::new(Root::open(&arguments.root).await?, limits);
-    let listener = listeners.take(&shard);
+    let listener = listeners.take(&shard)?;
     if shard.id() == 0 {
-        println!("listening on {}", listeners.address());
+        println!("listening on {}", listeners.local_addr());
         println!("serving {} on {}", arguments.root.display(), shard.driver());
     }
     server.run(listener, stop).await
@@ -143,7 +146,7 @@ impl Places {
     /// Divides what the flags allow among the shards, within the descriptors the process may have:
     /// a connection that waits takes one, and one that is served a second for its file.
     fn new(arguments: &Arguments) -> Self {
-        let shards = u64::from(arguments.shards.shards);
+        let shards = arguments.shards.shards as u64;
         // The runtime raises the soft limit to the hard one. No limit is many.
         let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         let descriptors = limit.saturating_sub(OWN_DESCRIPTORS * shards) / shards;
