@@ -9,26 +9,30 @@ mod child;
 #[path = "../common/net.rs"]
 mod net;
 
+mod datagrams;
 mod ends;
+mod files;
 mod moments;
 mod receives;
+mod send_files;
+mod waits;
 mod writes;
 
 use std::io;
 use std::time::Duration;
 
-use corering::Builder;
 use corering::net::UnixStream;
 use corering::test_support::run_configured;
 use corering::time::timeout;
+use corering::{Builder, Runtime};
 
 use child::Child;
-use moments::World;
+use moments::{MOMENTS, World};
 use net::{POLICIES, nothing_is_in_flight, tcp_pair, until};
 use receives::at_each_moment;
 
 /// Long enough for a body on a machine that is busy.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(100);
 
 /// Runs a body on both drivers with each configuration.
 fn in_a_child(
@@ -41,10 +45,13 @@ fn in_a_child(
     }
     for configure in configure {
         run_configured(test, None, configure, async || {
+            // What signals need stays for the rest of the process's life.
+            drop(corering::signal::shutdown());
             let before = open_descriptors();
             timeout(LIMIT, body(&World::real())).await??;
-            nothing_is_in_flight().await;
-            until(|| open_descriptors() <= before).await;
+            timeout(LIMIT, nothing_is_in_flight()).await?;
+            let closed = timeout(LIMIT, until(|| open_descriptors() <= before)).await;
+            assert!(closed.is_ok(), "{} descriptors of {before} are open", open_descriptors());
             io::Result::Ok(())
         });
     }
@@ -118,4 +125,70 @@ fn dropped_ends_of_streams_happen() {
         })
         .await
     });
+}
+
+#[test]
+fn dropped_sends_of_files_are_told_once() {
+    in_a_child("dropped_sends_of_files_are_told_once", &WAYS[1..], async |world| {
+        at_each_moment(async |moment| {
+            send_files::are_told_once(world, moment, tcp_pair).await?;
+            send_files::are_told_once(world, moment, unix_pair).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_datagrams_come_whole_and_once() {
+    in_a_child("dropped_datagrams_come_whole_and_once", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| {
+            datagrams::are_for_the_next(world, moment).await?;
+            datagrams::are_whole_or_not_there(world, moment).await?;
+            datagrams::have_one_peer_or_the_other(world, moment).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_binds_leave_their_address() {
+    in_a_child("dropped_binds_leave_their_address", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| datagrams::leave_their_address(world, moment).await).await
+    });
+}
+
+#[test]
+fn dropped_operations_on_files_happen_or_not() {
+    in_a_child("dropped_operations_on_files_happen_or_not", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| files::are_as_before_or_after(world, moment).await).await
+    });
+}
+
+#[test]
+fn dropped_waits_give_their_turn_on() {
+    in_a_child("dropped_waits_give_their_turn_on", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| {
+            waits::give_their_turn_on(world, moment).await;
+            waits::keep_values(world, moment).await;
+            waits::go_on(world, moment).await;
+            waits::take_nothing_from_others(world, moment).await?;
+            waits::leave_signals_to_others(world, moment).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_submit_goes_on_elsewhere() {
+    for driver in corering::test_support::drivers() {
+        let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+        let shards = builder.run(async |shard| {
+            if shard.id() == 0 {
+                for moment in MOMENTS {
+                    waits::goes_on_elsewhere(&shard, &World::real(), moment).await;
+                }
+            }
+        });
+        shards.expect("shards can be started");
+    }
 }

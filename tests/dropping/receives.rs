@@ -1,9 +1,12 @@
 //! Rows of what receives: bytes and connections are for the next call.
 
 use std::io;
+use std::time::Duration;
 
 use corering::buf::IoBuf;
 use corering::net::{ByteStream, Family, TcpListener, TcpStream};
+use corering::task::{CancelToken, cooperative, unconstrained};
+use corering::time::{now, timeout, timeout_at, within};
 use futures_util::{StreamExt, TryFutureExt};
 
 use crate::moments::{Boxed, MOMENTS, Moment, World, drop_at};
@@ -15,7 +18,7 @@ const SMALL: usize = 64;
 /// A ring hands so large a buffer to the kernel.
 const LARGE: usize = 16 * 1024;
 
-fn receives<F: Family>() -> Vec<(&'static str, Receive<F>)> {
+pub(crate) fn receives<F: Family>() -> Vec<(&'static str, Receive<F>)> {
     fn read<F: Family>(stream: &mut ByteStream<F>, room: usize) -> Boxed<'_, io::Result<Vec<u8>>> {
         let read = stream.read(Vec::with_capacity(room));
         Box::pin(read.map_ok(|(_, buf)| buf).map_err(io::Error::from))
@@ -51,13 +54,44 @@ fn receives<F: Family>() -> Vec<(&'static str, Receive<F>)> {
     ]
 }
 
+/// What waits for bytes and takes none, and what drops, or polls, a future that receives.
+fn others<F: Family>() -> Vec<(&'static str, Receive<F>)> {
+    const LONG: Duration = Duration::from_secs(3_600);
+    vec![
+        ("ByteStream::peek", |stream| Box::pin(stream.peek().map_ok(|_| Vec::new()))),
+        ("ByteStream::readable", |stream| Box::pin(stream.readable().map_ok(|()| Vec::new()))),
+        ("ReadHalf::peek", |stream| Box::pin(stream.split().0.peek().map_ok(|_| Vec::new()))),
+        ("ReadHalf::readable", |stream| {
+            Box::pin(stream.split().0.readable().map_ok(|()| Vec::new()))
+        }),
+        ("time::timeout", |stream| {
+            Box::pin(async { Ok(timeout(LONG, stream.recv()).await??.to_vec()) })
+        }),
+        ("time::timeout_at", |stream| {
+            Box::pin(async { Ok(timeout_at(now() + LONG, stream.recv()).await??.to_vec()) })
+        }),
+        ("time::within", |stream| {
+            Box::pin(within(LONG, stream.recv()).map_ok(|bytes| bytes.to_vec()))
+        }),
+        ("CancelToken::run", |stream| {
+            Box::pin(async { Ok(CancelToken::new().run(stream.recv()).await??.to_vec()) })
+        }),
+        ("task::cooperative", |stream| {
+            Box::pin(cooperative(stream.recv()).map_ok(|bytes| bytes.to_vec()))
+        }),
+        ("task::unconstrained", |stream| {
+            Box::pin(unconstrained(stream.recv()).map_ok(|bytes| bytes.to_vec()))
+        }),
+    ]
+}
+
 /// All rows of receives at one moment.
 pub(crate) async fn lose_no_byte<F: Family>(
     world: &World,
     moment: Moment,
     pair: impl AsyncFn() -> io::Result<(ByteStream<F>, ByteStream<F>)>,
 ) -> io::Result<()> {
-    for (row, receive) in receives() {
+    for (row, receive) in receives().into_iter().chain(others()) {
         let (mut ours, mut peer) = pair().await?;
         let mut received = Vec::new();
         for round in 0..4 {

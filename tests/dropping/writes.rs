@@ -53,11 +53,17 @@ pub(crate) fn writes<F: Family>() -> Vec<(&'static str, Write<F>)> {
             let write = stream.split().1.send_all(parts(parcel));
             Box::pin(write.map_ok(|bufs| bufs.concat().len()).map_err(io::Error::from))
         }),
+        // They wait for room, and send nothing.
+        ("ByteStream::writable", |stream, _| Box::pin(stream.writable().map_ok(|()| 0))),
+        ("WriteHalf::writable", |stream, _| Box::pin(stream.split().1.writable().map_ok(|()| 0))),
     ]
 }
 
 /// Fills the buffers of both ends, and says by how much.
-async fn fill<F: Family>(world: &World, stream: &mut ByteStream<F>) -> io::Result<usize> {
+pub(crate) async fn fill<F: Family>(
+    world: &World,
+    stream: &mut ByteStream<F>,
+) -> io::Result<usize> {
     let write = Box::pin(stream.write_all(vec![0; world.too_much]));
     let sent = drop_at(world, Moment::Done, write, async || ()).await;
     assert!(sent.is_none(), "the peer does not read");

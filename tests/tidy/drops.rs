@@ -21,6 +21,18 @@ fn table_of_drops_has_a_row_for_each_operation() {
     assert!(stale.is_empty(), "rows in src/cancel_safety.rs of what is no operation: {stale:?}");
 }
 
+#[test]
+fn each_row_of_the_table_of_drops_has_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dropping");
+    let files = fs::read_dir(folder).expect("tests/dropping can be read");
+    let tests: String = files
+        .map(|file| file.and_then(|file| fs::read_to_string(file.path())).expect("it is text"))
+        .collect();
+    let untested: Vec<_> =
+        rows().into_iter().filter(|row| !tests.contains(&format!("\"{row}\""))).collect();
+    assert!(untested.is_empty(), "rows without a test in tests/dropping: {untested:?}");
+}
+
 fn operations() -> BTreeSet<String> {
     let sources = sources();
     let futures: BTreeSet<String> = sources.iter().flat_map(Source::future_types).collect();

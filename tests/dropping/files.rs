@@ -1,0 +1,191 @@
+//! Rows of files: what is on the disk is as it was, or as it was to be.
+
+use std::fs as std_fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use corering::fs::{self, File, OpenOptions};
+use futures_util::TryFutureExt;
+
+use crate::moments::{Boxed, Moment, World, drop_at};
+use crate::net::nothing_is_in_flight;
+
+/// A folder with a file and an empty folder in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dropping-{}-{number}", std::process::id());
+        let folder = Folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+        std_fs::create_dir(&folder.0)?;
+        std_fs::create_dir(folder.0.join("empty"))?;
+        std_fs::write(folder.0.join("file"), BEFORE)?;
+        Ok(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn file(&self) -> File {
+        let file = std_fs::OpenOptions::new().read(true).write(true).open(self.path("file"));
+        File::from(OwnedFd::from(file.expect("it was just written")))
+    }
+
+    /// All that is in it.
+    fn look(&self) -> io::Result<Vec<String>> {
+        let mut all = Vec::new();
+        for entry in std_fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().expect("it is one of ours");
+            all.push(match entry.file_type()?.is_dir() {
+                true => name,
+                false => format!("{name}={}", std_fs::read_to_string(entry.path())?),
+            });
+        }
+        all.sort();
+        Ok(all)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std_fs::remove_dir_all(&self.0);
+    }
+}
+
+const BEFORE: &str = "0123456789";
+
+/// What is done with a folder, and what is in it then; and what may be in it half way.
+struct Row {
+    name: &'static str,
+    begin: fn(&Folder) -> Boxed<'static, io::Result<()>>,
+    after: &'static [&'static str],
+    between: Option<&'static [&'static str]>,
+}
+
+const fn row(
+    name: &'static str,
+    begin: fn(&Folder) -> Boxed<'static, io::Result<()>>,
+    after: &'static [&'static str],
+) -> Row {
+    Row { name, begin, after, between: None }
+}
+
+const UNCHANGED: &[&str] = &["empty", "file=0123456789"];
+const WRITTEN: &[&str] = &["empty", "file=abcde56789"];
+
+const ROWS: &[Row] = &[
+    row("File::open", |it| Box::pin(File::open(it.path("file")).map_ok(drop)), UNCHANGED),
+    row(
+        "File::create",
+        |it| Box::pin(File::create(it.path("new")).map_ok(drop)),
+        &["empty", "file=0123456789", "new="],
+    ),
+    row(
+        "File::create",
+        |it| Box::pin(File::create(it.path("file")).map_ok(drop)),
+        &["empty", "file="],
+    ),
+    row(
+        "OpenOptions::open",
+        |it| {
+            let mut options = OpenOptions::new();
+            Box::pin(options.write(true).create_new(true).open(it.path("new")).map_ok(drop))
+        },
+        &["empty", "file=0123456789", "new="],
+    ),
+    row(
+        "File::read_at",
+        |it| Box::pin(it.file().read_at(vec![0; 4], 2).map_ok(drop).err_into()),
+        UNCHANGED,
+    ),
+    row(
+        "File::read_vectored_at",
+        |it| Box::pin(it.file().read_vectored_at(vec![vec![0; 4]; 2], 2).map_ok(drop).err_into()),
+        UNCHANGED,
+    ),
+    row(
+        "File::read_exact_at",
+        |it| Box::pin(it.file().read_exact_at(vec![0; 4], 4, 2).map_ok(drop).err_into()),
+        UNCHANGED,
+    ),
+    row("File::read_to_end", |it| Box::pin(it.file().read_to_end().map_ok(drop)), UNCHANGED),
+    row("fs::read", |it| Box::pin(fs::read(it.path("file")).map_ok(drop)), UNCHANGED),
+    row(
+        "File::write_at",
+        |it| Box::pin(it.file().write_at("abcde", 0).map_ok(drop).err_into()),
+        WRITTEN,
+    ),
+    row(
+        "File::write_vectored_at",
+        |it| Box::pin(it.file().write_vectored_at(vec!["ab", "cde"], 0).map_ok(drop).err_into()),
+        WRITTEN,
+    ),
+    row(
+        "File::write_all_at",
+        |it| Box::pin(it.file().write_all_at("abcde", 0).map_ok(drop).err_into()),
+        WRITTEN,
+    ),
+    Row {
+        name: "fs::write",
+        begin: |it| Box::pin(fs::write(it.path("file"), "abcde").map_ok(drop).err_into()),
+        after: &["empty", "file=abcde"],
+        between: Some(&["empty", "file="]),
+    },
+    row("File::sync_all", |it| Box::pin(it.file().sync_all()), UNCHANGED),
+    row("File::sync_data", |it| Box::pin(it.file().sync_data()), UNCHANGED),
+    row("File::metadata", |it| Box::pin(it.file().metadata().map_ok(drop)), UNCHANGED),
+    row("fs::metadata", |it| Box::pin(fs::metadata(it.path("file")).map_ok(drop)), UNCHANGED),
+    row(
+        "fs::symlink_metadata",
+        |it| Box::pin(fs::symlink_metadata(it.path("file")).map_ok(drop)),
+        UNCHANGED,
+    ),
+    row("fs::exists", |it| Box::pin(fs::exists(it.path("file")).map_ok(drop)), UNCHANGED),
+    row("File::set_len", |it| Box::pin(it.file().set_len(4)), &["empty", "file=0123"]),
+    row(
+        "File::allocate",
+        |it| Box::pin(it.file().allocate(0, 12)),
+        &["empty", "file=0123456789\0\0"],
+    ),
+    row("File::prefetch", |it| Box::pin(it.file().prefetch(0, 10)), UNCHANGED),
+    row("File::close", |it| Box::pin(it.file().close()), UNCHANGED),
+    row("fs::remove_file", |it| Box::pin(fs::remove_file(it.path("file"))), &["empty"]),
+    row("fs::remove_dir", |it| Box::pin(fs::remove_dir(it.path("empty"))), &["file=0123456789"]),
+    row(
+        "fs::rename",
+        |it| Box::pin(fs::rename(it.path("file"), it.path("other"))),
+        &["empty", "other=0123456789"],
+    ),
+    row(
+        "fs::create_dir",
+        |it| Box::pin(fs::create_dir(it.path("new"))),
+        &["empty", "file=0123456789", "new"],
+    ),
+];
+
+/// All rows of files at one moment.
+pub(crate) async fn are_as_before_or_after(world: &World, moment: Moment) -> io::Result<()> {
+    for Row { name, begin, after, between } in ROWS {
+        let folder = Folder::new()?;
+        let ended = drop_at(world, moment, begin(&folder), nothing_is_in_flight).await;
+        let ended = ended.transpose()?.is_some();
+        nothing_is_in_flight().await;
+        let found = folder.look()?;
+        let mut may_be = Vec::new();
+        match moment {
+            Moment::NotBegun => may_be.push(UNCHANGED),
+            _ if ended => may_be.push(*after),
+            // A step has ended, and it may have been the only one.
+            Moment::Done if between.is_none() => may_be.push(*after),
+            _ => may_be.extend([Some(UNCHANGED), Some(*after), *between].into_iter().flatten()),
+        }
+        assert!(may_be.iter().any(|it| found == *it), "{name}, {moment:?}: {found:?}");
+    }
+    Ok(())
+}
