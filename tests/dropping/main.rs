@@ -12,6 +12,7 @@ mod net;
 mod datagrams;
 mod ends;
 mod files;
+mod limits;
 mod moments;
 mod receives;
 mod send_files;
@@ -191,4 +192,37 @@ fn dropped_submit_goes_on_elsewhere() {
         });
         shards.expect("shards can be started");
     }
+}
+
+#[test]
+fn future_that_outlives_five_limits_goes_on() {
+    in_a_child("future_that_outlives_five_limits_goes_on", &WAYS, async |world| {
+        limits::are_outlived(world, tcp_pair).await?;
+        limits::are_outlived(world, unix_pair).await
+    });
+}
+
+#[test]
+fn receive_at_its_limit_wins_or_gives_back() {
+    in_a_child("receive_at_its_limit_wins_or_gives_back", &WAYS, async |_| {
+        limits::receives_win_or_lose(tcp_pair).await?;
+        limits::receives_win_or_lose(unix_pair).await?;
+        limits::others_win_or_lose().await
+    });
+}
+
+#[test]
+fn write_at_its_limit_wins_or_says_how_much_went() {
+    let test = "write_at_its_limit_wins_or_says_how_much_went";
+    in_a_child(test, &WAYS[1..], async |world| {
+        limits::writes_win_or_lose(world, tcp_pair).await?;
+        limits::writes_win_or_lose(world, unix_pair).await
+    });
+}
+
+#[test]
+fn lookup_that_never_begins_holds_no_timeout_up() {
+    let ways: [fn(Builder) -> Builder; 1] = [|builder| builder.blocking_threads(1)];
+    let test = "lookup_that_never_begins_holds_no_timeout_up";
+    in_a_child(test, &ways, async |_| limits::connect_is_left_behind().await);
 }
