@@ -16,6 +16,7 @@ mod limits;
 mod moments;
 mod receives;
 mod send_files;
+mod storm;
 mod waits;
 mod writes;
 
@@ -225,4 +226,16 @@ fn lookup_that_never_begins_holds_no_timeout_up() {
     let ways: [fn(Builder) -> Builder; 1] = [|builder| builder.blocking_threads(1)];
     let test = "lookup_that_never_begins_holds_no_timeout_up";
     in_a_child(test, &ways, async |_| limits::connect_is_left_behind().await);
+}
+
+#[test]
+fn storm_of_limits_drops_and_aborts_loses_nothing() {
+    let test = "storm_of_limits_drops_and_aborts_loses_nothing";
+    let rounds = std::env::var("STORM_ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    in_a_child(test, &WAYS, async |_| {
+        for number in 0..rounds {
+            storm::round(number).await?;
+        }
+        Ok(())
+    });
 }
