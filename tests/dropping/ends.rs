@@ -7,6 +7,7 @@ use corering::net::{ByteStream, Family};
 use futures_util::TryFutureExt;
 
 use crate::moments::{Boxed, Moment, World, drop_at};
+use crate::writes::fill;
 
 /// Ends a stream that it takes.
 type End<F> = fn(ByteStream<F>) -> Boxed<'static, io::Result<()>>;
@@ -55,6 +56,23 @@ pub(crate) async fn is_closed<F: Family>(
     let ended = drop_at(world, moment, end(ours), read).await.transpose();
     ended.unwrap_or_else(|error| panic!("{row}, {moment:?}, busy {busy}: {error}"));
     reaches_end(&mut peer).await
+}
+
+/// Each end of a stream whose wait for room was dropped just before, at one moment.
+pub(crate) async fn close_after_a_wait<F: Family>(
+    world: &World,
+    moment: Moment,
+    pair: impl AsyncFn() -> io::Result<(ByteStream<F>, ByteStream<F>)>,
+) -> io::Result<()> {
+    for (row, end) in ends() {
+        let (mut ours, mut peer) = pair().await?;
+        fill(world, &mut ours).await?;
+        let wait = Box::pin(ours.writable());
+        assert!(drop_at(world, moment, wait, async || ()).await.is_none(), "there is no room");
+        end(ours).await.unwrap_or_else(|error| panic!("{row}, {moment:?}: {error}"));
+        reaches_end(&mut peer).await?;
+    }
+    Ok(())
 }
 
 /// All rows of ends at one moment.

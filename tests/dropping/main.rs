@@ -29,7 +29,7 @@ use corering::time::timeout;
 use corering::{Builder, Runtime};
 
 use child::Child;
-use moments::{MOMENTS, World};
+use moments::{MOMENTS, Moment, World};
 use net::{POLICIES, nothing_is_in_flight, tcp_pair};
 use receives::at_each_moment;
 
@@ -126,6 +126,17 @@ fn dropped_ends_of_streams_happen() {
             ends::shut_down(world, moment, unix_pair).await
         })
         .await
+    });
+}
+
+#[test]
+fn stream_ends_right_after_a_dropped_wait() {
+    in_a_child("stream_ends_right_after_a_dropped_wait", &WAYS[1..], async |world| {
+        for moment in [Moment::NotBegun, Moment::Waiting, Moment::InFlight] {
+            ends::close_after_a_wait(world, moment, tcp_pair).await?;
+            ends::close_after_a_wait(world, moment, unix_pair).await?;
+        }
+        Ok(())
     });
 }
 

@@ -58,3 +58,11 @@ fn dropped_ends_of_streams_happen() {
         ends::shut_down(world, moment, tcp_pair).await
     });
 }
+
+#[test]
+fn stream_ends_right_after_a_dropped_wait() {
+    on_each_seed(async |_, world, moment| {
+        let moment = if moment == Moment::PartlyDone { Moment::Waiting } else { moment };
+        ends::close_after_a_wait(world, moment, tcp_pair).await
+    });
+}
