@@ -53,8 +53,8 @@ pub fn bind_shards(address: impl ToAddress, shards: usize) -> io::Result<ShardLi
     TcpListener::builder().bind_shards(address, shards)
 }
 
-/// A listener for each shard of a program, from [`bind_shards`]. Dropped, it closes those that no shard
-/// has taken.
+/// A listener for each shard of a program, from [`bind_shards`], whose example shows it. Dropped, it
+/// closes those that no shard has taken.
 #[derive(Debug)]
 pub struct ShardListeners<F: Family = Tcp> {
     address: F::Address,

@@ -103,6 +103,20 @@ impl ByteStream<Tcp> {
     /// # Errors
     ///
     /// Those of `setsockopt(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// # use corering::net::{TcpListener, TcpStream};
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         sys::socket::with_options(self.fd().as_fd(), |socket| socket.set_tcp_nodelay(nodelay))
     }
@@ -112,6 +126,19 @@ impl ByteStream<Tcp> {
     /// # Errors
     ///
     /// Those of `getsockopt(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// # use corering::net::{TcpListener, TcpStream};
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(!stream.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         sys::socket::with_options(self.fd().as_fd(), |socket| socket.tcp_nodelay())
     }

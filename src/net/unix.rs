@@ -82,6 +82,23 @@ impl ByteStream<Unix> {
     /// # Errors
     ///
     /// Those of `connect(2)`, for instance `NotFound`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::{UnixListener, UnixStream};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("corering-connect-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path).await?;
+    /// let client = UnixStream::connect(&path).await?;
+    /// let server = listener.accept().await?;
+    /// # assert_eq!(client.peer_addr()?, server.local_addr()?);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn connect<P: AsRef<Path>>(
         path: P,
     ) -> impl SingleOperation<Output = io::Result<UnixStream>> + use<P> {
@@ -94,6 +111,20 @@ impl ByteStream<Unix> {
     /// # Errors
     ///
     /// Those of `socketpair(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use corering::net::UnixStream;
+    ///
+    /// let (mut one, mut other) = UnixStream::pair()?;
+    /// one.write_all("hello").await?;
+    /// assert_eq!(&*other.recv().await?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)?;
         let stream = |socket: socket2::Socket| {

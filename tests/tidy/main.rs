@@ -276,6 +276,21 @@ fn every_async_function_documents_cancelling_and_errors() {
 }
 
 #[test]
+fn every_method_of_streams_has_an_example() {
+    complain_about("methods of streams without an example", |source| {
+        source
+            .public_functions()
+            .into_iter()
+            .filter(|function| {
+                function.owner().is_some_and(|owner| owner.starts_with("ByteStream"))
+            })
+            .filter(|function| !function.docs.contains("# Examples"))
+            .map(|function| format!("{}:{}", source.path, function.line))
+            .collect()
+    });
+}
+
+#[test]
 fn every_leaf_is_looped_beside_others_in_a_test() {
     let futures: BTreeSet<String> = sources().iter().flat_map(Source::future_types).collect();
     let rows = rows_of_the_budget();
