@@ -26,6 +26,7 @@ where
 {
     type Output = T;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         // SAFETY: `pinned` is not moved out of the borrow: it is only lent again, pinned.
         let this = unsafe { self.get_unchecked_mut() };
