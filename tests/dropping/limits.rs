@@ -249,7 +249,37 @@ pub(crate) async fn others_win_or_lose() -> io::Result<()> {
     Ok(())
 }
 
-/// A `timeout` of a connect ends on time though the lookup of the name never begins.
+/// `within` of a connect at both moments.
+pub(crate) async fn connects_win_or_lose(world: &World) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let limit = Duration::from_millis(500);
+    let over = now() + limit;
+    let mut connecting: Boxed<'_, _> =
+        Box::pin(within(limit, TcpStream::connect(listener.local_addr()?)));
+    // The socket is opened, and then connected.
+    begin(&mut connecting).await;
+    world.settle().await;
+    let early = poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
+    world.settle().await;
+    while now() < over + SOON {}
+    let client = match early {
+        Poll::Ready(client) => client?,
+        Poll::Pending => connecting.await?,
+    };
+    assert_eq!(listener.accept().await?.peer_addr()?, client.local_addr()?);
+
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    full.listen(0)?;
+    let address = full.local_addr()?.as_socket().expect("it is one of IPv4");
+    let _first = std::net::TcpStream::connect(address)?;
+    let lost = within(SOON, TcpStream::connect(address)).await.expect_err("there is no room");
+    assert_eq!(lost.kind(), ErrorKind::TimedOut);
+    Ok(())
+}
+
+/// A `timeout` of a connect ends on time though the lookup of the name never begins. (A `within` waits
+/// for the lookup, which nobody can cancel.)
 pub(crate) async fn connect_is_left_behind() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();

@@ -33,8 +33,13 @@ use moments::{MOMENTS, Moment, World};
 use net::{POLICIES, nothing_is_in_flight, tcp_pair};
 use receives::at_each_moment;
 
-/// Long enough for a body on a machine that is busy.
-const LIMIT: Duration = Duration::from_secs(100);
+/// Long enough for a body, or a round of a storm, on a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many rounds a storm has: 120 take about a minute.
+fn rounds() -> u32 {
+    std::env::var("STORM_ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(1)
+}
 
 /// Runs a body on both drivers with each configuration.
 fn in_a_child(
@@ -50,7 +55,7 @@ fn in_a_child(
             // What signals need stays for the rest of the process's life.
             drop(corering::signal::shutdown());
             let before = open_descriptors();
-            timeout(LIMIT, body(&World::real())).await??;
+            timeout(LIMIT * rounds(), body(&World::real())).await??;
             timeout(LIMIT, nothing_is_in_flight()).await?;
             let after = open_descriptors();
             assert!(after <= before, "{after} descriptors are open, {before} were");
@@ -233,6 +238,12 @@ fn write_at_its_limit_wins_or_says_how_much_went() {
 }
 
 #[test]
+fn connect_at_its_limit_wins_or_is_given_up() {
+    let test = "connect_at_its_limit_wins_or_is_given_up";
+    in_a_child(test, &WAYS[..1], async |world| limits::connects_win_or_lose(world).await);
+}
+
+#[test]
 fn lookup_that_never_begins_holds_no_timeout_up() {
     let ways: [fn(Builder) -> Builder; 1] = [|builder| builder.blocking_threads(1)];
     let test = "lookup_that_never_begins_holds_no_timeout_up";
@@ -242,10 +253,9 @@ fn lookup_that_never_begins_holds_no_timeout_up() {
 #[test]
 fn storm_of_limits_drops_and_aborts_loses_nothing() {
     let test = "storm_of_limits_drops_and_aborts_loses_nothing";
-    let rounds = std::env::var("STORM_ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     in_a_child(test, &WAYS, async |_| {
-        for number in 0..rounds {
-            storm::round(number).await?;
+        for number in 0..rounds() {
+            storm::round(number.into()).await?;
         }
         Ok(())
     });

@@ -26,6 +26,8 @@ const BYTES: usize = 60_000;
 struct Storm {
     random: RefCell<Random>,
     canceller: mpsc::Sender<CancelHandle>,
+    /// Operations of all tasks that did not end.
+    dropped: Rc<Cell<u64>>,
 }
 
 impl Storm {
@@ -39,6 +41,15 @@ impl Storm {
 
     /// Runs an operation until it ends, or is dropped in one of the ways.
     async fn run<T: 'static>(&self, operation: impl Future<Output = T> + 'static) -> Option<T> {
+        let ended = self.run_in_a_way(operation).await;
+        self.dropped.set(self.dropped.get() + u64::from(ended.is_none()));
+        ended
+    }
+
+    async fn run_in_a_way<T: 'static>(
+        &self,
+        operation: impl Future<Output = T> + 'static,
+    ) -> Option<T> {
         match self.below(6) {
             0 => timeout(self.limit(), operation).await.ok(),
             1 => {
@@ -83,7 +94,7 @@ async fn send<F: Family>(storm: Rc<Storm>, stream: ByteStream<F>) -> io::Result<
     let bytes = Rc::new(pattern(BYTES));
     let mut sent = 0;
     while sent < BYTES {
-        let most = [10, 3_000, BYTES][storm.below(3)];
+        let most = [10, 500, 6_000][storm.below(3)];
         let part = bytes[sent..(sent + 1 + storm.below(most)).min(BYTES)].to_vec();
         let (way, limit) = (storm.below(4), storm.limit());
         let shared: Shared<F> = stream.clone();
@@ -124,7 +135,7 @@ async fn receive<F: Family>(storm: Rc<Storm>, stream: ByteStream<F>) -> io::Resu
     let stream = Rc::new(Mutex::new(stream));
     let received = Rc::new(RefCell::new(Vec::new()));
     loop {
-        let room = [2, 100, 20_000][storm.below(3)];
+        let room = [2, 100, 9_000][storm.below(3)];
         let (way, limit) = (storm.below(5), storm.limit());
         let (shared, all): (Shared<F>, _) = (stream.clone(), received.clone());
         let receive = async move {
@@ -209,10 +220,12 @@ pub(crate) async fn round(number: u64) -> io::Result<()> {
             handle.cancel();
         }
     });
+    let dropped = Rc::new(Cell::new(0));
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let random = RefCell::new(Random(number * TASKS + task));
-            let storm = Rc::new(Storm { random, canceller: canceller.clone() });
+            let storm =
+                Rc::new(Storm { random, canceller: canceller.clone(), dropped: dropped.clone() });
             spawn(async move {
                 match task % 2 {
                     0 => exchange(storm.clone(), connect(&storm).await?).await,
@@ -226,5 +239,6 @@ pub(crate) async fn round(number: u64) -> io::Result<()> {
         task.await.expect("it does not panic")?;
     }
     thread.join().expect("it does not panic");
+    assert!(dropped.get() > 5 * TASKS, "only {} operations were dropped", dropped.get());
     Ok(())
 }
