@@ -40,7 +40,7 @@
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|
 //! | [`Listener::accept`], [`Listener::incoming`] | nothing | connections for the next call | connections for the next call | connections for the next call | – |
-//! | [`TcpListener::bind`], [`TcpListener::bind_reuseport`], [`TcpListenerBuilder::bind`], [`UdpSocket::bind`] | nothing | nothing | nothing; a lookup goes on by itself | nothing | nothing |
+//! | [`TcpListener::bind`], [`TcpListenerBuilder::bind`], [`UdpSocket::bind`] | nothing | nothing | nothing; a lookup goes on by itself | nothing | nothing |
 //! | [`UnixListener::bind`] | nothing | nothing | – | – | – |
 //! | [`UdpSocket::connect`] | the old peer | the old peer or the new one | the old peer or the new one | the new peer | the old peer; a lookup goes on by itself |
 //! | [`UdpSocket::recv`], [`UdpSocket::recv_from`] | nothing | datagrams for the next call | – | datagrams for the next call | – |

@@ -76,8 +76,8 @@ async fn port_in_use_is_an_error_that_names_the_address() -> io::Result<()> {
 
 #[corering::test]
 async fn port_is_shared_when_both_listeners_ask_for_it() -> io::Result<()> {
-    let first = TcpListener::bind_reuseport("127.0.0.1:0").await?;
-    let second = TcpListener::bind_reuseport(first.local_addr()?).await?;
+    let first = TcpListener::builder().reuse_port(true).bind("127.0.0.1:0").await?;
+    let second = TcpListener::builder().reuse_port(true).bind(first.local_addr()?).await?;
     assert_eq!(first.local_addr()?, second.local_addr()?);
     Ok(())
 }

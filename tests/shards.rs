@@ -507,16 +507,17 @@ fn listeners_of_all_shards_share_a_port() {
                 let listener = {
                     let known = *address.lock().expect("no panic");
                     match known {
-                        Some(known) => TcpListener::bind_reuseport(known).await?,
+                        Some(known) => TcpListener::builder().reuse_port(true).bind(known).await?,
                         None if shard.id() == 0 => {
-                            let listener = TcpListener::bind_reuseport("127.0.0.1:0").await?;
+                            let listener =
+                                TcpListener::builder().reuse_port(true).bind("127.0.0.1:0").await?;
                             *address.lock().expect("no panic") = Some(listener.local_addr()?);
                             listener
                         }
                         None => {
                             net::until(|| address.lock().expect("no panic").is_some()).await;
                             let known = address.lock().expect("no panic").expect("it was set");
-                            TcpListener::bind_reuseport(known).await?
+                            TcpListener::builder().reuse_port(true).bind(known).await?
                         }
                     }
                 };

@@ -186,7 +186,7 @@ async fn builder_sets_which_addresses_are_reused() -> io::Result<()> {
     let taken = TcpListener::builder().reuse_port(true).bind(usual.local_addr()?).await;
     assert_eq!(taken.expect_err("it is not shared").kind(), ErrorKind::AddrInUse);
     let shared = TcpListener::builder().reuse_port(true).bind("127.0.0.1:0").await?;
-    TcpListener::bind_reuseport(shared.local_addr()?).await.map(drop)
+    TcpListener::builder().reuse_port(true).bind(shared.local_addr()?).await.map(drop)
 }
 
 #[corering::test]

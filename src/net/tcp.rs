@@ -170,20 +170,6 @@ impl Listener<Tcp> {
         TcpListener::builder().bind(address).await
     }
 
-    /// As [`bind`](Self::bind), sharing the port with other listeners that were bound in this way:
-    /// one for each shard. The kernel spreads connections over them (`SO_REUSEPORT`).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, nothing listens.
-    ///
-    /// # Errors
-    ///
-    /// As [`bind`](Self::bind).
-    pub async fn bind_reuseport(address: impl ToAddress) -> io::Result<TcpListener> {
-        TcpListener::builder().reuse_port(true).bind(address).await
-    }
-
     /// What [`bind`](Self::bind) does not ask for.
     ///
     /// # Examples

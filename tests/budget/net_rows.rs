@@ -303,11 +303,6 @@ async fn connects(beside: &Beside, name: &Path) {
             drop(TcpListener::bind("127.0.0.1:0").await.expect("ports are left"));
         })
         .await;
-    beside
-        .endless("net::tcp::bind_reuseport", async || {
-            drop(TcpListener::bind_reuseport("127.0.0.1:0").await.expect("ports are left"));
-        })
-        .await;
 }
 
 async fn datagrams(beside: &Beside) {

@@ -126,11 +126,8 @@ pub(crate) async fn have_one_peer_or_the_other(world: &World, moment: Moment) ->
 
 type Bind = fn(SocketAddr) -> Boxed<'static, io::Result<()>>;
 
-const BINDS: [(&str, Bind); 4] = [
+const BINDS: [(&str, Bind); 3] = [
     ("TcpListener::bind", |address| Box::pin(TcpListener::bind(address).map_ok(drop))),
-    ("TcpListener::bind_reuseport", |address| {
-        Box::pin(TcpListener::bind_reuseport(address).map_ok(drop))
-    }),
     ("TcpListenerBuilder::bind", |address| {
         Box::pin(TcpListener::builder().bind(address).map_ok(drop))
     }),
