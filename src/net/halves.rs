@@ -34,8 +34,6 @@ pub struct ReadHalf<F> {
 /// [`forget`](Self::forget) leaves it open.
 pub struct WriteHalf<F> {
     pub(super) transmitter: ShardBound<Transmitter, dyn DetachToMoveToAnotherShard>,
-    /// Dropping this half ends the sending side.
-    pub(super) ends: bool,
     pub(super) family: PhantomData<F>,
 }
 
@@ -153,7 +151,7 @@ impl<F: Family> ReadHalf<F> {
         if !self.fd().is(writer.fd()) {
             return Err((self, writer));
         }
-        writer.ends = false;
+        writer.transmitter.ends = false;
         Ok(ByteStream { reader: self, writer })
     }
 }
@@ -303,7 +301,7 @@ impl<F: Family> WriteHalf<F> {
     /// Drops this half without ending the stream's sending side: that lasts as long as the other
     /// half.
     pub fn forget(mut self) {
-        self.ends = false;
+        self.transmitter.ends = false;
     }
 
     /// The stream that [`into_split`](ByteStream::into_split) has parted, as [`ReadHalf::reunite`].
@@ -321,7 +319,7 @@ impl<F> Drop for WriteHalf<F> {
     fn drop(&mut self) {
         let fd = self.transmitter.fd();
         // Where nobody else has the descriptor, it is closed at once, which says the same.
-        if self.ends && fd.users() > 1 {
+        if self.transmitter.ends && fd.users() > 1 {
             sys::socket::end_sending(fd.as_fd());
         }
     }

@@ -78,7 +78,7 @@ impl<F: Family> ByteStream<F> {
     fn new(receiver: Receiver) -> Self {
         let transmitter = Transmitter::new(receiver.fd().clone());
         let (receiver, transmitter) = (ShardBound::new(receiver), ShardBound::new(transmitter));
-        let writer = WriteHalf { transmitter, ends: false, family: PhantomData };
+        let writer = WriteHalf { transmitter, family: PhantomData };
         ByteStream { reader: ReadHalf { receiver, family: PhantomData }, writer }
     }
 
@@ -168,8 +168,8 @@ impl<F: Family> ByteStream<F> {
     /// # Cancel safety
     ///
     /// No byte is lost: what a dropped call had received, and what it still receives, comes with the
-    /// next call, whichever that is. The buffer is lost. Forgotten (`mem::forget`), it is as a
-    /// [`read`](Self::read).
+    /// next call, whichever that is. The buffer is lost; of a call that was forgotten (`mem::forget`)
+    /// so is what it has.
     ///
     /// # Errors
     ///
@@ -641,7 +641,7 @@ impl<F: Family> ByteStream<F> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn into_split(mut self) -> (ReadHalf<F>, WriteHalf<F>) {
-        self.writer.ends = true;
+        self.writer.transmitter.ends = true;
         (self.reader, self.writer)
     }
 }

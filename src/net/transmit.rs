@@ -29,6 +29,8 @@ pub(super) struct Transmitter {
     at_once: bool,
     /// More follows at once after the next write of one buffer.
     more: bool,
+    /// Dropping its half of a stream ends the sending side. Here, where there is room for it.
+    pub(super) ends: bool,
 }
 
 /// The last write, as far as the caller does not know of it.
@@ -81,8 +83,8 @@ impl std::error::Error for WriteAbandoned {}
 
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
-        let (parts_sent, in_parts, at_once, more) = (0, false, false, false);
-        Transmitter { fd, last: Last::Told, parts_sent, in_parts, at_once, more }
+        let (in_parts, at_once, more, ends) = (false, false, false, false);
+        Transmitter { fd, last: Last::Told, parts_sent: 0, in_parts, at_once, more, ends }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {

@@ -21,9 +21,9 @@ pub(super) enum Ahead {
     Dropped(Pin<Box<dyn Future<Output = Ended>>>),
     /// How it ended.
     Failed(io::Error),
-    /// The receive of a `read` that waits for the kernel, when so many bytes had come. Its future
-    /// takes this away; who receives next finds it if that future was forgotten.
-    Begun(Trail, usize),
+    /// The receive of a `read` that waits for the kernel. Its future takes this away; who receives
+    /// next finds it if that future was forgotten.
+    Begun(Trail),
 }
 
 type Ended = (Vec<u8>, io::Result<()>);
@@ -33,8 +33,8 @@ impl Receiver {
     /// is not over yet was forgotten.
     #[inline(never)]
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RecvBuf>>> {
-        if let Ahead::Begun(trail, done) = self.ahead {
-            self.keep_forgotten(trail, done);
+        if let Ahead::Begun(trail) = self.ahead {
+            self.keep_forgotten(trail);
         }
         if let Ahead::Dropped(dropped) = &mut self.ahead {
             let (bytes, ended) = ready!(dropped.as_mut().poll(cx));
@@ -46,7 +46,7 @@ impl Receiver {
         Poll::Ready(match mem::replace(&mut self.ahead, Ahead::Nothing) {
             Ahead::Rest(rest) => Ok(Some(rest)),
             Ahead::Failed(error) => Err(error),
-            Ahead::Nothing | Ahead::Begun(..) | Ahead::Dropped(_) => Ok(None),
+            Ahead::Nothing | Ahead::Begun(_) | Ahead::Dropped(_) => Ok(None),
         })
     }
 
@@ -58,10 +58,10 @@ impl Receiver {
     }
 
     /// A `read` was forgotten in flight. What it brings is in memory that nobody can reach.
-    fn keep_forgotten(&mut self, trail: Trail, done: usize) {
+    fn keep_forgotten(&mut self, trail: Trail) {
         self.ahead = Ahead::Dropped(Box::pin(async move {
             let ended = poll_fn(|cx| trail.poll_forgotten(cx)).await;
-            let lost = done + ended.and_then(Result::ok).unwrap_or(0) as usize;
+            let lost = ended.and_then(Result::ok).unwrap_or(0);
             let text = format!("a read was forgotten, and {lost} bytes of the stream with it");
             let told = if lost > 0 { Err(io::Error::other(text)) } else { Ok(()) };
             (Vec::new(), told)

@@ -293,7 +293,7 @@ impl<B: IoBufMut> Reading<B> {
         let State::Receiving(receive) = &mut self.state else { return Poll::Ready(Ok(None)) };
         let Poll::Ready(result) = Pin::new(&mut *receive).poll(cx) else {
             if let Some(trail) = receive.trail() {
-                receiver.set_begun(Ahead::Begun(trail, self.done));
+                receiver.set_begun(Ahead::Begun(trail));
             }
             return Poll::Pending;
         };
