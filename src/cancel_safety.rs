@@ -8,10 +8,10 @@
 //! - *waiting*: it was polled, and the operation waits for its turn, for the shard's next visit to the kernel, or for its
 //!   descriptor to be ready;
 //! - *in flight*: the kernel, or a thread of the pool, works on it;
-//! - *done*: it has ended, and nobody has polled the future since;
+//! - *done*: it has ended, and the future was not polled since;
 //! - *partly done*: it takes several steps, and some are done. A dash is for what takes one.
 //!
-//! What the kernel has taken up before it hears of the drop it may still do, and so may a thread of the pool. Buffers and
+//! The kernel, or a thread of the pool, may finish what it began before the cancel reached it. Buffers and
 //! descriptors are freed when both have given them back. [`time::within`] gives the buffer to the caller instead, and tells
 //! how the operation ended. A future that is not dropped at its limit (`timeout(limit, &mut future)`) goes on where it was.
 //!
@@ -48,7 +48,7 @@
 //!
 //! # Files
 //!
-//! Of a pipe, or another file without places, a dropped read loses what it takes before the kernel hears of the drop.
+//! A dropped read of a pipe, or of another file without offsets, loses what it received before its cancel was submitted.
 //!
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|

@@ -39,7 +39,7 @@ impl<B> BufError<B> {
         BufError { error, kept: Box::new(Kept { buf: ThreadBound::new(buf), transferred: 0 }) }
     }
 
-    /// So many bytes were transferred before it failed.
+    /// Sets what [`transferred`](Self::transferred) returns.
     pub(crate) fn after(mut self, transferred: usize) -> Self {
         self.kept.transferred = transferred;
         self

@@ -33,9 +33,8 @@ unsafe_io_buf!(&'static [u8]);
 unsafe_io_buf!(&'static [u8; N], const N);
 unsafe_io_buf!(&'static str);
 
-// SAFETY: the bytes are on the heap. Whoever holds another reference can only read them: `get_mut`
-// and `try_unwrap` fail, and `make_mut` copies, as long as this reference counts. One that is
-// leaked counts for ever.
+// SAFETY: the bytes are on the heap. Other references can only read them while this one counts:
+// `get_mut` and `try_unwrap` fail, and `make_mut` copies. A leaked reference counts for ever.
 unsafe_io_buf!(Arc<[u8]>);
 unsafe_io_buf!(Arc<str>);
 unsafe_io_buf!(Arc<Vec<u8>>);

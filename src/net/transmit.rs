@@ -318,7 +318,6 @@ impl Amount for Whole {
 }
 
 /// The future of `write`, `write_all` or `send_all`.
-#[must_use = "nothing is sent until this is awaited"]
 pub(super) struct Transmit<'a, P: Parcel, A: Amount> {
     transmitter: &'a mut Transmitter,
     state: State<P>,

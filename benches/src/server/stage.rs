@@ -40,7 +40,7 @@ pub(super) struct Stage<L = Sockets> {
 type Sockets = Mutex<Vec<Option<OwnedFd>>>;
 
 impl<L> Stage<L> {
-    /// Has the address, but tells nobody yet.
+    /// Has the address, and has not announced it yet.
     pub(super) fn open(
         arguments: &Arguments,
         site: Site,

@@ -13,7 +13,7 @@ use crate::util::linked_slab::Key;
 
 pub(super) struct Epoll {
     epoll: epoll::Epoll,
-    /// The runtime is ending, so an instance that fails is no reason to panic.
+    /// The runtime is ending: a failed wait does not panic.
     ending: bool,
 }
 

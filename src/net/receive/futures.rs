@@ -20,7 +20,6 @@ use crate::util::budget::Toll;
 use crate::util::expiry::has_expired;
 
 /// The future of `recv`, `read` or `read_exact`.
-#[must_use = "nothing is received until this is awaited"]
 pub(in super::super) struct Receive<'a, K: Kind> {
     receiver: &'a mut Receiver,
     kind: K,

@@ -61,7 +61,7 @@ async fn write_whose_time_is_over_before_it_began_sends_nothing() -> io::Result<
     Ok(())
 }
 
-/// What the peer has for now.
+/// Receives what has arrived, and returns the count.
 fn drain(peer: &mut UnixStream) -> io::Result<usize> {
     peer.set_nonblocking(true)?;
     let mut drained = 0;
