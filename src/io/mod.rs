@@ -3,6 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod traits;
+
+pub use traits::{Lend, PollWrite};
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

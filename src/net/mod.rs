@@ -12,6 +12,7 @@
 mod stream;
 mod halves;
 mod readiness;
+mod poll;
 mod listener;
 mod family;
 mod tcp;

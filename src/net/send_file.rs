@@ -15,7 +15,7 @@
 //! `MSG_MORE`, which lets the kernel hold it for so long.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -266,8 +266,8 @@ async fn begin_with<B: IoBuf>(
     piece: RecvBuf,
 ) -> BufResult<(), B> {
     let head_bytes = head.bytes_len();
-    let both = [buf::as_slice(&head), &piece[..]];
-    let taken = match op::sendmsg::both_now(driver, sending.transmitter.fd(), both) {
+    let both = [buf::as_slice(&head), &piece[..]].map(IoSlice::new);
+    let taken = match op::sendmsg::now(driver, sending.transmitter.fd(), &both) {
         None => 0,
         Some(Ok(taken)) => taken as usize,
         Some(Err(error)) => return Err(BufError::new(error, head)),

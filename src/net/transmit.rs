@@ -2,6 +2,7 @@
 //! `futures.rs` has what users await.
 
 mod futures;
+mod lent;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,6 +15,7 @@ use crate::driver::{Driver, Operation, SharedFd, Submit, Trail};
 use crate::task::Scheduler;
 
 pub(super) use self::futures::{SendAll, Write, WriteAll};
+use self::lent::Lent;
 
 /// What a stream keeps for sending.
 pub(super) struct Transmitter {
@@ -28,6 +30,7 @@ pub(super) struct Transmitter {
     at_once: bool,
     /// More follows at once after the next write of one buffer.
     more: bool,
+    lent: Lent,
     /// Dropping its half of a stream ends the sending side. Here, where there is room for it.
     pub(super) ends: bool,
 }
@@ -83,7 +86,8 @@ impl std::error::Error for WriteAbandoned {}
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
         let (in_parts, at_once, more, ends) = (false, false, false, false);
-        Transmitter { fd, last: Last::Told, parts_sent: 0, in_parts, at_once, more, ends }
+        let lent = Lent::default();
+        Transmitter { fd, last: Last::Told, parts_sent: 0, in_parts, at_once, more, lent, ends }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {

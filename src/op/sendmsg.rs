@@ -3,7 +3,7 @@
 //! `IORING_OP_SENDMSG`, kernel 5.3. Always with `MSG_NOSIGNAL`: a peer that is gone is an error of
 //! this call and not a signal to the process.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use io_uring::{opcode, squeue};
 use libc::iovec;
@@ -13,6 +13,9 @@ use super::iovecs::{self, Gather, NOTHING};
 use crate::buf::{BufError, BufResult};
 use crate::driver::{Call, Driver, Held, Operand, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
+
+/// As many pieces the kernel takes (`UIO_MAXIOV`).
+const PIECES_MAX: usize = 1024;
 
 pub(crate) struct SendMsg<G> {
     fd: SharedFd,
@@ -53,17 +56,17 @@ impl<G: Gather> SendMsg<G> {
     }
 }
 
-/// Sends what a socket takes at once of two pieces, as if they were one. `None` if it takes nothing.
-pub(crate) fn both_now(
+/// Sends what a socket takes at once of several pieces, as if they were one. `None` if it takes nothing.
+pub(crate) fn now(
     driver: &Driver,
     fd: &SharedFd,
-    pieces: [&[u8]; 2],
+    pieces: &[IoSlice<'_>],
 ) -> Option<io::Result<u32>> {
-    let parts = pieces
-        .map(|piece| iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
+    let pieces = &pieces[..pieces.len().min(PIECES_MAX)];
     let mut header = super::recvmsg::no_header();
-    header.msg_iov = parts.as_ptr().cast_mut();
-    header.msg_iovlen = parts.len() as _;
+    // An `IoSlice` is laid out as an `iovec`, and the kernel only reads.
+    header.msg_iov = pieces.as_ptr().cast_mut().cast();
+    header.msg_iovlen = pieces.len() as _;
     driver.now(&mut Now { fd, header: &raw mut header })
 }
 
@@ -72,7 +75,7 @@ struct Now<'a> {
     header: *mut libc::msghdr,
 }
 
-// SAFETY: `both_now` keeps the header and what it points at until the call has been made.
+// SAFETY: `now` keeps the header and what it points at until the call has been made.
 unsafe impl Call for Now<'_> {
     fn waits(&self) -> Waits<'_> {
         Waits::Writable { fd: self.fd, held: Held::ByFlag, tries_first: false }

@@ -70,7 +70,7 @@ impl Receiver {
     }
 
     /// The next bytes, in order.
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         if !matches!(self.ahead, Ahead::Nothing)
             && let Some(received) = ready!(self.poll_ahead(cx))?
         {

@@ -1,0 +1,238 @@
+//! Streams by poll methods: what bridges to other libraries stand on.
+//!
+//! A poll keeps the waker of its task until the stream is ready for it, and the last one is the one
+//! that is woken. A caller that goes away leaves that waker and nothing else.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use super::family::Family;
+use super::halves::{ReadHalf, WriteHalf};
+use super::stream::ByteStream;
+use crate::buf::RecvBuf;
+use crate::io::{Lend, PollWrite};
+
+impl<F: Family> ByteStream<F> {
+    /// The next bytes, as [`recv`](Self::recv); pending, it wakes the task when they are there. The
+    /// task's budget pays.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use std::future::poll_fn;
+    ///
+    /// use corering::net::UnixStream;
+    ///
+    /// let (mut one, mut other) = UnixStream::pair()?;
+    /// assert_eq!(poll_fn(|cx| one.poll_write(cx, b"hello")).await?, 5);
+    /// assert_eq!(&*poll_fn(|cx| other.poll_recv(cx)).await?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.reader.poll_recv(cx)
+    }
+
+    /// Sends bytes that are lent for this call only, as many as are taken; pending, it wakes the task
+    /// when the socket has room. The task's budget pays.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send(2)`, and [`WriteAbandoned`](super::WriteAbandoned).
+    ///
+    /// # Examples
+    ///
+    /// As [`poll_recv`](Self::poll_recv).
+    #[inline]
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writer.poll_write(cx, bytes)
+    }
+
+    /// Sends bytes of several pieces, as [`poll_write`](Self::poll_write) does of one.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_write`](Self::poll_write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use std::future::poll_fn;
+    /// use std::io::IoSlice;
+    ///
+    /// use corering::net::UnixStream;
+    ///
+    /// let (mut one, mut other) = UnixStream::pair()?;
+    /// let pieces = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// assert_eq!(poll_fn(|cx| one.poll_write_vectored(cx, &pieces)).await?, 8);
+    /// assert_eq!(&*other.recv().await?, b"headbody");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.writer.poll_write_vectored(cx, pieces)
+    }
+
+    /// Whether what [`poll_write`](Self::poll_write) took is with the kernel.
+    ///
+    /// # Errors
+    ///
+    /// That it could not be sent.
+    ///
+    /// # Examples
+    ///
+    /// As [`poll_shutdown`](Self::poll_shutdown).
+    #[inline]
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.poll_flush(cx)
+    }
+
+    /// Ends the sending side behind what was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_flush`](Self::poll_flush) and [`shutdown`](Self::shutdown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// use std::future::poll_fn;
+    ///
+    /// use corering::net::UnixStream;
+    ///
+    /// let (mut one, mut other) = UnixStream::pair()?;
+    /// poll_fn(|cx| one.poll_write(cx, b"bye")).await?;
+    /// poll_fn(|cx| one.poll_flush(cx)).await?;
+    /// poll_fn(|cx| one.poll_shutdown(cx)).await?;
+    /// assert_eq!(&*other.recv().await?, b"bye");
+    /// assert!(other.recv().await?.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.poll_shutdown(cx)
+    }
+}
+
+impl<F: Family> ReadHalf<F> {
+    /// The next bytes, as [`ByteStream::poll_recv`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`.
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.receiver.poll_recv(cx)
+    }
+}
+
+impl<F: Family> WriteHalf<F> {
+    /// Sends lent bytes, as [`ByteStream::poll_write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteStream::poll_write`].
+    #[inline]
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.transmitter.poll_write(cx, bytes)
+    }
+
+    /// Sends bytes of several pieces, as [`ByteStream::poll_write_vectored`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteStream::poll_write`].
+    #[inline]
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.transmitter.poll_write_vectored(cx, pieces)
+    }
+
+    /// Whether what was taken is with the kernel, as [`ByteStream::poll_flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteStream::poll_flush`].
+    #[inline]
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transmitter.poll_flush(cx)
+    }
+
+    /// Ends the sending side, as [`ByteStream::poll_shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteStream::poll_shutdown`].
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transmitter.poll_shutdown(cx)
+    }
+}
+
+impl<F: Family> Lend for ByteStream<F> {
+    #[inline]
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl<F: Family> Lend for ReadHalf<F> {
+    #[inline]
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.poll_recv(cx)
+    }
+}
+
+macro_rules! poll_write {
+    ($of:ident) => {
+        impl<F: Family> PollWrite for $of<F> {
+            #[inline]
+            fn poll_write(
+                &mut self,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                $of::poll_write(self, cx, bytes)
+            }
+
+            #[inline]
+            fn poll_write_vectored(
+                &mut self,
+                cx: &mut Context<'_>,
+                pieces: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                $of::poll_write_vectored(self, cx, pieces)
+            }
+
+            #[inline]
+            fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                $of::poll_flush(self, cx)
+            }
+
+            fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                $of::poll_shutdown(self, cx)
+            }
+        }
+    };
+}
+
+poll_write!(ByteStream);
+poll_write!(WriteHalf);
