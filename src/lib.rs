@@ -137,6 +137,7 @@ struct Readme;
 
 pub mod buf;
 pub mod cancel_safety;
+pub mod compat;
 mod driver;
 pub mod fs;
 pub mod io;
