@@ -12,6 +12,8 @@ pub(crate) mod linked_slab;
 pub(crate) mod mailbox;
 pub(crate) mod poll_pinned;
 pub(crate) mod pool;
+#[cfg(any(all(test, not(loom)), feature = "hyper"))]
+pub(crate) mod sent_home;
 pub(crate) mod sync_types;
 pub(crate) mod shard_bound;
 pub(crate) mod thread_bound;

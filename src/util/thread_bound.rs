@@ -35,6 +35,12 @@ impl<T> ThreadBound<T> {
         self.is_at_home().then_some(&self.value)
     }
 
+    /// The value; `None` on another thread.
+    #[cfg(any(all(test, not(loom)), feature = "hyper"))]
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.is_at_home().then_some(&mut *self.value)
+    }
+
     /// Takes the value out; `None`, and a leak, on another thread.
     pub(crate) fn into_inner(self) -> Option<T> {
         if !self.is_at_home() {
