@@ -121,6 +121,7 @@
 //!   `syn` is compiled.
 //! - `bytes`: `bytes::Bytes` and `bytes::BytesMut` as buffers.
 //! - `tracing`: log lines through `tracing` instead of standard error.
+//! - `hyper`: hyper's I/O traits, executor and timer, in [`compat`].
 //! - `sim`: the simulated kernel. Test support, not yet public API.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]

@@ -2,3 +2,9 @@
 //! feature of its own.
 
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "hyper")]
+mod hyper;
+
+#[cfg(feature = "hyper")]
+pub use self::hyper::{Hyper, HyperExecutor, HyperTimer};

@@ -55,6 +55,8 @@ pub use yield_now::{YieldNow, yield_now};
 pub use crate::runtime::{BlockingHandle, spawn_blocking};
 
 pub(crate) use scheduler::Scheduler;
+#[cfg(feature = "hyper")]
+pub(crate) use scheduler::current_mailbox;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -39,6 +39,12 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     }
 }
 
+/// The mailbox of this thread's shard.
+#[cfg(feature = "hyper")]
+pub(crate) fn current_mailbox() -> Option<Arc<Mailbox>> {
+    CURRENT.with(|current| Arc::clone(&current.mailbox))
+}
+
 /// The tasks of one shard. It belongs to the thread that made it.
 pub(crate) struct Scheduler {
     mailbox: Arc<Mailbox>,
