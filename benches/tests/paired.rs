@@ -122,6 +122,11 @@ fn every_server_answers_http_from_memory() {
 }
 
 #[test]
+fn every_server_answers_by_hyper() {
+    all_serve(&servers(), &["--cells=8x13", "--workload=hyper"]);
+}
+
+#[test]
 fn every_server_answers_http_from_a_file() {
     all_serve(&servers(), &["--cells=8x100000", "--workload=file"]);
 }

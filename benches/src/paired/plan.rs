@@ -247,7 +247,7 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
         Workload::Echo => schema::Workload::Echo,
         Workload::Churn => schema::Workload::Churn,
         Workload::Idle => schema::Workload::Idle,
-        Workload::Http => schema::Workload::Http,
+        Workload::Http | Workload::Hyper => schema::Workload::Http,
         Workload::File => schema::Workload::FileToSocket,
         Workload::Log => schema::Workload::Log,
         Workload::Mixed => schema::Workload::Mixed,
@@ -259,7 +259,9 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
 pub(super) fn protocol(workload: Workload) -> Protocol {
     match workload {
         Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => Protocol::Echo,
-        Workload::Http | Workload::File => Protocol::Http { path: "/".to_owned() },
+        Workload::Http | Workload::Hyper | Workload::File => {
+            Protocol::Http { path: "/".to_owned() }
+        }
         Workload::Log => Protocol::Line,
         Workload::Faulty => unreachable!("a plan with it was refused"),
     }

@@ -10,6 +10,7 @@ mod committer;
 mod counters;
 mod disk;
 mod fault;
+mod hyper_page;
 mod journal;
 mod on_corering;
 mod on_tokio;

@@ -38,6 +38,8 @@ pub enum Workload {
     Http,
     /// As http, with a body that is sent from a file
     File,
+    /// As http, by the library hyper with a timeout for heads; raw-uring and raw-epoll as in http
+    Hyper,
     /// Each line is appended to a file and, once durable, answered by `ok`
     Log,
     /// As echo, by a shard that reads the disk, too, --disk-depth blocks at once

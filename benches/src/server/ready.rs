@@ -196,5 +196,5 @@ impl Connection {
 }
 
 pub(super) fn is_echo(shop: &Shop) -> bool {
-    !matches!(shop.workload, Workload::Http | Workload::File | Workload::Log)
+    !matches!(shop.workload, Workload::Http | Workload::Hyper | Workload::File | Workload::Log)
 }

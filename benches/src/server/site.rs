@@ -21,6 +21,8 @@ pub fn body(size: usize) -> Vec<u8> {
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) pages: Pages,
+    /// The body of a page in memory, for those that write heads of their own.
+    pub(super) body: &'static [u8],
     /// What the bodies of the pages are sent from, when they are not in memory.
     pub(super) file: Option<File>,
 }
@@ -65,13 +67,13 @@ const RUN_BYTES: usize = 64 * 1024;
 
 impl Site {
     pub(super) fn prepare(arguments: &Arguments) -> io::Result<Self> {
-        let mut site = Site { pages: Pages::of(Vec::new(), 0), file: None };
+        let mut site = Site { pages: Pages::of(Vec::new(), 0), body: &[], file: None };
         match arguments.workload {
             Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {}
-            Workload::Http | Workload::Faulty => {
-                let mut page = head(arguments.size);
-                page.extend(body(arguments.size));
-                site.pages = Pages::of(page, 0);
+            Workload::Http | Workload::Hyper | Workload::Faulty => {
+                let body = body(arguments.size).leak();
+                site.pages = Pages::of([&head(arguments.size), &*body].concat(), 0);
+                site.body = body;
             }
             Workload::File => {
                 site.pages = Pages::of(head(arguments.size), arguments.size);

@@ -144,8 +144,9 @@ pub(crate) fn answer(stream: &mut impl BufRead) -> (String, Vec<u8>) {
     }
     let length = head
         .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "))
-        .and_then(|length| length.parse().ok())
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, length)| length.parse().ok())
         .expect("a length");
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("the whole body");

@@ -134,6 +134,16 @@ fn http_answers_with_bodies_larger_than_a_socket_takes() {
 }
 
 #[test]
+fn hyper_answers_one_by_one_pipelined_and_in_pieces() {
+    check_pages("--workload=hyper", 13);
+}
+
+#[test]
+fn hyper_answers_with_bodies_larger_than_a_socket_takes() {
+    check_pages("--workload=hyper", 700_000);
+}
+
+#[test]
 fn file_answers_one_by_one_pipelined_and_in_pieces() {
     check_pages("--workload=file", 1000);
 }

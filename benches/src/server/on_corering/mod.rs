@@ -2,9 +2,11 @@
 //!
 //! Tuned: nothing but what a line of the README says. What it measures is what a reader gets.
 
+mod bridge;
 mod echo;
 mod faulty;
 mod http;
+mod hyper;
 mod log;
 mod mixed;
 
@@ -145,6 +147,9 @@ async fn accept(of: &Shard, shop: &'static Shop, disk: Option<Rc<mixed::Disk>>) 
             }
             Workload::Http | Workload::File => {
                 corering::spawn(http::connection(stream, shop));
+            }
+            Workload::Hyper => {
+                corering::spawn(hyper::connection(stream, shop));
             }
             Workload::Log => {
                 corering::spawn(log::connection(stream, shop));

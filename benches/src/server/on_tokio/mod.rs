@@ -1,12 +1,13 @@
 //! What a user would pick: tokio's current-thread runtime, its I/O driver alone.
 //!
 //! Tuned: a buffer per connection that a whole message fits in, so that one read and one write
-//! serve one request; no timers unless a limit is asked for; one runtime and one listener per shard, as
+//! serve one request; no timers unless a limit is asked for, or hyper has one; one runtime and one listener per shard, as
 //! servers on tokio with a thread per core are built. `event_interval` is left at its default, as a user finds it.
 //! `TCP_NODELAY` comes from the listener, which spares a system call per connection.
 
 mod echo;
 mod http;
+mod hyper;
 mod log;
 mod mixed;
 
@@ -21,7 +22,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::counters::{Counters, Work};
 use super::journal::Journal;
-use super::options::Workload;
+use super::options::{Arguments, Workload};
 use super::site::make_log;
 use super::stage::{Part, Stage};
 
@@ -47,7 +48,8 @@ impl Shop {
 pub(super) fn serve(part: Part) -> io::Result<Counters> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_io();
-    if part.stage.arguments.limit.is_some() {
+    let Arguments { limit, workload, .. } = &part.stage.arguments;
+    if limit.is_some() || *workload == Workload::Hyper {
         builder.enable_time();
     }
     let runtime = builder.build()?;
@@ -100,6 +102,9 @@ async fn accept(
             }
             Workload::Http | Workload::File => {
                 tokio::spawn(http::connection(stream, shop));
+            }
+            Workload::Hyper => {
+                tokio::spawn(hyper::connection(stream, shop));
             }
             Workload::Log => {
                 tokio::spawn(log::connection(stream, shop));
