@@ -2,7 +2,6 @@
 //!
 //! Tuned: nothing but what a line of the README says. What it measures is what a reader gets.
 
-mod bridge;
 mod echo;
 mod faulty;
 mod http;
