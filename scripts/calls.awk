@@ -2,7 +2,10 @@
 # the `requests` between them cost, beside the `instructions` and `allocations` that it is given.
 # Fails when a bound of the server `name` is broken, and says which.
 #
-#   awk -v name=NAME -v instructions=N -v allocations=N -v requests=N -f scripts/calls.awk SHORT LONG
+#   awk -v name=NAME -v instructions=N -v allocations=N -v requests=N \
+#       [-v instructions_max=N -v allocations_max=N] -f scripts/calls.awk SHORT LONG
+#
+# The maxima are what hyper needs on tokio: hyper on corering may not need more.
 
 # The class of a call: a column of the table.
 function class(call) {
@@ -51,6 +54,10 @@ END {
     }
     # No heap allocation per receive or send in steady state.
     if (name ~ /^(uring|epoll)/) check("allocations", allocations, 0.01)
+    if (name ~ /^hyper-/ && instructions_max != "") {
+        check("instructions", instructions, instructions_max)
+        check("allocations", allocations, allocations_max + 0.01)
+    }
     printf "%-18s %12.1f %11.4f ", name, instructions, allocations
     count = split("enter wait control receive send others", classes, " ")
     for (place = 1; place <= count; place++) printf " %8.4f", by_class[classes[place]]

@@ -2,7 +2,8 @@
 #
 # `uring` and `epoll` are the example `echo` on that driver, `uring-unix` and `epoll-unix` the same on
 # a Unix socket. `uring-notification`, and those that end in `-lent`, `-owned` or `-limited`, are
-# `corering-bench serve` with an option. Every other name is a server of it, to compare with.
+# `corering-bench serve` with an option; those that begin with `hyper-` serve a page by hyper. Every
+# other name is a server of it, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -50,6 +51,10 @@ start_server() {
             ;;
         *-limited)
             command=("$target/release/corering-bench" serve --driver "${name%-limited}" --limit 30s)
+            ;;
+        hyper-*)
+            command=("$target/release/corering-bench" serve --driver "${name#hyper-}" --workload hyper)
+            command+=(--size 13)
             ;;
         *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac

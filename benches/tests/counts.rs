@@ -2,7 +2,7 @@
 //! of strace, and when the client has a tracer told.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -118,10 +118,14 @@ fn summary(waits: u64, receives: u64) -> String {
 }
 
 fn calls(name: &str, allocations: &str, long: &str) -> Output {
+    calls_with(name, allocations, long, &[])
+}
+
+fn calls_with(name: &str, allocations: &str, long: &str, further: &[&str]) -> Output {
     let allocations = format!("allocations={allocations}");
     let name = format!("name={name}");
-    let variables = [&*name, "instructions=123.4", &allocations, "requests=1000"];
-    awk("calls.awk", &variables, &[&summary(30, 100), long])
+    let variables = [&[&*name, "instructions=123.4", &allocations, "requests=1000"], further];
+    awk("calls.awk", &variables.concat(), &[&summary(30, 100), long])
 }
 
 #[test]
@@ -154,6 +158,21 @@ fn ring_that_is_notified_may_receive_once_per_request() {
         assert_eq!(calls(name, "0", &summary(30, 1100)).status.code(), Some(0), "{name}");
         assert_eq!(calls(name, "0", &summary(30, 1300)).status.code(), Some(1), "{name}");
     }
+}
+
+#[test]
+fn hyper_on_corering_may_not_need_more_than_on_tokio() {
+    let of_tokio = |instructions_max| {
+        let further = [instructions_max, "allocations_max=3"];
+        move |name, allocations| calls_with(name, allocations, &summary(80, 1100), &further)
+    };
+    let (same, less) = (of_tokio("instructions_max=123.4"), of_tokio("instructions_max=123.3"));
+    assert!(same("hyper-uring", "3.0001").status.success());
+    assert!(!same("hyper-uring", "4").status.success());
+    assert!(!less("hyper-epoll", "3").status.success());
+    // The echo has bounds of its own, and nothing is known before tokio was counted.
+    assert!(less("epoll", "0").status.success());
+    assert!(calls("hyper-uring", "9", &summary(80, 1100)).status.success());
 }
 
 #[test]
@@ -207,6 +226,26 @@ fn the_rounds_that_count_have_a_command_before_and_after() {
     assert_eq!(fs::read_to_string(told).expect("the command wrote it"), "told\ntold\n");
     let totals: Vec<usize> = connections.iter().take(2).collect();
     assert_eq!(totals, [80, 80]);
+}
+
+#[test]
+fn rounds_ask_for_pages_when_told_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the client connects");
+        let heads = BufReader::new(stream.try_clone().expect("descriptors are left"));
+        // An empty line ends a request.
+        for _ in heads.lines().map_while(Result::ok).filter(String::is_empty) {
+            let page = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            stream.write_all(page).expect("the client reads");
+        }
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_echo_load"))
+        .args(["rounds", &format!("--addr={address}"), "--connections=1", "--rounds=3", "--http"])
+        .output()
+        .expect("cargo built it for this test");
+    assert_eq!(lines(&output), ["3"]);
 }
 
 #[test]

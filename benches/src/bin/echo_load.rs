@@ -65,14 +65,21 @@ struct Target {
     /// Bytes of one message.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
+    /// Ask for a page by HTTP/1.1 instead of sending a message.
+    #[arg(long)]
+    http: bool,
 }
 
 impl Target {
     fn plan(&self) -> Plan {
+        let protocol = match self.http {
+            true => Protocol::Http { path: "/".to_owned() },
+            false => Protocol::Echo,
+        };
         Plan {
             connections: self.connections,
             message_size: self.size as usize,
-            ..Plan::new(self.addr.clone(), Protocol::Echo)
+            ..Plan::new(self.addr.clone(), protocol)
         }
     }
 }
