@@ -122,6 +122,8 @@
 //! - `bytes`: `bytes::Bytes` and `bytes::BytesMut` as buffers.
 //! - `tracing`: log lines through `tracing` instead of standard error.
 //! - `hyper`: hyper's I/O traits, executor and timer, in [`compat`].
+//! - `axum`: a server for axum, tonic and other tower services, in [`compat`]; `axum-ws`: WebSockets in
+//!   axum's handlers, too.
 //! - `sim`: the simulated kernel. Test support, not yet public API.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
