@@ -18,19 +18,25 @@ use super::counters::Work;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers every request of a connection by `body`.
-pub(super) async fn serve<I, T>(io: I, timer: T, body: &'static [u8], work: &'static Work)
+///
+/// What comes back is the task: an `async fn` around it would hold `io` twice. An error is the end of
+/// the connection, whoever made it.
+pub(super) fn serve<I, T>(
+    io: I,
+    timer: T,
+    body: &'static [u8],
+    work: &'static Work,
+) -> impl Future<Output = hyper::Result<()>>
 where
     I: Read + Write + Unpin,
     T: Timer + Send + Sync + 'static,
 {
-    let answer = |_: Request<Incoming>| {
+    let answer = move |_: Request<Incoming>| {
         work.requests(1);
         ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(body)))))
     };
-    let connection = http1::Builder::new()
+    http1::Builder::new()
         .timer(timer)
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(io, service_fn(answer));
-    // An error is the end of the connection, whoever made it.
-    let _ = connection.await;
+        .serve_connection(io, service_fn(answer))
 }

@@ -6,7 +6,9 @@ use corering::net::TcpStream;
 use super::Shop;
 use crate::server::hyper_page;
 
-pub(super) async fn connection(stream: TcpStream, shop: &'static Shop) {
-    let (io, timer) = (Hyper::new(stream), HyperTimer);
-    hyper_page::serve(io, timer, shop.stage.site.body, &shop.work).await;
+pub(super) fn connection(
+    stream: TcpStream,
+    shop: &'static Shop,
+) -> impl Future<Output = hyper::Result<()>> {
+    hyper_page::serve(Hyper::new(stream), HyperTimer, shop.stage.site.body, &shop.work)
 }

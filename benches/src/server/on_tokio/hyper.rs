@@ -6,7 +6,9 @@ use tokio::net::TcpStream;
 use super::Shop;
 use crate::server::hyper_page;
 
-pub(super) async fn connection(stream: TcpStream, shop: &'static Shop) {
-    let (io, timer) = (TokioIo::new(stream), TokioTimer::new());
-    hyper_page::serve(io, timer, shop.stage.site.body, &shop.work).await;
+pub(super) fn connection(
+    stream: TcpStream,
+    shop: &'static Shop,
+) -> impl Future<Output = hyper::Result<()>> {
+    hyper_page::serve(TokioIo::new(stream), TokioTimer::new(), shop.stage.site.body, &shop.work)
 }
