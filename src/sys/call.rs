@@ -173,6 +173,8 @@ impl SysCall {
                 // SAFETY: the caller vouches for the buffer.
                 world.send_now(fd, unsafe { std::slice::from_raw_parts(pointer as *const u8, len) })
             }
+            // SAFETY: the caller vouches for the message.
+            libc::SYS_sendmsg => unsafe { world.send_message_now(fd, pointer as *const _) },
             libc::SYS_shutdown => world.shutdown(fd, pointer as i32).map(|()| 0),
             _ => return None,
         };

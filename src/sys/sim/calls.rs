@@ -146,6 +146,24 @@ impl World {
         })
     }
 
+    /// sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL.
+    ///
+    /// # Safety
+    ///
+    /// `message` points at a header whose pieces are readable.
+    pub(crate) unsafe fn send_message_now(
+        &self,
+        fd: RawFd,
+        message: *const libc::msghdr,
+    ) -> io::Result<usize> {
+        self.call(fd, |state, id| {
+            state.sendable(id)?;
+            state.faults.strike(opcode::SendMsg::CODE)?;
+            // SAFETY: passed on to the caller.
+            unsafe { state.send_message(id, message) }
+        })
+    }
+
     /// shutdown(2).
     pub(crate) fn shutdown(&self, fd: RawFd, how: i32) -> io::Result<()> {
         self.call(fd, |state, id| {

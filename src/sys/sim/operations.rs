@@ -191,8 +191,23 @@ impl State {
         check_message_flags(entry)?;
         self.sendable(socket)?;
         self.faults.strike(entry.opcode)?;
-        // SAFETY: the submitter vouches for the message header until the last completion.
-        let message = unsafe { (entry.addr as *const libc::msghdr).read_unaligned() };
+        // SAFETY: the submitter vouches for the message until the last completion.
+        let sent = unsafe { self.send_message(socket, entry.addr as *const libc::msghdr) };
+        sent.map(|count| count as i32)
+    }
+
+    /// Sends what a socket takes of a message.
+    ///
+    /// # Safety
+    ///
+    /// `message` points at a header whose pieces are readable.
+    pub(super) unsafe fn send_message(
+        &mut self,
+        socket: SocketId,
+        message: *const libc::msghdr,
+    ) -> Result<usize, i32> {
+        // SAFETY: the caller vouches for the header.
+        let message = unsafe { message.read_unaligned() };
         if message.msg_controllen != 0 {
             return Err(libc::EINVAL);
         }
@@ -201,17 +216,17 @@ impl State {
         for piece in 0..pieces {
             // SAFETY: the header says that there are so many pieces.
             let piece = unsafe { message.msg_iov.add(piece).read_unaligned() };
-            // SAFETY: the submitter vouches for each piece as for a plain buffer.
+            // SAFETY: the caller vouches for each piece as for a plain buffer.
             let bytes = unsafe { bytes_at(piece.iov_base.addr() as u64, piece.iov_len) };
             // What is left when the room is used up is for the next call.
             match self.send(socket, bytes) {
                 Ok(count) if count == bytes.len() => total += count,
-                Ok(count) => return Ok((total + count) as i32),
+                Ok(count) => return Ok(total + count),
                 Err(libc::EAGAIN) if total > 0 => break,
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(total as i32)
+        Ok(total)
     }
 
     fn attempt_receive_message(&mut self, socket: SocketId, entry: &EntryView) -> Result<i32, i32> {

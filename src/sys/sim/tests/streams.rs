@@ -162,9 +162,17 @@ fn gathered_messages_keep_the_order_of_their_pieces() {
         // SAFETY: a message header of zeroes is an empty one.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         (message.msg_iov, message.msg_iovlen) = (pieces.as_mut_ptr(), 3);
-        let sent = machine.run(opcode::SendMsg::new(fd(&client), &raw const message).build());
+        let sent = match seed % 2 {
+            0 => {
+                machine.run(opcode::SendMsg::new(fd(&client), &raw const message).build()) as usize
+            }
+            // SAFETY: the message describes `parts`.
+            _ => unsafe {
+                machine.world.send_message_now(client.as_raw_fd(), &raw const message).unwrap()
+            },
+        };
         let whole = parts.concat();
-        machine.send_all(&client, &whole[sent as usize..]);
+        machine.send_all(&client, &whole[sent..]);
         machine.world.close(client);
         let mut got = Vec::new();
         loop {
