@@ -6,14 +6,14 @@ mod net;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::pin;
 
 use corering::buf::IoBuf;
 use corering::fs::{self, File};
 use corering::net::{TcpListener, TcpStream, UdpSocket};
-use corering::task::CancelToken;
+use corering::task::{CancelToken, JoinSet};
 use corering::time::{self, Duration, within};
 use corering::{spawn, test_support, yield_now};
 use futures_util::poll;
@@ -148,6 +148,40 @@ fn read_and_plain_write_allocate_nothing() {
             assert_eq!(allocated.await?, 0);
             Ok(())
         });
+    }
+}
+
+#[test]
+fn polled_reads_and_writes_allocate_nothing() {
+    for size in SIZES {
+        on_each_policy(
+            &format!("polled_reads_and_writes_allocate_nothing, {size} bytes"),
+            || async {
+                let (mut client, server) = tcp_pair().await?;
+                // The answers of one are gathered with those of others, if they are small.
+                let server = spawn(echo(server));
+                let mut others = JoinSet::new();
+                others.spawn(async {
+                    loop {
+                        yield_now().await;
+                    }
+                });
+                let message = vec![7; size];
+                let allocated = steady(ROUNDS, async || {
+                    let (mut sent, mut received) = (0, 0);
+                    while received < size {
+                        if sent < size {
+                            sent += poll_fn(|cx| client.poll_write(cx, &message[sent..])).await?;
+                        }
+                        received += poll_fn(|cx| client.poll_recv(cx)).await?.len();
+                    }
+                    Ok(())
+                });
+                assert_eq!(allocated.await?, 0);
+                drop((client, others));
+                server.await.expect("it does not panic")
+            },
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::flight::{Backend, Capabilities, Flight, Round};
 use super::limits::Limits;
@@ -336,6 +336,25 @@ impl Driver {
         }
     }
 
+    /// Waits until what was posted has ended, as long as streams linger.
+    pub(crate) fn linger(&self) {
+        let deadline = clock::now().checked_add(self.limits.linger);
+        while self.flight.any_posted() {
+            let now = clock::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return;
+            }
+            self.visit_once_idle(deadline, now);
+        }
+    }
+
+    /// A visit that waits, when the loop has ended, which would take note of the mailbox.
+    fn visit_once_idle(&self, deadline: Option<Instant>, now: Instant) {
+        let step = Duration::from_millis(20);
+        self.mailbox.take_notified();
+        self.visit(Wait::For(deadline.map_or(step, |deadline| step.min(deadline - now))));
+    }
+
     /// Ends the driver: cancels what is in flight and waits for the final completions, at most
     /// until the deadline. Returns how many operations the kernel or the pool still holds; their
     /// memory is leaked, since it may yet be written to.
@@ -366,10 +385,7 @@ impl Driver {
             for watched in self.ready.watched_once() {
                 self.flight.unwatch(-1, watched, false);
             }
-            let step = Duration::from_millis(20);
-            // The loop, which would take note of it, has ended.
-            self.mailbox.take_notified();
-            self.visit(Wait::For(deadline.map_or(step, |deadline| step.min(deadline - now))));
+            self.visit_once_idle(deadline, now);
         };
         if left > 0 {
             // The kernel may write to these operations' buffers, and to the group's, at any time.

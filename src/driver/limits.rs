@@ -1,5 +1,7 @@
 //! What the builder sets of a driver.
 
+use std::time::Duration;
+
 /// The sizes that the builder sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -8,6 +10,7 @@ pub(crate) struct Limits {
     pub(crate) queued_buffers_max: u32,
     pub(crate) queued_accepts_max: u32,
     pub(crate) receive_policy: ReceivePolicy,
+    pub(crate) linger: Duration,
 }
 
 /// How streams of the ring driver receive (and, with it, how they send).

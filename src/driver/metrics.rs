@@ -80,6 +80,9 @@ metrics! {
     changes_to_notification,
     /// Streams that changed back.
     changes_to_completion,
+    /// Bytes that streams had taken by `poll_write` and that could not be sent: the peer was gone, or took
+    /// none until [`Builder::linger`](crate::Builder::linger) was over.
+    unsent_bytes,
     /// Operations at this moment that have begun and whose results nobody has taken: in flight, in the
     /// line of a descriptor, or done.
     slots_in_use,

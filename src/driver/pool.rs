@@ -165,6 +165,7 @@ mod tests {
             queued_buffers_max: 1,
             queued_accepts_max: 1,
             receive_policy: ReceivePolicy::Adaptive,
+            linger: std::time::Duration::ZERO,
         };
         let pool = Arc::new(Pool::new(Config::default()));
         let parts = Parts { backend: Backend::Epoll, mailbox: mailbox.clone(), pool, limits };

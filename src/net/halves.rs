@@ -13,11 +13,11 @@ use super::send_file::send_file;
 use super::stream::ByteStream;
 use super::transmit::{SendAll, Transmitter, Write, WriteAll};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
-use crate::driver::{SharedFd, SingleOperation, single};
+use crate::driver::{SharedFd, SingleOperation};
 use crate::fs::File;
+use crate::sys;
 use crate::util::budget;
 use crate::util::shard_bound::{DetachToMoveToAnotherShard, ShardBound};
-use crate::{op, sys};
 
 /// The receiving half of a [`ByteStream`], from [`split`](ByteStream::split) or
 /// [`into_split`](ByteStream::into_split). Dropping it ends nothing: the other half goes on.
@@ -278,7 +278,7 @@ impl<F: Family> WriteHalf<F> {
         &self,
         how: Shutdown,
     ) -> impl SingleOperation<Output = io::Result<()>> + use<F> {
-        single(op::shutdown::Shutdown::new(self.fd().clone(), how))
+        self.transmitter.shutdown(how)
     }
 
     /// Ends the sending side behind what was sent, and waits for both. Dropping the half ends it, too,
@@ -294,8 +294,8 @@ impl<F: Family> WriteHalf<F> {
     #[doc(alias = "IORING_OP_SHUTDOWN")]
     pub async fn close(mut self) -> io::Result<()> {
         budget::pay().await;
-        self.transmitter.finish().await;
-        self.shutdown(Shutdown::Write).await
+        let sent = self.transmitter.finish().await;
+        self.shutdown(Shutdown::Write).await.and(sent)
     }
 
     /// Drops this half without ending the stream's sending side: that lasts as long as the other
@@ -319,7 +319,7 @@ impl<F> Drop for WriteHalf<F> {
     fn drop(&mut self) {
         let fd = self.transmitter.fd();
         // Where nobody else has the descriptor, it is closed at once, which says the same.
-        if self.transmitter.ends && fd.users() > 1 {
+        if self.transmitter.ends && fd.users() > 1 && !self.transmitter.ends_behind_lent() {
             sys::socket::end_sending(fd.as_fd());
         }
     }

@@ -1,7 +1,8 @@
 //! Streams by poll methods: what bridges to other libraries stand on.
 //!
-//! A poll keeps the waker of its task until the stream is ready for it, and the last one is the one
-//! that is woken. A caller that goes away leaves that waker and nothing else.
+//! A poll that waits keeps the waker of its task until the stream is ready, and only the last one of
+//! each direction is woken. A caller that goes away leaves that waker and nothing else: what was received
+//! stays with the stream, and bytes that were taken are sent.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
@@ -40,12 +41,18 @@ impl<F: Family> ByteStream<F> {
         self.reader.poll_recv(cx)
     }
 
-    /// Sends bytes that are lent for this call only, as many as are taken; pending, it wakes the task
-    /// when the socket has room. The task's budget pays.
+    /// Takes bytes that are lent for this call only, as many as there is room for; pending, none was
+    /// taken, and it wakes the task when there is room. The task's budget pays.
+    ///
+    /// What was taken is as good as in the kernel. On epoll it is there; on a ring up to 4 KiB may be
+    /// copied, to leave with the sends of other tasks at the end of the round, and the shard sends them
+    /// without another poll. All that follows on the stream comes behind them. A stream that is dropped
+    /// closes when they are sent, or when [`Builder::linger`](crate::Builder::linger) is over.
     ///
     /// # Errors
     ///
-    /// Those of `send(2)`, and [`WriteAbandoned`](super::WriteAbandoned).
+    /// Those of `send(2)`, also of bytes that were taken earlier, and
+    /// [`WriteAbandoned`](super::WriteAbandoned).
     ///
     /// # Examples
     ///
@@ -87,11 +94,13 @@ impl<F: Family> ByteStream<F> {
         self.writer.poll_write_vectored(cx, pieces)
     }
 
-    /// Whether what [`poll_write`](Self::poll_write) took is with the kernel.
+    /// Tells of an earlier write that failed or was abandoned, and else does nothing: what
+    /// [`poll_write`](Self::poll_write) took needs no flush. Pending while an abandoned write is still
+    /// in flight.
     ///
     /// # Errors
     ///
-    /// That it could not be sent.
+    /// As [`poll_write`](Self::poll_write).
     ///
     /// # Examples
     ///
@@ -101,7 +110,7 @@ impl<F: Family> ByteStream<F> {
         self.writer.poll_flush(cx)
     }
 
-    /// Ends the sending side behind what was sent.
+    /// Ends the sending side behind all that was taken, without waiting for it.
     ///
     /// # Errors
     ///
@@ -167,7 +176,7 @@ impl<F: Family> WriteHalf<F> {
         self.transmitter.poll_write_vectored(cx, pieces)
     }
 
-    /// Whether what was taken is with the kernel, as [`ByteStream::poll_flush`].
+    /// Tells of an earlier write that failed, as [`ByteStream::poll_flush`].
     ///
     /// # Errors
     ///

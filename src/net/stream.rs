@@ -569,7 +569,7 @@ impl<F: Family> ByteStream<F> {
     async fn finish(self) -> io::Result<(OwnedFd, Vec<u8>)> {
         budget::pay().await;
         let ByteStream { reader, mut writer } = self;
-        writer.transmitter.finish().await;
+        writer.transmitter.finish().await?;
         drop(writer);
         let (fd, received) = reader.receiver.into_inner().finish().await?;
         if fd.forget_readiness() {

@@ -11,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use std::{io, mem};
 
 use crate::buf::BufResult;
-use crate::driver::{Driver, Operation, SharedFd, Submit, Trail};
+use crate::driver::{Driver, Operation, SharedFd, Submit, Trail, timed_out};
 use crate::task::Scheduler;
+use crate::util::expiry::has_expired;
 
 pub(super) use self::futures::{SendAll, Write, WriteAll};
 use self::lent::Lent;
@@ -49,6 +50,8 @@ enum Last {
     Dropped(Pin<Box<dyn Future<Output = usize>>>),
     /// It ended in the middle, with so many bytes sent.
     Abandoned(usize),
+    /// Lent bytes, which may be in flight or have failed.
+    Lent,
 }
 
 /// A write was dropped, forgotten, or timed out, before it had ended. Only the caller can know what
@@ -160,6 +163,7 @@ impl Transmitter {
             Last::Begun { sent: more, trail } => Last::Begun { sent: sent + more, trail },
             Last::Dropped(last) => Last::Dropped(Box::pin(async move { sent + last.await })),
             Last::Abandoned(more) => Last::Abandoned(sent + more),
+            Last::Lent => unreachable!("they were sent before the first part"),
         };
     }
 
@@ -188,6 +192,18 @@ impl Transmitter {
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = match &mut self.last {
             Last::Told | Last::Begun { .. } => return Poll::Ready(Ok(())),
+            Last::Lent => {
+                let sent = match self.lent.poll_sent(cx) {
+                    Poll::Ready(sent) => sent,
+                    // They stay with the shard.
+                    Poll::Pending if has_expired(cx.waker()) => {
+                        return Poll::Ready(Err(timed_out()));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                };
+                self.last = Last::Told;
+                return Poll::Ready(sent);
+            }
             Last::Dropped(dropped) => ready!(dropped.as_mut().poll(cx)),
             Last::Abandoned(written) => *written,
         };
@@ -220,12 +236,16 @@ impl Transmitter {
         }));
     }
 
-    /// Waits until nothing is in flight.
-    pub(super) async fn finish(&mut self) {
+    /// Waits until nothing is in flight. The error says why lent bytes could not be sent.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
         self.claim();
-        if let Last::Dropped(dropped) = mem::replace(&mut self.last, Last::Told) {
-            dropped.await;
+        match &mut self.last {
+            Last::Lent => return poll_fn(|cx| self.poll_clear(cx)).await,
+            Last::Dropped(dropped) => drop(dropped.await),
+            Last::Told | Last::Begun { .. } | Last::Abandoned(_) => {}
         }
+        self.last = Last::Told;
+        Ok(())
     }
 }
 

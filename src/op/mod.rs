@@ -28,6 +28,7 @@ pub(crate) mod recvmsg;
 pub(crate) mod rename_at;
 pub(crate) mod send;
 pub(crate) mod send_file;
+pub(crate) mod send_lent;
 pub(crate) mod sendmsg;
 pub(crate) mod shutdown;
 pub(crate) mod socket;

@@ -60,6 +60,12 @@ pub(crate) fn now(
     driver.begin_now(&mut Now { fd, bytes, flags }, toll, waker)
 }
 
+/// Sends what a socket takes at once. `None` if it takes nothing.
+#[inline]
+pub(crate) fn lent(driver: &Driver, fd: &SharedFd, bytes: &[u8]) -> Option<io::Result<u32>> {
+    driver.now(&mut Now { fd, bytes, flags: libc::MSG_NOSIGNAL })
+}
+
 struct Now<'a> {
     fd: &'a SharedFd,
     bytes: &'a [u8],

@@ -57,6 +57,7 @@ impl Builder {
             queued_buffers_max: 8,
             queued_accepts_max: 64,
             receive_policy: ReceivePolicy::Adaptive,
+            linger: Duration::from_secs(5),
         };
         let times = Times { drain: Duration::ZERO, shutdown: Duration::from_secs(5) };
         let config = Config {
@@ -192,6 +193,15 @@ impl Builder {
     /// since it has no buffer to give back. Default: 5 seconds.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.config.times.shutdown = limit;
+        self
+    }
+
+    /// How long the shard goes on to send what `poll_write` of a stream had taken that was dropped, and
+    /// how long the end of a runtime waits for that; `Duration::MAX` is for ever. Then the connection is
+    /// closed, and what was not sent is counted as
+    /// [`unsent_bytes`](crate::Metrics::unsent_bytes). Default: 5 seconds.
+    pub fn linger(mut self, limit: Duration) -> Self {
+        self.config.limits.linger = limit;
         self
     }
 

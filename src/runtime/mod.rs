@@ -214,6 +214,7 @@ impl Runtime {
         self.drain();
         let cancelled_tasks = self.scheduler.live_tasks();
         self.scheduler.cancel_all();
+        self.driver.linger();
         let leaked_operations = self.driver.shut_down(self.times.shutdown);
         self.mailbox.close();
         self.scheduler.receive_foreign_wakes();

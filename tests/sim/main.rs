@@ -29,6 +29,7 @@ mod dropping;
 mod endings;
 mod enter;
 mod group;
+mod lent;
 mod limits;
 mod receiving;
 mod storms;

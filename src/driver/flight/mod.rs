@@ -132,6 +132,30 @@ impl Flight {
         Some(key)
     }
 
+    /// Hands an entry to the kernel whose operation nobody waits for. The operation comes back if there
+    /// is no such entry.
+    ///
+    /// # Safety
+    ///
+    /// As for [`start`](Self::start); the slot keeps the operation.
+    #[inline]
+    pub(super) unsafe fn post<T: Abandoned + 'static>(
+        &self,
+        entry: squeue::Entry,
+        operation: Box<T>,
+    ) -> Result<Key, Box<T>> {
+        let mut state = self.state.borrow_mut();
+        let State { slots, kernel, .. } = &mut *state;
+        let queue = kernel.as_mut().and_then(Kernel::queue);
+        let Some(queue) = queue.filter(|queue| queue.supports(entry.get_opcode())) else {
+            return Err(operation);
+        };
+        let key = slots.insert_abandoned(operation);
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { queue.push(entry.user_data(key.to_bits()), &self.counters) };
+        Ok(key)
+    }
+
     /// Takes a slot for a call that a thread of the pool makes.
     pub(super) fn start_on_pool(&self, waker: &Waker) -> Key {
         let waker = waker.clone();
@@ -318,6 +342,11 @@ impl Flight {
     pub(super) fn is_held(&self, key: Key) -> bool {
         let mut state = self.state.borrow_mut();
         state.slots.get_mut(key).is_some_and(|slot| !slot.done)
+    }
+
+    /// Whether something is in flight that was posted and not cancelled.
+    pub(super) fn any_posted(&self) -> bool {
+        self.state.borrow_mut().slots.any_posted()
     }
 
     /// The operations of the kernel's whose futures are gone.

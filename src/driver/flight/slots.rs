@@ -119,6 +119,9 @@ impl Effects {
             rest = others;
             shield(|| operation.complete(own));
         }
+        // For its capacity.
+        self.completions = completions;
+        self.completions.clear();
     }
 }
 
@@ -165,15 +168,22 @@ impl Slots {
         wakers.extend(self.slots.values_mut().filter_map(|slot| slot.waker.take()));
     }
 
-    /// The operations of the kernel's whose futures are gone.
+    /// The operations of the kernel's whose futures are gone. Posted ones have had none.
     pub(crate) fn abandoned(&mut self) -> Vec<Key> {
         let keys = self.keys();
         keys.into_iter()
             .filter(|key| {
                 let slot = self.slots.get_mut(*key).expect("its key was just listed");
-                slot.abandoned.is_some() && slot.kind != Kind::Pool
+                slot.abandoned.is_some() && slot.cancel_sent
             })
             .collect()
+    }
+
+    /// Whether there is one that was posted and is not to end early.
+    pub(crate) fn any_posted(&mut self) -> bool {
+        self.slots
+            .values_mut()
+            .any(|slot| slot.abandoned.is_some() && !slot.cancel_sent && slot.kind != Kind::Pool)
     }
 
     /// Operations for a device that are in flight, or have ended and await their task.
@@ -201,6 +211,14 @@ impl Slots {
             queue_len: 0,
             abandoned: None,
         })
+    }
+
+    /// One that nobody waits for from the beginning.
+    pub(crate) fn insert_abandoned(&mut self, operation: Box<dyn Abandoned>) -> Key {
+        let key = self.insert(Kind::Single, None);
+        let slot = self.slots.get_mut(key).expect("it was just inserted");
+        slot.abandoned = Some(operation);
+        key
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {

@@ -1,91 +1,216 @@
 //! Sending bytes that are lent for the time of a call: `poll_write`.
+//!
+//! They are tried at once where the stream sends so, and where they are many; a refused call waits for
+//! room and has taken nothing. On a ring few bytes are copied and leave with the other sends of the round:
+//! from then on they are the shard's (`op/send_lent.rs`), which sends them also if the stream is dropped.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::{fmt, mem};
 
-use super::Transmitter;
-use crate::driver::{self, Driver, SharedFd, Submit, submit};
+use futures_util::future::FusedFuture;
+
+use super::{Last, Transmitter};
+use crate::driver::{self, Driver, Sealed, SharedFd, Submit, submit};
 use crate::op;
+use crate::op::send_lent::{COPIED_MAX, LentSends};
+use crate::task::Scheduler;
+use crate::time::timeout;
 use crate::util::budget::{self, Toll};
 
 /// What a stream keeps for lent bytes.
 #[derive(Default)]
-pub(super) struct Lent {
+pub(in super::super) struct Lent {
     toll: Toll,
+    more: Option<Box<More>>,
+}
+
+/// What few streams need, or those of a ring.
+#[derive(Default)]
+struct More {
     /// The wait for room, while the socket has none.
-    room: Option<Box<Submit<op::poll_add::PollAdd>>>,
+    room: Option<Submit<op::poll_add::PollAdd>>,
+    sends: Rc<LentSends>,
 }
 
 impl Transmitter {
-    /// Sends what the socket takes, or waits until it has room.
+    /// Takes bytes, or waits until there is room for some.
     #[inline]
     pub(in super::super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_lent(cx, |driver, fd, toll, waker| {
-            op::send::now(driver, fd, bytes, false, toll, waker)
-        })
+        self.poll_lent(cx, &[IoSlice::new(bytes)], |driver, fd| op::send::lent(driver, fd, bytes))
     }
 
-    /// Sends what the socket takes of several pieces, or waits until it has room.
+    /// Takes bytes of several pieces, or waits until there is room for some.
     #[inline]
     pub(in super::super) fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_lent(cx, |driver, fd, toll, waker| {
-            ready!(toll.pay(waker));
-            Poll::Ready(op::sendmsg::now(driver, fd, pieces))
-        })
+        self.poll_lent(cx, pieces, |driver, fd| op::sendmsg::now(driver, fd, pieces))
     }
 
     #[inline]
     fn poll_lent(
         &mut self,
         cx: &mut Context<'_>,
-        mut send: impl FnMut(&Driver, &SharedFd, &mut Toll, &Waker) -> Poll<Option<io::Result<u32>>>,
+        pieces: &[IoSlice<'_>],
+        mut send: impl FnMut(&Driver, &SharedFd) -> Option<io::Result<u32>>,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_flush(cx))?;
+        self.claim();
+        ready!(self.lent.toll.pay(cx.waker()));
+        let driver = driver::current()?;
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        if len == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        if self.lent.in_flight()
+            && let Some(taken) = self.copy(&driver, pieces, len)
+        {
+            return Poll::Ready(Ok(taken));
+        }
+        ready!(self.poll_clear(cx))?;
+        if !self.sends_at_once(&driver)
+            && let Some(taken) = self.copy(&driver, pieces, len)
+        {
+            self.last = Last::Lent;
+            return Poll::Ready(Ok(taken));
+        }
         loop {
-            if let Some(room) = &mut self.lent.room {
-                let has_room = ready!(Pin::new(&mut **room).poll(cx));
-                self.lent.room = None;
+            if let Some(room) = self.lent.more.as_mut().and_then(|more| more.room.as_mut()) {
+                let has_room = ready!(Pin::new(room).poll(cx));
+                self.lent.more.get_or_insert_default().room = None;
                 has_room?;
             }
-            let Transmitter { fd, lent, .. } = self;
-            let sent = driver::with_current(|driver| send(driver, fd, &mut lent.toll, cx.waker()));
-            let Some(sent) = sent else {
-                return Poll::Ready(Err(driver::current().err().expect("there is none")));
-            };
-            match ready!(sent) {
+            match send(&driver, &self.fd) {
                 Some(sent) => return Poll::Ready(sent.map(|count| count as usize)),
                 None => {
-                    lent.room = Some(Box::new(submit(op::poll_add::PollAdd::writable(fd.clone()))))
+                    let room = submit(op::poll_add::PollAdd::writable(self.fd.clone()));
+                    self.lent.more.get_or_insert_default().room = Some(room);
                 }
             }
         }
     }
 
-    /// Waits until nothing is in flight, and tells of an earlier write that was abandoned.
+    /// Copies few bytes for the shard to send.
+    #[inline]
+    fn copy(&mut self, driver: &Rc<Driver>, pieces: &[IoSlice<'_>], len: usize) -> Option<usize> {
+        if len > COPIED_MAX || !driver.can().carries_operations {
+            return None;
+        }
+        self.lent.more.get_or_insert_default().sends.take(driver, &self.fd, pieces)
+    }
+
+    /// Whether all that was taken is with the kernel, or with the shard, which is as good. Tells of an
+    /// earlier write that failed or was abandoned.
     #[inline]
     pub(in super::super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.claim();
-        match self.is_clear() {
-            true => Poll::Ready(Ok(())),
-            false => self.poll_clear(cx),
+        if self.is_clear() || self.lent.in_flight() {
+            return Poll::Ready(Ok(()));
         }
+        self.poll_clear(cx)
     }
 
-    /// Ends the sending side behind what was sent.
+    /// Ends the sending side behind all that was taken.
     pub(in super::super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
-        // A plain call, which waits for nothing.
-        let mut shutdown = submit(op::shutdown::Shutdown::new(self.fd.clone(), Shutdown::Write));
+        let mut shutdown = self.shutdown(Shutdown::Write);
+        // It waits for nothing.
         budget::without_limit(|| Pin::new(&mut shutdown).poll(cx))
+    }
+
+    /// Ends a side of the stream, or both, behind all that was taken.
+    pub(in super::super) fn shutdown(&self, how: Shutdown) -> ShutdownBehind {
+        let sends = self.lent.more.as_ref().map(|more| more.sends.clone());
+        let now = submit(op::shutdown::Shutdown::new(self.fd.clone(), how));
+        ShutdownBehind { sends, how, now: Some(now) }
+    }
+
+    /// Has the sending side end behind lent bytes. False if there are none.
+    pub(in super::super) fn ends_behind_lent(&self) -> bool {
+        let more = self.lent.more.as_ref();
+        more.is_some_and(|more| more.sends.shut_down_behind(Shutdown::Write))
+    }
+}
+
+impl Lent {
+    #[inline]
+    fn in_flight(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.sends.in_flight())
+    }
+
+    /// Waits until nothing of them is in flight. The error says why they could not be sent.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(more) = &self.more else { return Poll::Ready(Ok(())) };
+        ready!(more.sends.poll_sent(cx))?;
+        Poll::Ready(more.sends.take_error().map_or(Ok(()), Err))
+    }
+}
+
+impl Drop for More {
+    fn drop(&mut self) {
+        if self.sends.in_flight() {
+            linger(mem::take(&mut self.sends));
+        }
+    }
+}
+
+/// The stream is gone, and its last bytes are with the shard: gives them up if they cannot be sent in
+/// time. Where nothing runs, the end of the runtime does.
+#[cold]
+fn linger(sends: Rc<LentSends>) {
+    let (Some(scheduler), Ok(driver)) = (Scheduler::current(), driver::current()) else { return };
+    let limit = driver.limits().linger;
+    drop(scheduler.spawn(async move {
+        if timeout(limit, poll_fn(|cx| sends.poll_sent(cx))).await.is_err() {
+            sends.give_up();
+        }
+    }));
+}
+
+/// The future of `shutdown`.
+pub(in super::super) struct ShutdownBehind {
+    sends: Option<Rc<LentSends>>,
+    how: Shutdown,
+    now: Option<Submit<op::shutdown::Shutdown>>,
+}
+
+impl Future for ShutdownBehind {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ShutdownBehind { sends, how, now } = &mut *self;
+        let ended = match sends {
+            Some(sends) if *how != Shutdown::Read && sends.shut_down_behind(*how) => Ok(()),
+            _ => {
+                let now = now.as_mut().expect("a future is not polled after its end");
+                ready!(Pin::new(now).poll(cx))
+            }
+        };
+        *now = None;
+        Poll::Ready(ended)
+    }
+}
+
+impl FusedFuture for ShutdownBehind {
+    fn is_terminated(&self) -> bool {
+        self.now.is_none()
+    }
+}
+
+impl Sealed for ShutdownBehind {}
+
+impl fmt::Debug for ShutdownBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shutdown").field(&self.how).finish()
     }
 }
