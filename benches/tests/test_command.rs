@@ -27,13 +27,13 @@ impl Programs {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
 
-    /// An apt-get that puts programs there by the names of their packages, and a sudo that asks for
+    /// An apt-get that puts all programs there, whatever their packages, and a sudo that asks for
     /// no password.
     fn add_apt_get(&self) {
         let (folder, chmod) = (self.0.display(), found("chmod"));
         self.add("sudo", "shift; exec \"$@\"");
-        let install = "[[ $2 != install ]] || for package in curl fio; do";
-        let program = format!(">{folder}/$package; {} +x {folder}/$package", chmod.display());
+        let install = "[[ $2 != install ]] || for program in curl fio wsdump; do";
+        let program = format!(">{folder}/$program; {} +x {folder}/$program", chmod.display());
         self.add("apt-get", &format!("{install} {program}; done"));
     }
 
@@ -67,9 +67,10 @@ fn found(program: &str) -> PathBuf {
 fn missing_programs_are_named_in_one_line_and_left_out() {
     let programs = Programs::with_cargo("without-apt-get");
     let (tested, told) = programs.test(&["-p", "corering"]);
-    assert_eq!(tested, "cargo test --workspace -p corering without:curl fio\n");
+    assert_eq!(tested, "cargo test --workspace -p corering without:curl fio wsdump\n");
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("need curl fio") && told.contains("install curl fio"), "{told}");
+    assert!(told.contains("need curl fio wsdump,"), "{told}");
+    assert!(told.contains("install curl fio python3-websocket"), "{told}");
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn missing_programs_are_installed_where_that_is_allowed() {
     programs.add_apt_get();
     let (tested, told) = programs.test(&[]);
     assert_eq!(tested, "cargo test --workspace without:nothing\n");
-    assert_eq!(told, "installing curl fio\n");
+    assert_eq!(told, "installing curl fio python3-websocket\n");
 }
 
 #[test]
@@ -88,15 +89,14 @@ fn programs_that_cannot_be_fetched_are_left_out_too() {
     programs.add("apt-get", "echo 'no network' >&2; exit 100");
     programs.add("curl", "");
     let (tested, told) = programs.test(&[]);
-    assert_eq!(tested, "cargo test --workspace without:fio\n");
-    assert!(told.contains("no network") && told.contains("need fio,"), "{told}");
+    assert_eq!(tested, "cargo test --workspace without:fio wsdump\n");
+    assert!(told.contains("no network") && told.contains("need fio wsdump,"), "{told}");
 }
 
 #[test]
 fn nothing_is_said_where_nothing_is_missing() {
     let programs = Programs::with_cargo("complete");
-    programs.add("curl", "");
-    programs.add("fio", "");
+    ["curl", "fio", "wsdump"].iter().for_each(|name| programs.add(name, ""));
     let (tested, told) = programs.test(&[]);
     assert_eq!((tested.as_str(), told.as_str()), ("cargo test --workspace without:nothing\n", ""));
 }
