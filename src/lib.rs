@@ -124,6 +124,8 @@
 //! - `hyper`: hyper's I/O traits, executor and timer, in [`compat`].
 //! - `axum`: a server for axum, tonic and other tower services, in [`compat`]; `axum-ws`: WebSockets in
 //!   axum's handlers, too.
+//! - `futures-io`: streams with the I/O traits of `futures`, and `tokio-io`: with those of tokio, in both
+//!   directions and without its runtime, in [`compat`].
 //! - `sim`: the simulated kernel. Test support, not yet public API.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]

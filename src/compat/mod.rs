@@ -1,16 +1,29 @@
 //! Layer 7: the traits of other libraries, over corering's streams. Each bridge stands behind a
 //! feature of its own.
+//!
+//! The traits are those of wrappers and never of the streams themselves, whose own `read` and `write`
+//! take buffers by value and would hide theirs.
 
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+mod lending;
+#[cfg(feature = "tokio-io")]
+pub mod tokio;
 
 #[cfg(feature = "axum")]
 pub use self::axum::local::local;
 #[cfg(feature = "axum")]
 pub use self::axum::serve::{serve, serve_each};
+#[cfg(feature = "futures-io")]
+pub use self::futures_io::Futures;
 #[cfg(feature = "hyper")]
 pub use self::hyper::{Hyper, HyperExecutor, HyperTimer};
+#[cfg(feature = "tokio-io")]
+pub use self::tokio::{FromTokio, Tokio};

@@ -66,3 +66,37 @@ pub trait PollWrite {
     /// Those of the stream, also of what was taken earlier.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
+
+/// A stream that is borrowed, as [`split`](crate::net::ByteStream::split) gives halves.
+impl<S: Lend + ?Sized> Lend for &mut S {
+    #[inline]
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        (**self).poll_lend(cx)
+    }
+}
+
+/// As for [`Lend`].
+impl<S: PollWrite + ?Sized> PollWrite for &mut S {
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_write(cx, bytes)
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_write_vectored(cx, pieces)
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_shutdown(cx)
+    }
+}

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use corering::net::{TcpListener, TcpStream, UnixStream};
+use corering::net::{ByteStream, Family, TcpListener, TcpStream, UnixStream};
 use corering::{Metrics, ReceivePolicy};
 use socket2::{MsgHdr, SockRef};
 
@@ -89,7 +89,7 @@ pub(crate) async fn receive_all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// Answers every byte until the end of the stream.
-pub(crate) async fn echo(mut stream: TcpStream) -> io::Result<()> {
+pub(crate) async fn echo<F: Family>(mut stream: ByteStream<F>) -> io::Result<()> {
     loop {
         let received = stream.recv().await?;
         if received.is_empty() {

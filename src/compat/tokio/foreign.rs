@@ -1,0 +1,105 @@
+//! What has tokio's I/O traits, as a stream of corering's.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::buf::RecvBuf;
+use crate::io::{Lend, PollWrite};
+use crate::util::budget::Toll;
+
+/// What has tokio's I/O traits, for whatever takes [`Lend`] and [`PollWrite`]: a `tokio_rustls` stream
+/// that stands on [`Tokio<TcpStream>`](super::Tokio), for instance.
+///
+/// Bytes are received into memory of the stack and then copied into memory of their size, so a stream
+/// that waits holds none. What was written leaves when the stream below sends it: flush it.
+///
+/// # Examples
+///
+/// ```
+/// use std::future::poll_fn;
+///
+/// use corering::compat::{FromTokio, Tokio};
+/// use corering::io::{Lend, PollWrite};
+/// use corering::net::UnixStream;
+///
+/// # corering::block_on(async {
+/// let (mut one, other) = UnixStream::pair()?;
+/// // Here a library would stand between the two.
+/// let mut other = FromTokio::new(Tokio::new(other));
+/// poll_fn(|cx| other.poll_write(cx, b"hello")).await?;
+/// assert_eq!(one.recv().await?, "hello");
+/// one.write_all("bye").await?;
+/// assert_eq!(other.lend().await?, "bye");
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FromTokio<S> {
+    stream: S,
+    reads: Toll,
+    writes: Toll,
+}
+
+/// Bytes that one read asks for: those of a full TLS record.
+const READ_MAX: usize = 16 * 1024;
+
+impl<S> FromTokio<S> {
+    /// Wraps a stream, or one half of one.
+    pub fn new(stream: S) -> Self {
+        FromTokio { stream, reads: Toll::Due, writes: Toll::Due }
+    }
+
+    /// The stream.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// The stream.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> Lend for FromTokio<S> {
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        let FromTokio { stream, reads, .. } = self;
+        let mut memory = [MaybeUninit::uninit(); READ_MAX];
+        let mut buf = ReadBuf::uninit(&mut memory);
+        ready!(reads.poll(cx, |cx| Pin::new(stream).poll_read(cx, &mut buf)))?;
+        Poll::Ready(Ok(RecvBuf::from_vec(buf.filled().to_vec())))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> PollWrite for FromTokio<S> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let FromTokio { stream, writes, .. } = self;
+        writes.poll(cx, |cx| Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let FromTokio { stream, writes, .. } = self;
+        writes.poll(cx, |cx| Pin::new(stream).poll_write_vectored(cx, pieces))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
