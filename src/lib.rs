@@ -126,6 +126,7 @@
 //!   axum's handlers, too.
 //! - `futures-io`: streams with the I/O traits of `futures`, and `tokio-io`: with those of tokio, in both
 //!   directions and without its runtime, in [`compat`].
+//! - `tokio-guest`: tokio's runtime beside the shards, for libraries that need it, in [`compat`].
 //! - `sim`: the simulated kernel. Test support, not yet public API.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]

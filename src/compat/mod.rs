@@ -14,7 +14,7 @@ mod futures_io;
 mod hyper;
 #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 mod lending;
-#[cfg(feature = "tokio-io")]
+#[cfg(any(feature = "tokio-io", feature = "tokio-guest"))]
 pub mod tokio;
 
 #[cfg(feature = "axum")]

@@ -24,6 +24,7 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("compat::axum::local::local", "what is in it pays"),
     ("compat::axum::web_socket::recv", "it is looped in tests/compat"),
     ("compat::axum::web_socket::send", "the stream below pays for what is sent"),
+    ("compat::tokio::guest::run", "what is in it pays, or is made to by task::cooperative"),
     ("net::halves::recv", "the row of the stream's, which is this one"),
     ("net::halves::read", "the row of the stream's, which is this one"),
     ("net::halves::read_exact", "the row of the stream's, which is this one"),
