@@ -122,6 +122,7 @@
 //! - `bytes`: `bytes::Bytes` and `bytes::BytesMut` as buffers.
 //! - `tracing`: log lines through `tracing` instead of standard error.
 //! - `hyper`: hyper's I/O traits, executor and timer, in [`compat`].
+//! - `hyper-client`: a connector for hyper-util's client, which keeps connections for the next request.
 //! - `axum`: a server for axum, tonic and other tower services, in [`compat`]; `axum-ws`: WebSockets in
 //!   axum's handlers, too.
 //! - `futures-io`: streams with the I/O traits of `futures`, and `tokio-io`: with those of tokio, in both

@@ -12,6 +12,8 @@ pub mod axum;
 mod futures_io;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper-client")]
+mod hyper_client;
 #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 mod lending;
 #[cfg(any(feature = "tokio-io", feature = "tokio-guest"))]
@@ -25,5 +27,7 @@ pub use self::axum::serve::{serve, serve_each};
 pub use self::futures_io::Futures;
 #[cfg(feature = "hyper")]
 pub use self::hyper::{Hyper, HyperExecutor, HyperTimer};
+#[cfg(feature = "hyper-client")]
+pub use self::hyper_client::{HyperConnecting, HyperConnector};
 #[cfg(feature = "tokio-io")]
 pub use self::tokio::{FromTokio, Tokio};

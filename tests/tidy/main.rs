@@ -57,6 +57,7 @@ const CFG_WORDS: &[&str] = &[
     "axum-ws",
     "futures-io",
     "hyper",
+    "hyper-client",
     "tokio-guest",
     "tokio-io",
     "sim",

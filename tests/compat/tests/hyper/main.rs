@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod io;
 mod leaving;
+mod pool;
 mod sim;
 mod timer;
 mod upgrades;
