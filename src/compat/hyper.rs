@@ -7,11 +7,12 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ::hyper::rt::{Executor, Read, ReadBufCursor, Timer, Write};
 
+use super::lending::Lending;
 use crate::buf::RecvBuf;
 use crate::io::{Lend, PollWrite};
 use crate::task;
@@ -53,49 +54,42 @@ use crate::util::sent_home::SentHome;
 /// poll_fn(|cx| Pin::new(&mut io).poll_write(cx, b"yes")).await?;
 /// assert_eq!(&*other.recv().await?, b"yes");
 ///
-/// let (_stream, rest) = io.into_inner();
-/// assert_eq!(rest.as_deref(), Some(&b"o"[..]));
+/// let (_stream, rest) = io.into_parts();
+/// assert_eq!(&*rest, b"o");
 /// # Ok::<(), std::io::Error>(())
 /// # })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Hyper<S: 'static> {
-    bound: SentHome<Parts<S>>,
-}
-
-struct Parts<S> {
-    stream: S,
-    /// What was lent and had no room in hyper's buffer; never empty.
-    rest: Option<RecvBuf>,
+    bound: SentHome<Lending<S>>,
 }
 
 impl<S> Hyper<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        let parts = Parts { stream, rest: None };
-        Hyper { bound: SentHome::new(parts, task::current_mailbox()) }
-    }
-
-    /// The stream, and what was received from it and not read, if anything.
-    pub fn into_inner(self) -> (S, Option<RecvBuf>) {
-        match self.bound.into_inner() {
-            Some(Parts { stream, rest }) => (stream, rest),
-            None => not_at_home("Hyper"),
-        }
+        Hyper { bound: SentHome::new(Lending::new(stream), task::current_mailbox()) }
     }
 
     /// The stream, for instance to ask for its addresses.
     pub fn get_ref(&self) -> &S {
         match self.bound.get() {
-            Some(parts) => &parts.stream,
+            Some(lending) => &lending.stream,
+            None => not_at_home("Hyper"),
+        }
+    }
+
+    /// The stream, and the bytes that were lent and not read.
+    pub fn into_parts(self) -> (S, RecvBuf) {
+        match self.bound.into_inner() {
+            Some(lending) => lending.into_parts(),
             None => not_at_home("Hyper"),
         }
     }
 
     #[inline]
-    fn parts(self: Pin<&mut Self>) -> &mut Parts<S> {
+    fn lending(self: Pin<&mut Self>) -> &mut Lending<S> {
         match self.get_mut().bound.get_mut() {
-            Some(parts) => parts,
+            Some(lending) => lending,
             None => not_at_home("Hyper"),
         }
     }
@@ -110,18 +104,12 @@ impl<S: Lend> Read for Hyper<S> {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let Parts { stream, rest } = self.parts();
-        let mut received = match rest.take() {
-            Some(rest) => rest,
-            None => ready!(stream.poll_lend(cx))?,
-        };
-        let taken = received.len().min(buf.remaining());
-        buf.put_slice(&received[..taken]);
-        if taken < received.len() {
-            received.advance(taken);
-            *rest = Some(received);
-        }
-        Poll::Ready(Ok(()))
+        let read = self.lending().poll_take(cx, |bytes| {
+            let taken = bytes.len().min(buf.remaining());
+            buf.put_slice(&bytes[..taken]);
+            taken
+        });
+        read.map_ok(drop)
     }
 }
 
@@ -132,7 +120,7 @@ impl<S: PollWrite> Write for Hyper<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.parts().stream.poll_write(cx, bytes)
+        self.lending().stream.poll_write(cx, bytes)
     }
 
     #[inline]
@@ -141,7 +129,7 @@ impl<S: PollWrite> Write for Hyper<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.parts().stream.poll_write_vectored(cx, pieces)
+        self.lending().stream.poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -150,11 +138,11 @@ impl<S: PollWrite> Write for Hyper<S> {
 
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.parts().stream.poll_flush(cx)
+        self.lending().stream.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.parts().stream.poll_shutdown(cx)
+        self.lending().stream.poll_shutdown(cx)
     }
 }
 

@@ -67,6 +67,7 @@ impl<S: Lend> Lending<S> {
 }
 
 /// What the wrappers of streams have in common.
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 macro_rules! wrapper {
     ($name:ident) => {
         impl<S> $name<S> {
@@ -102,4 +103,5 @@ macro_rules! wrapper {
     };
 }
 
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 pub(super) use wrapper;

@@ -14,7 +14,7 @@ mod futures_io;
 mod hyper;
 #[cfg(feature = "hyper-client")]
 mod hyper_client;
-#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
 mod lending;
 #[cfg(any(feature = "tokio-io", feature = "tokio-guest"))]
 pub mod tokio;

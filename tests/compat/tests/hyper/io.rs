@@ -41,11 +41,11 @@ async fn stream_and_unread_bytes_come_back() -> io::Result<()> {
     let mut io = Hyper::new(one);
     other.write_all("abc").await?;
     assert_eq!(read(&mut io, 2).await?, b"ab");
-    let (mut stream, rest) = io.into_inner();
-    assert_eq!(rest.as_deref(), Some(&b"c"[..]));
+    let (mut stream, rest) = io.into_parts();
+    assert_eq!(&*rest, b"c");
     stream.write_all("d").await?;
     assert_eq!(&*other.recv().await?, b"d");
-    assert!(Hyper::new(stream).into_inner().1.is_none());
+    assert!(Hyper::new(stream).into_parts().1.is_empty());
     Ok(())
 }
 

@@ -20,9 +20,9 @@ const UPGRADE: &str =
 /// Takes the stream out of an upgrade, and what came for it already.
 fn own(upgraded: Upgraded) -> (TcpStream, Vec<u8>) {
     let parts = upgraded.downcast::<Hyper<TcpStream>>().expect("the stream is ours");
-    let (stream, rest) = parts.io.into_inner();
+    let (stream, rest) = parts.io.into_parts();
     let mut early = Vec::from(parts.read_buf);
-    early.extend_from_slice(rest.as_deref().unwrap_or_default());
+    early.extend_from_slice(&rest);
     (stream, early)
 }
 
