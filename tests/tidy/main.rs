@@ -253,7 +253,9 @@ fn system_calls_stand_in_sys_and_in_operations() {
 fn names_say_what_a_thing_is() {
     complain_about("names that say nothing", |source| {
         source.code_lines_with(|code| {
-            source::words(code).filter(|word| *word != "into_inner").any(|word| {
+            // What another library has named so.
+            let code = code.replace("hyper_util::client::legacy", "");
+            source::words(&code).filter(|word| *word != "into_inner").any(|word| {
                 source::parts(word).iter().any(|part| EMPTY_WORDS.contains(&part.as_str()))
                     || word.ends_with("_2")
             })
