@@ -22,9 +22,9 @@ use futures_util::stream::{FusedStream, Stream};
 
 use super::notify::Notify;
 use super::semaphore::{self, Semaphore};
-use super::waker_cell::WakerCell;
 use crate::util::budget::{self, Toll};
 use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
+use crate::util::waker_cell::WakerCell;
 
 pub use error::{SendError, TryRecvError, TrySendError};
 

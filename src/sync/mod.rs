@@ -32,7 +32,6 @@ mod mutex;
 mod notify;
 pub mod oneshot;
 mod semaphore;
-mod waker_cell;
 
 pub use mutex::{Mutex, MutexGuard, TryLockError};
 pub use notify::{Notified, Notify};

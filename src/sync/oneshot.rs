@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 
 use futures_util::future::FusedFuture;
 
-use super::waker_cell::WakerCell;
 use crate::util::budget::Toll;
 use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
+use crate::util::waker_cell::WakerCell;
 
 /// Makes a channel for one value between two tasks of a shard.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {

@@ -19,6 +19,7 @@ pub(crate) mod shard_bound;
 pub(crate) mod thread_bound;
 pub(crate) mod timer_wheel;
 pub(crate) mod unwind;
+pub(crate) mod waker_cell;
 
 #[cfg(test)]
 pub(crate) mod test_waker;

@@ -6,12 +6,12 @@ use std::fmt;
 use std::task::Waker;
 
 #[derive(Default)]
-pub(super) struct WakerCell(Cell<Option<Waker>>);
+pub(crate) struct WakerCell(Cell<Option<Waker>>);
 
 impl WakerCell {
     /// Keeps a waker for the next `wake`. Cloning and dropping wakers is user code that may bring
     /// about what the caller waits for, so the caller looks again afterwards.
-    pub(super) fn register(&self, waker: &Waker) {
+    pub(crate) fn register(&self, waker: &Waker) {
         let kept = self.0.take();
         if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
             self.0.set(kept);
@@ -22,19 +22,19 @@ impl WakerCell {
     }
 
     /// Wakes the task that waits, if one does.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.0.take() {
             waker.wake();
         }
     }
 
     /// Forgets the waker: nobody waits any more.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         drop(self.0.take());
     }
 
     /// Forgets the waker when the future that holds this is done or dropped.
-    pub(super) fn clear_on_drop(&self) -> ClearOnDrop<'_> {
+    pub(crate) fn clear_on_drop(&self) -> ClearOnDrop<'_> {
         ClearOnDrop(self)
     }
 }
@@ -45,7 +45,7 @@ impl fmt::Debug for WakerCell {
     }
 }
 
-pub(super) struct ClearOnDrop<'a>(&'a WakerCell);
+pub(crate) struct ClearOnDrop<'a>(&'a WakerCell);
 
 impl Drop for ClearOnDrop<'_> {
     fn drop(&mut self) {
