@@ -46,10 +46,13 @@ const HANDLE: &str = "the handle of a task stays on the task's shard; await it t
 const TOKEN: &str = "a `CancelToken` stays on its shard; send its `handle()` to other threads";
 const RECEIVED: &str = "`RecvBuf` is memory of its shard and stays there; send a copy of its bytes";
 
+const IN_MEMORY: &str =
+    "a `DuplexStream` stays on its shard; use a `UnixStream::pair` across threads";
+
 const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
 
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 15] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 16] = [
     (
         "send_a_sender",
         "let (sender, _receiver) = sync::channel::bounded(1);
@@ -120,6 +123,11 @@ const SENT_TO_THREADS: [(&str, &str, &str); 15] = [
         "send_a_half",
         "let (reader, _writer) = stream.into_split(); thread::spawn(move || drop(reader));",
         STREAM,
+    ),
+    (
+        "send_a_stream_in_memory",
+        "let (one, _other) = corering::io::duplex(1); thread::spawn(move || drop(one));",
+        IN_MEMORY,
     ),
     (
         "send_what_was_received",

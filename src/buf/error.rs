@@ -101,6 +101,12 @@ pub(crate) fn little_room(room: usize, wanted: usize) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
+/// Of a stream that ends before a buffer has what it is to be filled with.
+pub(crate) fn early_end(done: usize, wanted: usize) -> io::Error {
+    let text = format!("the stream ended after {done} of {wanted} bytes");
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
 impl<B> From<BufError<B>> for io::Error {
     fn from(error: BufError<B>) -> Self {
         error.error

@@ -55,7 +55,7 @@ pub use error::{BufError, BufResult};
 pub use recv_buf::RecvBuf;
 pub use slice::Slice;
 
-pub(crate) use error::{little_room, no_room};
+pub(crate) use error::{early_end, little_room, no_room};
 pub(crate) use group::BufferGroup;
 pub(crate) use lent::LentBuffers;
 pub(crate) use line::Place;

@@ -82,6 +82,21 @@ impl RecvBuf {
         self.begin += count as u32;
     }
 
+    /// These bytes, and others behind them.
+    pub(crate) fn followed_by(self, behind: &[u8]) -> Self {
+        match behind {
+            [] => self,
+            _ => RecvBuf::from_vec([&*self, behind].concat()),
+        }
+    }
+
+    /// Moves the bytes to memory of their own size, so that what was lent is free for others.
+    pub(crate) fn give_memory_back(&mut self) {
+        if !matches!(*self.memory, Memory::Own(_)) {
+            *self = RecvBuf::from_vec(self.to_vec());
+        }
+    }
+
     #[inline]
     fn start(&self) -> *const u8 {
         match &*self.memory {
@@ -157,6 +172,17 @@ impl From<RecvBuf> for Vec<u8> {
             Memory::Own(bytes) if received.begin == 0 => mem::take(bytes).into_vec(),
             _ => received.to_vec(),
         }
+    }
+}
+
+/// Bytes in memory of their own, for a [`Lend`](crate::io::Lend) that is not the library's.
+///
+/// # Panics
+///
+/// If there are 4 GiB or more.
+impl From<Vec<u8>> for RecvBuf {
+    fn from(bytes: Vec<u8>) -> Self {
+        RecvBuf::from_vec(bytes)
     }
 }
 

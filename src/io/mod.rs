@@ -1,11 +1,21 @@
-//! What is neither socket nor file: waiting for a descriptor that another library reads and
-//! writes, and a trip to the kernel that does nothing.
+//! What streams of all kinds have in common, and what is neither socket nor file.
+//!
+//! | to do this | use |
+//! |---|---|
+//! | write a function for streams of every kind, with buffers that they own | [`OwnedRead`], [`OwnedWrite`] |
+//! | receive into memory that is chosen when bytes are there | [`Lend`] |
+//! | write bytes that are lent for a call, as a bridge to another library does | [`PollWrite`] |
+//! | test all that without sockets | [`duplex`] |
+//! | wait for a descriptor that another library reads and writes | [`Watched`] |
 
 #![forbid(unsafe_code)]
 
+mod duplex;
+mod fill;
 mod traits;
 
-pub use traits::{Lend, PollWrite};
+pub use duplex::{DuplexStream, duplex};
+pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

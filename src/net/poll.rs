@@ -1,17 +1,19 @@
-//! Streams by poll methods: what bridges to other libraries stand on.
+//! Streams by poll methods, which bridges to other libraries stand on, and by the traits of `io`.
 //!
 //! A poll that waits keeps the waker of its task until the stream is ready, and only the last one of
 //! each direction is woken. A caller that goes away leaves that waker and nothing else: what was received
 //! stays with the stream, and bytes that were taken are sent.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use super::family::Family;
 use super::halves::{ReadHalf, WriteHalf};
 use super::stream::ByteStream;
-use crate::buf::RecvBuf;
-use crate::io::{Lend, PollWrite};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+use crate::io::{Lend, OwnedRead, OwnedWrite, PollWrite};
+use crate::util::budget;
 
 impl<F: Family> ByteStream<F> {
     /// The next bytes, as [`recv`](Self::recv); pending, it wakes the task when they are there. The
@@ -201,6 +203,10 @@ impl<F: Family> Lend for ByteStream<F> {
     fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         self.poll_recv(cx)
     }
+
+    fn put_back(&mut self, bytes: RecvBuf) {
+        self.reader.put_back(bytes);
+    }
 }
 
 impl<F: Family> Lend for ReadHalf<F> {
@@ -208,10 +214,58 @@ impl<F: Family> Lend for ReadHalf<F> {
     fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         self.poll_recv(cx)
     }
+
+    fn put_back(&mut self, bytes: RecvBuf) {
+        self.receiver.put_back(bytes);
+    }
 }
 
-macro_rules! poll_write {
+macro_rules! owned_read {
     ($of:ident) => {
+        impl<F: Family> OwnedRead for $of<F> {
+            fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+                $of::read(self, buf)
+            }
+
+            fn read_exact<B: IoBufMut>(
+                &mut self,
+                buf: B,
+                n: usize,
+            ) -> impl Future<Output = Result<B, BufError<B>>> {
+                $of::read_exact(self, buf, n)
+            }
+        }
+    };
+}
+
+owned_read!(ByteStream);
+owned_read!(ReadHalf);
+
+macro_rules! write {
+    ($of:ident) => {
+        impl<F: Family> OwnedWrite for $of<F> {
+            fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+                $of::write(self, buf)
+            }
+
+            fn write_all<B: IoBuf>(
+                &mut self,
+                buf: B,
+            ) -> impl Future<Output = Result<B, BufError<B>>> {
+                $of::write_all(self, buf)
+            }
+
+            async fn flush(&mut self) -> io::Result<()> {
+                budget::pay().await;
+                poll_fn(|cx| self.poll_flush(cx)).await
+            }
+
+            async fn shutdown(&mut self) -> io::Result<()> {
+                budget::pay().await;
+                poll_fn(|cx| self.poll_shutdown(cx)).await
+            }
+        }
+
         impl<F: Family> PollWrite for $of<F> {
             #[inline]
             fn poll_write(
@@ -243,5 +297,5 @@ macro_rules! poll_write {
     };
 }
 
-poll_write!(ByteStream);
-poll_write!(WriteHalf);
+write!(ByteStream);
+write!(WriteHalf);

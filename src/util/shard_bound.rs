@@ -91,6 +91,17 @@ instead! {
 }
 
 instead! {
+    /// For streams in memory.
+    #[diagnostic::on_unimplemented(
+        message = "a `DuplexStream` stays on its shard; use a `UnixStream::pair` across threads",
+        label = "this would take the stream to another thread",
+        note = "use a `UnixStream::pair` across threads, and send what `detach().await` gives of one \
+                end"
+    )]
+    UseUnixPairAcrossThreads
+}
+
+instead! {
     /// For what was received.
     #[diagnostic::on_unimplemented(
         message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",

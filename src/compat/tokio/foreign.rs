@@ -41,6 +41,8 @@ use crate::util::budget::Toll;
 #[derive(Debug)]
 pub struct FromTokio<S> {
     stream: S,
+    /// What was put back.
+    first: Option<RecvBuf>,
     reads: Toll,
     writes: Toll,
 }
@@ -51,7 +53,7 @@ const READ_MAX: usize = 16 * 1024;
 impl<S> FromTokio<S> {
     /// Wraps a stream, or one half of one.
     pub fn new(stream: S) -> Self {
-        FromTokio { stream, reads: Toll::Due, writes: Toll::Due }
+        FromTokio { stream, first: None, reads: Toll::Due, writes: Toll::Due }
     }
 
     /// The stream.
@@ -64,7 +66,7 @@ impl<S> FromTokio<S> {
         &mut self.stream
     }
 
-    /// The stream.
+    /// The stream. Bytes that were put back are lost.
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -72,11 +74,22 @@ impl<S> FromTokio<S> {
 
 impl<S: AsyncRead + Unpin> Lend for FromTokio<S> {
     fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
-        let FromTokio { stream, reads, .. } = self;
-        let mut memory = [MaybeUninit::uninit(); READ_MAX];
-        let mut buf = ReadBuf::uninit(&mut memory);
-        ready!(reads.poll(cx, |cx| Pin::new(stream).poll_read(cx, &mut buf)))?;
-        Poll::Ready(Ok(RecvBuf::from_vec(buf.filled().to_vec())))
+        let FromTokio { stream, first, reads, .. } = self;
+        reads.poll(cx, |cx| {
+            if let Some(first) = first.take() {
+                return Poll::Ready(Ok(first));
+            }
+            let mut memory = [MaybeUninit::uninit(); READ_MAX];
+            let mut buf = ReadBuf::uninit(&mut memory);
+            ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
+            Poll::Ready(Ok(RecvBuf::from_vec(buf.filled().to_vec())))
+        })
+    }
+
+    fn put_back(&mut self, bytes: RecvBuf) {
+        if !bytes.is_empty() {
+            self.first = Some(bytes.followed_by(self.first.take().as_deref().unwrap_or_default()));
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What comes before everything that the kernel has for a stream: what a `read` has left.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll};
 
 use super::Receiver;
 use crate::buf::{self, IoBufMut, RecvBuf};
@@ -15,7 +15,7 @@ use crate::util::expiry::poll_expired;
 pub(super) enum Ahead {
     Nothing,
     /// A buffer of which a `read` has taken only a part, or that came when the task had used its
-    /// budget up, or what a `read_exact` had received that was dropped.
+    /// budget up, or what was put back.
     Rest(RecvBuf),
     /// What a `read` brings that was dropped in flight, or forgotten, and how it ended.
     Dropped(Pin<Box<dyn Future<Output = Ended>>>),
@@ -37,7 +37,7 @@ impl Receiver {
             self.keep_forgotten(trail);
         }
         if let Ahead::Dropped(dropped) = &mut self.ahead {
-            let (bytes, ended) = ready!(dropped.as_mut().poll(cx));
+            let (bytes, ended) = task::ready!(dropped.as_mut().poll(cx));
             self.ahead = ended.map_or_else(Ahead::Failed, |()| Ahead::Nothing);
             if !bytes.is_empty() {
                 return Poll::Ready(Ok(Some(RecvBuf::from_vec(bytes))));
@@ -94,13 +94,23 @@ impl Receiver {
         }));
     }
 
-    /// What a `read_exact` had received that was dropped comes before what had come behind it.
-    pub(super) fn put_back(&mut self, received: &[u8]) {
-        let mut bytes = received.to_vec();
-        if let Ahead::Rest(rest) = &self.ahead {
-            bytes.extend_from_slice(rest);
+    /// What was taken and is given back comes before what had come behind it.
+    pub(in super::super) fn put_back(&mut self, bytes: RecvBuf) {
+        if bytes.is_empty() {
+            return;
         }
-        self.ahead = Ahead::Rest(RecvBuf::from_vec(bytes));
+        if let Ahead::Begun(trail) = self.ahead {
+            self.keep_forgotten(trail);
+        }
+        self.ahead = match mem::replace(&mut self.ahead, Ahead::Nothing) {
+            Ahead::Nothing | Ahead::Begun(_) => Ahead::Rest(bytes),
+            Ahead::Rest(behind) => Ahead::Rest(bytes.followed_by(&behind)),
+            Ahead::Failed(error) => Ahead::Dropped(Box::pin(ready((bytes.into(), Err(error))))),
+            Ahead::Dropped(dropped) => Ahead::Dropped(Box::pin(async move {
+                let (behind, ended) = dropped.await;
+                (bytes.followed_by(&behind).into(), ended)
+            })),
+        };
     }
 }
 

@@ -164,9 +164,7 @@ impl<B: IoBufMut> Kind for Exact<B> {
             }
             if count == 0 {
                 let Reading { done, end, .. } = *reading;
-                let text = format!("the stream ended after {done} of {end} bytes");
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
-                return Poll::Ready(Err(BufError::new(error, buf).after(done)));
+                return Poll::Ready(Err(BufError::new(buf::early_end(done, end), buf).after(done)));
             }
             reading.state = State::Ready(Some(buf));
         }
@@ -328,7 +326,8 @@ impl<B: IoBufMut> Reading<B> {
             State::Ready(None) => {}
             State::Ready(Some(buf)) => {
                 if self.done > 0 {
-                    receiver.put_back(&buf::as_slice(&buf)[..self.done]);
+                    let received = buf::as_slice(&buf)[..self.done].to_vec();
+                    receiver.put_back(RecvBuf::from_vec(received));
                 }
             }
             State::Receiving(receive) => receiver.keep(receive, self.done),
