@@ -29,6 +29,8 @@
 //! | [`ByteStream::write`], [`WriteHalf::write`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | – |
 //! | [`ByteStream::write_all`], [`ByteStream::send_all`], [`WriteHalf::write_all`], [`WriteHalf::send_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
 //! | [`ByteStream::send_file`], [`ByteStream::send_file_after`], [`WriteHalf::send_file`], [`WriteHalf::send_file_after`] | nothing | nothing, or `WriteAbandoned` | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`io::copy`], [`io::copy_bidirectional`], [`io::read_until`] | nothing | bytes for the next call of the reader | bytes for the next call of the reader | bytes for the next call of the reader | bytes for the next call of the reader; those that were written are on their way |
+//! | [`Lines::next_line`] | nothing | the same line for the next call | the same line for the next call | the same line for the next call | the same line for the next call |
 //! | [`ByteStream::shutdown`], [`WriteHalf::shutdown`] | nothing | nothing | – | sides that have ended | – |
 //! | [`ByteStream::close`], [`ByteStream::detach`], [`ByteStream::into_std`] | a stream that is closed | a stream that is closed | a stream that is closed | a stream that is closed | a stream that is closed |
 //! | [`ReadHalf::close`] | a half that is gone | a half that is gone | a half that is gone | a half that is gone | – |
@@ -91,7 +93,7 @@
 #[cfg(doc)]
 use crate::{
     fs::{self, File, OpenOptions},
-    io::{self, Watched},
+    io::{self, Lines, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,

@@ -5,16 +5,22 @@
 //! | write a function for streams of every kind, with buffers that they own | [`OwnedRead`], [`OwnedWrite`] |
 //! | receive into memory that is chosen when bytes are there | [`Lend`] |
 //! | write bytes that are lent for a call, as a bridge to another library does | [`PollWrite`] |
+//! | pass on what comes, in one direction or in both | [`copy`], [`copy_bidirectional`] |
+//! | read lines, or up to another byte | [`lines`], [`read_until`] |
 //! | test all that without sockets | [`duplex`] |
 //! | wait for a descriptor that another library reads and writes | [`Watched`] |
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod duplex;
 mod fill;
+mod lines;
 mod traits;
 
+pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
+pub use lines::{Lines, lines, read_until};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 
 use std::io;

@@ -5,9 +5,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use corering::buf::RecvBuf;
+use corering::io::{Lend, copy};
+use corering::net::TcpStream;
 use corering::sync::{Semaphore, channel};
 use corering::task::{cooperative, unconstrained};
 use corering::time::within;
@@ -17,6 +20,8 @@ use futures_util::{StreamExt, join};
 
 /// Beyond this a loop that should have been ended goes on for ever.
 const FOR_EVER: u64 = 200_000;
+
+use crate::net_rows::{drained, fed};
 
 /// Takes free permits until `ended` or for ever.
 async fn endless(free: &Semaphore, ended: &Cell<bool>) {
@@ -69,6 +74,41 @@ async fn time_limit_ends_an_endless_loop() {
     let (free, never) = (Semaphore::new(1), Cell::new(false));
     let limited = time::timeout(Duration::from_millis(2), endless(&free, &never));
     limited.await.expect_err("the loop does not end by itself");
+}
+
+/// A stream whose peer sends without end; it fails where nothing else has its turn.
+struct Endless {
+    stream: TcpStream,
+    /// Receives since another task was polled.
+    since_poll: Rc<Cell<u64>>,
+}
+
+impl Lend for Endless {
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        self.since_poll.set(self.since_poll.get() + 1);
+        match self.since_poll.get() > 256 {
+            true => Poll::Ready(Err(io::Error::other("nothing else has its turn"))),
+            false => self.stream.poll_recv(cx),
+        }
+    }
+
+    fn put_back(&mut self, bytes: RecvBuf) {
+        self.stream.put_back(bytes);
+    }
+}
+
+#[corering::test]
+async fn copy_without_end_leaves_others_their_turn() {
+    let since_poll = Rc::new(Cell::new(0));
+    let mut from = Endless { stream: fed().await, since_poll: since_poll.clone() };
+    let mut to = drained().await;
+    let copying = corering::spawn(async move { copy(&mut from, &mut to).await });
+    for _ in 0..1_000 {
+        since_poll.set(0);
+        yield_now().await;
+    }
+    assert!(!copying.is_finished(), "it has failed");
+    copying.abort();
 }
 
 /// Polls a future once, and counts what `count` has become.

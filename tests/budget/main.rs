@@ -9,6 +9,7 @@ mod beside;
 mod child;
 mod fairness;
 mod files_rows;
+mod io_rows;
 mod net_rows;
 mod sync_rows;
 mod task_rows;
@@ -83,6 +84,11 @@ fn loops_of_sockets_leave_others_their_turn() {
 #[test]
 fn loops_of_datagrams_and_listeners_leave_others_their_turn() {
     in_a_child("loops_of_datagrams_and_listeners_leave_others_their_turn", net_rows::more_rows);
+}
+
+#[test]
+fn loops_of_copies_and_lines_leave_others_their_turn() {
+    in_a_child("loops_of_copies_and_lines_leave_others_their_turn", io_rows::rows);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Drop for Feeder {
 }
 
 /// A stream whose peer sends without end.
-async fn fed() -> TcpStream {
+pub(crate) async fn fed() -> TcpStream {
     let (stream, mut peer) = tcp_peer().await;
     let bytes = vec![7; 64 * 1024];
     detached(move || peer.write_all(&bytes));
@@ -53,7 +53,7 @@ async fn fed() -> TcpStream {
 }
 
 /// A stream whose peer reads without end.
-async fn drained() -> TcpStream {
+pub(crate) async fn drained() -> TcpStream {
     let (stream, mut peer) = tcp_peer().await;
     let mut bytes = vec![0; 256 * 1024];
     detached(move || match peer.read(&mut bytes)? {

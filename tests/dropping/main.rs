@@ -9,6 +9,7 @@ mod child;
 #[path = "../common/net.rs"]
 mod net;
 
+mod copies;
 mod datagrams;
 mod ends;
 mod files;
@@ -85,6 +86,17 @@ fn dropped_receives_leave_bytes_for_the_next() {
         at_each_moment(async |moment| {
             receives::lose_no_byte(world, moment, tcp_pair).await?;
             receives::lose_no_byte(world, moment, unix_pair).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_copies_leave_bytes_for_the_next() {
+    in_a_child("dropped_copies_leave_bytes_for_the_next", &WAYS, async |world| {
+        at_each_moment(async |moment| {
+            copies::lose_no_byte(world, moment, tcp_pair).await?;
+            copies::lose_no_byte(world, moment, unix_pair).await
         })
         .await
     });

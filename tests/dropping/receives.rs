@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use corering::buf::IoBuf;
+use corering::io::{lines, read_until};
 use corering::net::{ByteStream, Family, TcpListener, TcpStream};
 use corering::task::{CancelToken, cooperative, unconstrained};
 use corering::time::{now, timeout, timeout_at, within};
@@ -58,6 +59,11 @@ pub(crate) fn receives<F: Family>() -> Vec<(&'static str, Receive<F>)> {
 fn others<F: Family>() -> Vec<(&'static str, Receive<F>)> {
     const LONG: Duration = Duration::from_secs(3_600);
     vec![
+        ("io::read_until", |stream| Box::pin(read_until(stream, b'c', SMALL))),
+        ("io::read_until", |stream| Box::pin(read_until(stream, b'x', SMALL))),
+        ("Lines::next_line", |stream| {
+            Box::pin(async { Ok(lines(stream).next_line().await?.unwrap_or_default().into()) })
+        }),
         ("ByteStream::peek", |stream| Box::pin(stream.peek().map_ok(|_| Vec::new()))),
         ("ByteStream::readable", |stream| Box::pin(stream.readable().map_ok(|()| Vec::new()))),
         ("ReadHalf::peek", |stream| Box::pin(stream.split().0.peek().map_ok(|_| Vec::new()))),

@@ -5,11 +5,11 @@ use std::io;
 
 use corering::net::TcpStream;
 
-use crate::ends;
 use crate::moments::{MOMENTS, Moment, World};
 use crate::net::POLICIES;
 use crate::pairs::pair;
 use crate::simulated::{defaults, run};
+use crate::{copies, ends};
 use crate::{receives, writes};
 
 const SEEDS: u64 = 1_000;
@@ -31,6 +31,11 @@ fn on_each_seed(body: impl AsyncFn(u64, &World, Moment) -> io::Result<()>) {
 #[test]
 fn dropped_receives_leave_bytes_for_the_next() {
     on_each_seed(async |_, world, moment| receives::lose_no_byte(world, moment, tcp_pair).await);
+}
+
+#[test]
+fn dropped_copies_leave_bytes_for_the_next() {
+    on_each_seed(async |_, world, moment| copies::lose_no_byte(world, moment, tcp_pair).await);
 }
 
 #[test]

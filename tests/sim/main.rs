@@ -14,6 +14,8 @@ mod simulated;
 mod pairs;
 
 // The bodies of `tests/dropping`.
+#[path = "../dropping/copies.rs"]
+mod copies;
 #[path = "../dropping/ends.rs"]
 mod ends;
 #[path = "../dropping/moments.rs"]

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use corering::compat::{FromTokio, Futures, Tokio};
-use corering::io::{Lend, PollWrite};
+use corering::io::{Lend, OwnedWrite, PollWrite, copy_bidirectional, duplex, lines, read_until};
 use corering::{join, spawn, yield_now};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -104,5 +104,29 @@ async fn foreign_stream_that_is_always_ready_leaves_others_their_turn() -> io::R
     let writes = turns.get() - reads;
     assert!(writes >= 50, "{writes} turns in 10,000 writes");
     beside.abort();
+    Ok(())
+}
+
+#[corering::test]
+async fn lines_and_copies_run_over_what_has_the_traits_of_tokio() -> io::Result<()> {
+    let (far, near) = tokio::io::duplex(16);
+    let mut near = FromTokio::new(near);
+    let (mut one, mut other) = duplex(16);
+    let copying = corering::spawn(async move { copy_bidirectional(&mut near, &mut other).await });
+    let mut far = FromTokio::new(far);
+    one.write_all("one\ntwo\nrest, of the stream").await?;
+    let mut first = lines(&mut far);
+    assert_eq!(first.next_line().await?.as_deref(), Some("one"));
+    assert_eq!(first.next_line().await?.as_deref(), Some("two"));
+    drop(first);
+    assert_eq!(read_until(&mut far, b',', 100).await?, b"rest,");
+    one.shutdown().await?;
+    let mut rest = Vec::new();
+    while let Some(part) = Some(far.lend().await?).filter(|part| !part.is_empty()) {
+        rest.extend_from_slice(&part);
+    }
+    assert_eq!(rest, b" of the stream");
+    drop(far);
+    assert_eq!(copying.await.expect("it does not panic")?, (0, 27));
     Ok(())
 }
