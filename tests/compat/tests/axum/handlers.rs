@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
-use axum::response::sse::{Event, Sse};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
+use corering::compat::tokio::Guest;
 use corering::compat::{self, local};
 use corering::fs::{self, File};
 use corering::sync::channel;
@@ -22,6 +24,8 @@ use corering::time::{self, Duration};
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tower::ServiceBuilder;
+use tower::timeout::TimeoutLayer;
 
 use super::{Failure, Server, request};
 
@@ -183,6 +187,36 @@ async fn middleware_ends_slow_handler_by_timer_of_shard() -> Result<(), Failure>
     assert_eq!(server.get("/slow").await?.0, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(server.get("/fast").await?, (StatusCode::OK, "fast".to_owned()));
     Ok(server.end().await?)
+}
+
+#[corering::test]
+async fn timers_of_axum_and_tower_work_beside_guest() -> Result<(), Failure> {
+    async fn events() -> impl IntoResponse {
+        let silent = stream::pending::<Result<Event, Infallible>>();
+        Sse::new(silent).keep_alive(KeepAlive::new().interval(Duration::from_millis(1)))
+    }
+
+    async fn late(_: tower::BoxError) -> StatusCode {
+        StatusCode::GATEWAY_TIMEOUT
+    }
+
+    let guest = Guest::new()?;
+    let tokio = guest.enter();
+    let limit = TimeoutLayer::new(Duration::from_millis(1));
+    let limited = get(std::future::pending::<()>)
+        .layer(ServiceBuilder::new().layer(HandleErrorLayer::new(late)).layer(limit));
+    let router = Router::new().route("/events", get(events)).route("/slow", limited);
+    let server = Server::start(router).await?;
+    let mut answer = server.http1().await?.send_request(super::get("/events")).await?;
+    for _ in 0..3 {
+        let event = answer.frame().await.expect("the events go on")?;
+        assert_eq!(event.into_data().expect("it is no trailer"), ":\n\n");
+    }
+    drop(answer);
+    assert_eq!(server.get("/slow").await?.0, StatusCode::GATEWAY_TIMEOUT);
+    server.end().await?;
+    drop(tokio);
+    Ok(())
 }
 
 #[corering::test]

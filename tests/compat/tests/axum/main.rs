@@ -1,6 +1,8 @@
-//! axum by `compat::serve`: handlers, connections, the end, WebSockets, and what is local to a shard.
+//! axum by `compat::serve`: handlers, connections, the end, WebSockets, what is local to a shard, and the
+//! guide.
 
 mod connections;
+mod guide;
 mod handlers;
 mod local;
 mod shutdown;
