@@ -59,38 +59,8 @@
 //! Code that was written for tokio keeps its `tokio::select!`, which needs tokio's feature `macros` and
 //! nothing else of it. `biased;` makes its order the one that is written, too:
 //!
-//! ```
-//! use corering::net::{TcpListener, TcpStream};
-//! use corering::task::CancelToken;
-//!
-//! async fn echo(mut stream: TcpStream, stop: CancelToken) -> std::io::Result<()> {
-//!     loop {
-//!         tokio::select! {
-//!             biased;
-//!             () = stop.cancelled() => return Ok(()),
-//!             received = stream.recv() => {
-//!                 let received = received?;
-//!                 if received.is_empty() {
-//!                     return Ok(());
-//!                 }
-//!                 stream.write_all(received).await?;
-//!             }
-//!         }
-//!     }
-//! }
-//!
-//! # #[corering::main]
-//! # async fn main() -> std::io::Result<()> {
-//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
-//! # let mut client = TcpStream::connect(listener.local_addr()?).await?;
-//! let stop = CancelToken::new();
-//! let server = corering::spawn(echo(listener.accept().await?, stop.child()));
-//! client.write_all("hello").await?;
-//! assert_eq!(&*client.recv().await?, b"hello");
-//! stop.cancel();
-//! server.await.unwrap()
-//! # }
-//! ```
+// Compiled in tests/compat, since the library does without tokio.
+#![cfg_attr(not(doctest), doc = include_str!("tokio_select.md"))]
 //!
 //! # Tasks stay on their shard
 //!

@@ -6,17 +6,16 @@
 mod net;
 
 use std::future::{pending, ready};
-use std::io::{self, Write};
+use std::io;
 use std::pin::pin;
 
 use corering::sync::{Notify, oneshot};
 use corering::task::{JoinSet, cooperative};
 use corering::time::{Duration, interval, now, sleep};
 use corering::{join, select_biased, shard_channel, spawn, spawn_blocking, try_join, yield_now};
-use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, join_all};
 use futures_util::stream::{FusedStream, Stream, StreamExt, iter};
-use net::{listener, unix_peer};
+use net::listener;
 
 /// Awaits a future that says before and after whether it may be polled.
 async fn ends(name: &str, future: impl FusedFuture) {
@@ -98,52 +97,6 @@ async fn cooperative_ends_when_what_it_holds_ends() {
     assert_eq!((numbers.next().await, numbers.next().await), (Some(1), None));
     assert!(numbers.is_terminated());
     assert_eq!(cooperative(ready(2)).await, 2);
-}
-
-#[corering::test]
-async fn receives_that_lose_a_select_lose_no_byte() -> io::Result<()> {
-    let (mut stream, mut peer) = unix_peer()?;
-    let mut received = Vec::new();
-    for number in 0..200_u8 {
-        if number % 2 == 0 {
-            peer.write_all(&[number])?;
-        }
-        if number % 3 == 0 {
-            tokio::select! {
-                biased;
-                bytes = stream.recv() => received.extend_from_slice(&bytes?),
-                () = yield_now() => {}
-            }
-        } else {
-            select_biased! {
-                bytes = stream.recv().fuse() => received.extend_from_slice(&bytes?),
-                () = yield_now() => {}
-            }
-        }
-    }
-    while received.len() < 100 {
-        received.extend_from_slice(&stream.recv().await?);
-    }
-    assert!(received.into_iter().eq((0..200).step_by(2)));
-    Ok(())
-}
-
-#[corering::test]
-async fn select_takes_the_first_that_is_ready() {
-    for _ in 0..50 {
-        let ours = select_biased! {
-            () = pending().fuse() => 1,
-            () = ready(()).fuse() => 2,
-            () = ready(()).fuse() => 3,
-        };
-        let of_tokio = tokio::select! {
-            biased;
-            () = pending() => 1,
-            () = ready(()) => 2,
-            () = ready(()) => 3,
-        };
-        assert_eq!((ours, of_tokio), (2, 2));
-    }
 }
 
 #[corering::test]
