@@ -234,6 +234,16 @@ fn what_is_no_buffer_is_answered_with_what_to_pass() {
 }
 
 #[test]
+fn buffer_that_is_lent_as_to_tokio_is_led_to_the_wrappers() {
+    for name in ["read_into_a_borrowed_vector", "read_into_a_borrowed_array"] {
+        refused_with(name, "instead of `&mut buf` write `buf`");
+        refused_with(name, "passes `&mut buf` to a wrapper of the stream");
+        refused_with(name, "`corering::compat::Tokio`, or `stream.compat()`");
+    }
+    refused_with("write_a_borrowed_vector", "passes `&buf` to a wrapper of the stream");
+}
+
+#[test]
 fn bytes_that_are_borrowed_for_too_short_are_refused() {
     for (name, _) in BORROWED_BYTES {
         refused_with(name, "");

@@ -21,6 +21,7 @@
 //! | `write_all([1, 2, 3])`, `write_all(array)` | `write_all(&[1, 2, 3])` if it is constant, else `write_all(array.to_vec())` |
 //! | `read([0; 4096])`, `read(Vec::new())` | `read(Vec::with_capacity(4096))` |
 //! | `read(String::new())` | a `Vec<u8>`, and `String::from_utf8` of what came |
+//! | `read(&mut buf)` of tokio's or `futures`' traits | a wrapper of [`compat`](crate::compat): `Tokio::new(stream)`, or `stream.compat()` |
 //! | one buffer written to many streams | an `Arc<[u8]>` or `Rc<[u8]>`, cloned for each |
 //!
 //! ```
@@ -83,6 +84,8 @@ use std::ops::{Range, RangeBounds};
     note = "the operation owns the buffer while the kernel uses it, and gives it back with its result",
     note = "instead of `&buf` write `buf`, instead of `&buf[..n]` write `buf.slice(..n)` (with \
             `corering::buf::IoBuf`), instead of `array` write `array.to_vec()`",
+    note = "code that was written for tokio's or `futures`' traits passes `&buf` to a wrapper of the stream: \
+            `corering::compat::Tokio`, or `stream.compat()`",
     note = "the documentation of `corering::buf` lists what is a buffer"
 )]
 pub unsafe trait IoBuf: Unpin + 'static {
@@ -118,6 +121,8 @@ pub unsafe trait IoBuf: Unpin + 'static {
     note = "the operation owns the buffer while the kernel uses it, and gives it back with its result",
     note = "instead of `&mut buf` write `buf`, instead of `&mut buf[n..]` write `buf.slice(n..)` (with \
             `corering::buf::IoBuf`), instead of an array or a `String` take a `Vec<u8>`",
+    note = "code that was written for tokio's or `futures`' traits passes `&mut buf` to a wrapper of the stream: \
+            `corering::compat::Tokio`, or `stream.compat()`",
     note = "the documentation of `corering::buf` lists what is a buffer"
 )]
 pub unsafe trait IoBufMut: IoBuf {
