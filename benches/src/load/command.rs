@@ -31,7 +31,8 @@ use crate::outcome::{Failure, Outcome};
 /// or written, such as when nobody listens or descriptors run out.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// http://HOST:PORT/PATH, echo://HOST:PORT or line://HOST:PORT; HOST:PORT alone echoes.
+    /// http://HOST:PORT/PATH, echo://HOST:PORT or line://HOST:PORT; HOST:PORT alone echoes. unix:PATH
+    /// stands for HOST:PORT, as in http://unix:/tmp/socket or http://unix:/tmp/socket:/PATH.
     target: Target,
     /// Connections, shared between the threads.
     #[arg(long, short, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::http;
 use super::line::Lines;
 use super::plan::{Plan, Protocol};
 use super::verdict::Reason;
+use super::{body, http};
 use crate::stats::Random;
 
 /// As many bytes are sent, received and compared at once at most.
@@ -165,7 +165,7 @@ impl Exchange {
         match &self.answers {
             Answers::Same => "each message came back".to_owned(),
             Answers::Lines(lines) => lines.verified(),
-            Answers::Http(body) => http::verified(body),
+            Answers::Http(body) => body::verified(body),
         }
     }
 }

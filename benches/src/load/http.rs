@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 
 use httparse::Status;
 
+use super::body::Body;
 use super::exchange::{Progress, Refusal, Taken};
 use super::plan::Plan;
 use super::verdict::Reason;
-use crate::server;
 
 /// Which part of an answer comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +36,9 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// What has arrived of a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    /// So many bytes, which were those of the first answer.
-    Compared(usize),
-    /// The bytes, while there is no first answer.
-    Collected(Vec<u8>),
-}
-
 /// The bytes of a request.
 pub(super) fn request(plan: &Plan, path: &str) -> Vec<u8> {
-    let host = plan.host.clone().unwrap_or_else(|| plan.address.to_string());
+    let host = plan.host();
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
     if plan.is_churn {
         request += "Connection: close\r\n";
@@ -100,17 +91,6 @@ pub(super) fn end(first: &OnceLock<Vec<u8>>, progress: &mut Progress, due: usize
     }
 }
 
-/// What each body was compared with.
-pub(super) fn verified(first: &OnceLock<Vec<u8>>) -> String {
-    match first.get() {
-        None => "there was no answer".to_owned(),
-        Some(first) if *first == server::body(first.len()) => {
-            format!("each body was what `serve` answers with, {} bytes", first.len())
-        }
-        Some(first) => format!("each body was that of the first answer, {} bytes", first.len()),
-    }
-}
-
 /// Takes a head, as far as it is there; says how many of `bytes` belong to it.
 fn take_head(
     first: &OnceLock<Vec<u8>>,
@@ -138,17 +118,11 @@ fn take_head(
         let what = format!("got the status {}", head.status);
         return Err((Reason::ErrorStatus, what));
     }
-    let body = match first.get() {
-        Some(first) => {
-            if let Framing::Length(length) = head.framing
-                && length != first.len()
-            {
-                return wrong(&other_length(length, first.len()));
-            }
-            Body::Compared(0)
-        }
-        None => Body::Collected(Vec::new()),
+    let length = match head.framing {
+        Framing::Length(length) => Some(length),
+        _ => None,
     };
+    let body = Body::begin(first, length)?;
     progress.part = Part::Body { framing: head.framing, body, is_last: head.is_last };
     Ok(head.size - before)
 }
@@ -210,7 +184,7 @@ fn take_body(
     match framing {
         Framing::Length(left) | Framing::Chunk(left) => {
             let count = bytes.len().min(*left);
-            compare(first, body, &bytes[..count])?;
+            body.take(first, &bytes[..count])?;
             *left -= count;
             if *framing == Framing::Chunk(0) {
                 *framing = Framing::ChunkEnd;
@@ -218,7 +192,7 @@ fn take_body(
             Ok(count)
         }
         Framing::UntilClose => {
-            compare(first, body, bytes)?;
+            body.take(first, bytes)?;
             Ok(bytes.len())
         }
         Framing::ChunkSize | Framing::ChunkEnd | Framing::Trailer => {
@@ -253,22 +227,6 @@ fn after_line(framing: &Framing, line: &[u8], raw: &[u8]) -> Result<Framing, Ref
     }
 }
 
-fn compare(first: &OnceLock<Vec<u8>>, body: &mut Body, bytes: &[u8]) -> Result<(), Refusal> {
-    match body {
-        Body::Collected(collected) => collected.extend_from_slice(bytes),
-        Body::Compared(position) => {
-            let first = first.get().expect("there is something to compare with");
-            let end = *position + bytes.len();
-            match first.get(*position..end) {
-                Some(expected) if expected == bytes => *position = end,
-                Some(_) => return wrong("got a body that differs from the first one"),
-                None => return wrong(&other_length(end, first.len())),
-            }
-        }
-    }
-    Ok(())
-}
-
 fn is_complete(part: &Part) -> bool {
     matches!(part, Part::Body { framing: Framing::Length(0), .. })
 }
@@ -281,28 +239,11 @@ fn finish(first: &OnceLock<Vec<u8>>, progress: &mut Progress) -> Result<bool, Re
         unreachable!("an answer ends in its body");
     };
     let is_last = is_last || framing == Framing::UntilClose;
-    match body {
-        Body::Compared(count) => {
-            let expected = first.get().expect("there is something to compare with").len();
-            if count != expected {
-                return wrong(&other_length(count, expected));
-            }
-        }
-        // Another connection may have been first in the meantime.
-        Body::Collected(body) => {
-            if first.get_or_init(|| body.clone()) != &body {
-                return wrong("got a body that differs from the first one");
-            }
-        }
-    }
+    body.finish(first)?;
     Ok(is_last)
 }
 
-fn other_length(length: usize, first: usize) -> String {
-    format!("got a body of {length} bytes, while the first one had {first}")
-}
-
-fn wrong<T>(what: &str) -> Result<T, Refusal> {
+pub(super) fn wrong<T>(what: &str) -> Result<T, Refusal> {
     Err((Reason::WrongAnswer, what.to_owned()))
 }
 

@@ -8,6 +8,7 @@
 mod command;
 mod target;
 
+mod body;
 mod client;
 mod connection;
 mod exchange;

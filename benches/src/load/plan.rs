@@ -119,6 +119,11 @@ impl Plan {
         Ok(())
     }
 
+    /// What the server is called in a request.
+    pub(super) fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(|| self.address.to_string())
+    }
+
     /// The address that the connection with this index comes from, if that is to be chosen.
     pub(super) fn source(&self, index: usize) -> Option<Ipv4Addr> {
         let offset = (index as u64).checked_rem(u64::from(self.source_addresses))?;

@@ -9,7 +9,8 @@ use crate::address::Address;
 use crate::outcome::Failure;
 
 /// A server and what it speaks: `http://HOST:PORT/PATH`, `echo://HOST:PORT`, `line://HOST:PORT`.
-/// An address alone is an echo server; `unix:PATH` stands for `HOST:PORT` anywhere but in HTTP.
+/// An address alone is an echo server; `unix:PATH` stands for `HOST:PORT`. In HTTP a colon may follow
+/// it with what to ask for, since a path has no end of its own: `http://unix:/tmp/socket:/page`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     text: String,
@@ -21,12 +22,17 @@ pub struct Target {
 impl Target {
     /// The name that a request calls the server by.
     pub fn host(&self) -> String {
-        self.authority.clone()
+        // The path of a socket is no name of a host (RFC 9110, 7.2).
+        if self.authority.starts_with(UNIX) {
+            "localhost".to_owned()
+        } else {
+            self.authority.clone()
+        }
     }
 
     /// Looks the host up. An IPv4 address is preferred, since more servers have one.
     pub fn resolve(&self) -> Result<Address, Failure> {
-        if self.authority.starts_with("unix:") {
+        if self.authority.starts_with(UNIX) {
             return self.authority.parse().map_err(Failure::Usage);
         }
         let is_http = matches!(self.protocol, Protocol::Http { .. });
@@ -60,8 +66,7 @@ impl FromStr for Target {
         let (authority, protocol) = match scheme {
             "http" => {
                 let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-                let slash = rest.find(['/', '?']).unwrap_or(rest.len());
-                let (authority, path) = rest.split_at(slash);
+                let (authority, path) = split_http(rest);
                 let slash = if path.starts_with('/') { "" } else { "/" };
                 (authority, Protocol::Http { path: format!("{slash}{path}") })
             }
@@ -70,13 +75,12 @@ impl FromStr for Target {
             "https" => return Err("https is not spoken here: ask a server without TLS".to_owned()),
             other => return Err(format!("`{other}` is none of http, echo and line")),
         };
-        let is_unix = authority.starts_with("unix:");
+        let is_unix = authority.starts_with(UNIX);
         // Bytes that would begin another line of a request.
         let is_odd = |byte: u8| byte.is_ascii_control() || byte == b' ';
-        if authority.is_empty()
+        if matches!(authority, "" | UNIX)
             || text.bytes().any(is_odd)
             || !is_unix && authority.contains(['/', '@'])
-            || is_unix && matches!(protocol, Protocol::Http { .. })
         {
             return Err(format!(
                 "`{text}` is no target such as http://127.0.0.1:8080/, echo://127.0.0.1:7000 or \
@@ -85,6 +89,18 @@ impl FromStr for Target {
         }
         Ok(Target { text: text.to_owned(), protocol, authority: authority.to_owned() })
     }
+}
+
+/// What an address on a Unix socket begins with.
+const UNIX: &str = "unix:";
+
+/// Who is asked, and for what.
+fn split_http(rest: &str) -> (&str, &str) {
+    if let Some(path) = rest.strip_prefix(UNIX) {
+        let end = path.find(":/").map_or(rest.len(), |end| UNIX.len() + end);
+        return (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    }
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
 impl fmt::Display for Target {
@@ -113,6 +129,9 @@ mod tests {
             ("127.0.0.1:7000", Protocol::Echo, "127.0.0.1:7000"),
             ("unix:/tmp/echo", Protocol::Echo, "unix:/tmp/echo"),
             ("line://unix:/tmp/log", Protocol::Line, "unix:/tmp/log"),
+            ("http://unix:/tmp/page", http("/"), "unix:/tmp/page"),
+            ("http://unix:/tmp/page:/a?b=c#d", http("/a?b=c"), "unix:/tmp/page"),
+            ("http://unix:page:/", http("/"), "unix:page"),
         ] {
             let target: Target = text.parse().expect(text);
             assert_eq!(target.protocol, protocol, "{text}");
@@ -122,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_no_target_is_refused_with_an_example() {
-        for text in ["", "http://", "http://a b/", "echo://a/b", "http://unix:/tmp/x", "ftp://x"] {
+        for text in ["", "http://", "http://a b/", "echo://a/b", "http://unix:", "unix:", "ftp://x"]
+        {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
         let message = "https://x/".parse::<Target>().expect_err("there is no TLS");

@@ -1,5 +1,7 @@
 //! What is measured on servers that do as they should.
 
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,21 +36,42 @@ fn churn_opens_a_connection_for_each_request() {
 
 #[test]
 fn a_unix_socket_is_loaded_as_a_port_is() {
-    use std::os::unix::net::UnixListener;
+    for (protocol, answer) in [
+        ("echo", answer_by_echo as fn(UnixStream) -> io::Result<()>),
+        ("line", answer_by_echo),
+        ("http", answer_by_page),
+    ] {
+        let path = std::env::temp_dir().join(format!("corering-{protocol}-{}", std::process::id()));
+        // A test of an earlier process with this id may have left it.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).expect("a path that is free");
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.expect("accepting works");
+                thread::spawn(move || answer(stream));
+            }
+        });
+        let target = format!("{protocol}://unix:{}", path.display());
+        let run = load(&target, &["--connections=2"]).expect_sound();
+        assert_eq!(run.text("protocol"), protocol);
+        std::fs::remove_file(&path).expect("it was there");
+    }
+}
 
-    let path = std::env::temp_dir().join(format!("corering-load-{}", std::process::id()));
-    // A test of an earlier process with this id may have left it.
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).expect("a path that is free");
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.expect("accepting works");
-            let read = stream.try_clone().expect("a descriptor");
-            thread::spawn(move || std::io::copy(&mut &read, &mut &stream));
-        }
-    });
-    load(&format!("echo://unix:{}", path.display()), &["--connections=2"]).expect_sound();
-    std::fs::remove_file(&path).expect("it was there");
+fn answer_by_echo(stream: UnixStream) -> io::Result<()> {
+    io::copy(&mut &stream, &mut &stream).map(drop)
+}
+
+/// Answers what asks as one may ask on a socket that has no host.
+fn answer_by_page(mut stream: UnixStream) -> io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while let Some(request) = lines.next().transpose()? {
+        assert_eq!(request, "GET / HTTP/1.1");
+        assert_eq!(lines.next().transpose()?.as_deref(), Some("Host: localhost"));
+        assert_eq!(lines.next().transpose()?.as_deref(), Some(""));
+        stream.write_all(ok("", "hello").as_bytes())?;
+    }
+    Ok(())
 }
 
 #[test]
