@@ -46,22 +46,30 @@ impl Body {
     }
 
     /// That was all: of the first answer, what the others are compared with.
-    pub(super) fn finish(self, first: &OnceLock<Vec<u8>>) -> Result<(), Refusal> {
+    pub(super) fn finish(&mut self, first: &OnceLock<Vec<u8>>) -> Result<(), Refusal> {
         match self {
             Body::Compared(count) => {
                 let expected = first.get().expect("there is something to compare with").len();
-                if count != expected {
-                    return wrong(&other_length(count, expected));
+                if *count != expected {
+                    return wrong(&other_length(*count, expected));
                 }
             }
             // Another connection may have been first in the meantime.
             Body::Collected(body) => {
-                if first.get_or_init(|| body.clone()) != &body {
+                if first.get_or_init(|| body.clone()) != body {
                     return wrong("got a body that differs from the first one");
                 }
             }
         }
         Ok(())
+    }
+
+    /// Bytes that have arrived.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Body::Compared(count) => *count,
+            Body::Collected(body) => body.len(),
+        }
     }
 }
 

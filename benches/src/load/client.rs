@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +30,10 @@ pub struct Client {
     epoll: Epoll,
     events: Events,
     pub(super) connections: Vec<Connection>,
+    /// Those with a session to look at although no event may come.
+    pub(super) unsettled: Vec<usize>,
+    /// When the requests were to start that a session has answers to.
+    pub(super) answered_starts: Vec<u64>,
     /// Where bytes arrive, of one connection at a time.
     arrived: Vec<u8>,
     /// The clock counts from here.
@@ -81,10 +86,12 @@ impl Client {
         plan.check()?;
         let mut client = Client {
             plan: plan.clone(),
-            exchange: Exchange::new(plan),
+            exchange: Exchange::new(plan)?,
             epoll: Epoll::new()?,
             events: Events::with_room(1024),
             connections: Vec::new(),
+            unsettled: Vec::new(),
+            answered_starts: Vec::new(),
             arrived: vec![0; WINDOW],
             origin: Instant::now(),
             in_flight: 0,
@@ -114,6 +121,7 @@ impl Client {
             let position = self.exchange.first_position(index);
             self.connections.push(Connection {
                 stream: None,
+                session: None,
                 position,
                 unsent: 0,
                 progress: self.exchange.progress(position),
@@ -267,11 +275,12 @@ impl Client {
     }
 
     fn open(&mut self, index: usize, wait: Wait) -> io::Result<()> {
-        let stream = connection::open(&self.plan, index, wait)?;
+        let stream = Rc::new(connection::open(&self.plan, index, wait)?);
         self.epoll.add(stream.as_fd(), index as u64)?;
         let connection = &mut self.connections[index];
         connection.position = self.exchange.first_position(index);
         connection.progress = self.exchange.progress(connection.position);
+        connection.session = self.exchange.session(&stream);
         connection.stream = Some(stream);
         Ok(())
     }
@@ -283,16 +292,20 @@ impl Client {
         count: usize,
         intended: u64,
     ) -> Result<(), Trouble> {
+        let mut again = 0;
         if self.connections[index].stream.is_none() {
             self.open(index, Wait::Never).map_err(|error| lost(&self.plan, index, &error))?;
             self.work.connects += 1;
-            let again = self.connections[index].starts.len();
+            again = self.connections[index].starts.len();
             self.connections[index].unsent = again * self.exchange.request_size;
         }
         let connection = &mut self.connections[index];
         connection.starts.extend(std::iter::repeat_n(intended, count));
         connection.unsent += count * self.exchange.request_size;
         self.in_flight += count;
+        if connection.session.is_some() {
+            return self.send_in_session(index, count + again);
+        }
         self.send(index)
     }
 
@@ -315,15 +328,24 @@ impl Client {
 
     /// Waits for events for at most `timeout`, and serves them.
     pub(super) fn turn(&mut self, timeout: Duration, next: Next) -> Result<(), Trouble> {
+        let timeout = if self.unsettled.is_empty() { timeout } else { Duration::ZERO };
         let mut events = std::mem::take(&mut self.events);
         self.epoll.wait(&mut events, Some(timeout)).map_err(Failure::from)?;
         for (token, reported) in events.iter() {
             let index = token as usize;
+            let is_over = reported & ENDS != 0;
+            if let Some(session) = &self.connections[index].session {
+                session.is_ready(is_over);
+                self.settle(index, next)?;
+                continue;
+            }
             if self.connections[index].unsent > 0 {
                 self.send(index)?;
             }
-            let is_over = reported & ENDS != 0;
             self.receive(index, is_over, next)?;
+        }
+        for index in std::mem::take(&mut self.unsettled) {
+            self.settle(index, next)?;
         }
         self.turns += 1;
         self.answered.store(self.work.requests, Ordering::Relaxed);
@@ -355,7 +377,7 @@ impl Client {
                 Err(error) => return Err(lost(&self.plan, index, &error)),
             };
             if taken.is_last || self.plan.is_churn && taken.answers > 0 {
-                connection.stream = None;
+                connection.close();
             }
             self.finish(index, taken.answers, next)?;
             if count < self.arrived.len() && !is_over {
@@ -365,7 +387,12 @@ impl Client {
     }
 
     /// Counts the oldest requests of a connection as answered, and goes on.
-    fn finish(&mut self, index: usize, answers: usize, next: Next) -> Result<(), Trouble> {
+    pub(super) fn finish(
+        &mut self,
+        index: usize,
+        answers: usize,
+        next: Next,
+    ) -> Result<(), Trouble> {
         let now = self.now();
         if now >= self.interval_end_ns {
             self.end_interval(now);

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::files::Files;
 use super::knee::{self, Try};
-use super::plan::Plan;
+use super::plan::{Plan, Protocol};
 use super::progress::Progress;
 use super::report::Report;
 use super::schedule::Pace;
@@ -55,6 +55,10 @@ pub struct Arguments {
     /// How the requests of an open loop arrive.
     #[arg(long, value_enum, default_value = "constant")]
     arrivals: Arrivals,
+    /// Speak HTTP/2 to an http:// target, in clear text and without asking whether it does; --depth is
+    /// the streams at once.
+    #[arg(long)]
+    http2: bool,
     /// Bytes of a message, or of a line with its end.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
@@ -141,7 +145,7 @@ impl Arguments {
             line: self.line.clone(),
             host: Some(self.target.host()),
             interval: if self.hlog.is_some() { INTERVAL } else { Duration::ZERO },
-            ..Plan::new(self.target.resolve()?, self.target.protocol.clone())
+            ..Plan::new(self.target.resolve()?, self.protocol()?)
         };
         plan.check()?;
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
@@ -155,6 +159,18 @@ impl Arguments {
             warm_up: self.warm_up,
             duration: self.duration,
         })
+    }
+
+    fn protocol(&self) -> Result<Protocol, Failure> {
+        match (self.http2, self.target.protocol.clone()) {
+            (false, protocol) => Ok(protocol),
+            (true, Protocol::Http { path }) => Ok(Protocol::Http2 { path }),
+            (true, other) => Err(Failure::Usage(format!(
+                "--http2 is for http:// targets, and {} is for {}: leave it out",
+                self.target,
+                other.name()
+            ))),
+        }
     }
 
     fn pace(&self, rate: f64) -> Pace {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::exchange::Progress;
+use super::http2::Session;
 use super::plan::Plan;
 use crate::address::Address;
 use crate::os;
@@ -17,7 +19,9 @@ use crate::os;
 #[derive(Debug)]
 pub(super) struct Connection {
     /// None before it is opened, and after it was closed for another to be opened.
-    pub(super) stream: Option<OwnedFd>,
+    pub(super) stream: Option<Rc<OwnedFd>>,
+    /// What is on the stream, if that is more than requests and answers in turn.
+    pub(super) session: Option<Box<Session>>,
     /// Where in the stream of requests the next byte to send is.
     pub(super) position: usize,
     /// Bytes of started requests that the socket has not taken yet.
@@ -27,6 +31,25 @@ pub(super) struct Connection {
     /// When the requests in flight were to start, the oldest first, in nanoseconds of the client's
     /// clock.
     pub(super) starts: VecDeque<u64>,
+}
+
+impl Connection {
+    /// Lets the requests come first that were to start at these times: they are answered, while earlier
+    /// ones need not be.
+    pub(super) fn bring_forward(&mut self, answered: &[u64]) {
+        for (place, start) in answered.iter().enumerate() {
+            let found = self.starts.iter().skip(place).position(|one| one == start);
+            let found = place + found.expect("an answer belongs to a request");
+            self.starts.remove(found);
+            self.starts.insert(place, *start);
+        }
+    }
+
+    /// Closes it, for another to be opened.
+    pub(super) fn close(&mut self) {
+        self.session = None;
+        self.stream = None;
+    }
 }
 
 /// Whether opening waits for the server.

@@ -1,11 +1,15 @@
 //! What is sent on a connection, and what has to come back.
 
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use super::http2::{Page, Session};
 use super::line::Lines;
 use super::plan::{Plan, Protocol};
 use super::verdict::Reason;
 use super::{body, http};
+use crate::outcome::Failure;
 use crate::stats::Random;
 
 /// As many bytes are sent, received and compared at once at most.
@@ -61,6 +65,7 @@ enum Answers {
     Same,
     Lines(Lines),
     Http(Arc<OnceLock<Vec<u8>>>),
+    Http2(Rc<Page>),
 }
 
 /// How far the answers of one connection have come.
@@ -89,9 +94,9 @@ pub(super) struct Taken {
 pub(super) type Refusal = (Reason, String);
 
 impl Exchange {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Result<Self, Failure> {
         let mut random = Random::new(plan.seed);
-        match &plan.protocol {
+        Ok(match &plan.protocol {
             Protocol::Echo => Exchange {
                 requests: Stream::new((0..ECHO_PERIOD).map(|_| random.next() as u8).collect()),
                 request_size: plan.message_size,
@@ -117,6 +122,21 @@ impl Exchange {
                     stride: 0,
                 }
             }
+            // A session knows what to send.
+            Protocol::Http2 { path } => Exchange {
+                requests: Stream::new(vec![0]),
+                request_size: 0,
+                answers: Answers::Http2(Rc::new(Page::new(plan, path)?)),
+                stride: 0,
+            },
+        })
+    }
+
+    /// What takes the place of both streams of bytes on a connection that has them within it.
+    pub(super) fn session(&self, stream: &Rc<OwnedFd>) -> Option<Box<Session>> {
+        match &self.answers {
+            Answers::Http2(page) => Some(Box::new(Session::new(stream, page))),
+            _ => None,
         }
     }
 
@@ -148,6 +168,7 @@ impl Exchange {
                 Ok(Taken { answers, is_last: false })
             }
             Answers::Http(body) => http::take(body, progress, bytes, due),
+            Answers::Http2(_) => unreachable!("a session receives for itself"),
         }
     }
 
@@ -156,7 +177,7 @@ impl Exchange {
     pub(super) fn end(&mut self, progress: &mut Progress, due: usize) -> Option<Taken> {
         match &self.answers {
             Answers::Http(body) => http::end(body, progress, due),
-            Answers::Same | Answers::Lines(_) => None,
+            Answers::Same | Answers::Lines(_) | Answers::Http2(_) => None,
         }
     }
 
@@ -166,6 +187,7 @@ impl Exchange {
             Answers::Same => "each message came back".to_owned(),
             Answers::Lines(lines) => lines.verified(),
             Answers::Http(body) => body::verified(body),
+            Answers::Http2(page) => body::verified(page.first_body()),
         }
     }
 }
@@ -219,7 +241,8 @@ mod tests {
     }
 
     fn echo(message_size: usize) -> Exchange {
-        Exchange::new(&Plan { message_size, ..Plan::new(Address::any_port(), Protocol::Echo) })
+        let plan = Plan::new(Address::any_port(), Protocol::Echo);
+        Exchange::new(&Plan { message_size, ..plan }).expect("an echo is always possible")
     }
 
     #[test]

@@ -234,7 +234,8 @@ fn is_complete(part: &Part) -> bool {
 /// Ends an answer; true if it is the last one on its connection.
 fn finish(first: &OnceLock<Vec<u8>>, progress: &mut Progress) -> Result<bool, Refusal> {
     progress.arrived = 0;
-    let Part::Body { framing, body, is_last } = std::mem::replace(&mut progress.part, Part::Head)
+    let Part::Body { framing, mut body, is_last } =
+        std::mem::replace(&mut progress.part, Part::Head)
     else {
         unreachable!("an answer ends in its body");
     };
@@ -265,7 +266,7 @@ mod tests {
 
     fn exchange() -> Exchange {
         let protocol = Protocol::Http { path: "/".to_owned() };
-        Exchange::new(&Plan::new(Address::any_port(), protocol))
+        Exchange::new(&Plan::new(Address::any_port(), protocol)).expect("a page is always possible")
     }
 
     /// What is taken of `answers` when they arrive in pieces of `size` bytes.

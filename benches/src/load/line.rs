@@ -142,7 +142,8 @@ mod tests {
     use crate::load::plan::{Plan, Protocol};
 
     fn exchange() -> Exchange {
-        Exchange::new(&Plan { message_size: 8, ..Plan::new(Address::any_port(), Protocol::Line) })
+        let plan = Plan::new(Address::any_port(), Protocol::Line);
+        Exchange::new(&Plan { message_size: 8, ..plan }).expect("lines are always possible")
     }
 
     #[test]

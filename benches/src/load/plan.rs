@@ -52,6 +52,11 @@ pub enum Protocol {
         /// With its slash.
         path: String,
     },
+    /// The same by HTTP/2 in clear text, each request on a stream of its own.
+    Http2 {
+        /// With its slash.
+        path: String,
+    },
     /// A line is answered by a line: by itself, or by what the first line was answered by.
     Line,
 }
@@ -62,6 +67,7 @@ impl Protocol {
         match self {
             Protocol::Echo => "echo",
             Protocol::Http { .. } => "http",
+            Protocol::Http2 { .. } => "http2",
             Protocol::Line => "line",
         }
     }

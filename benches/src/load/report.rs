@@ -30,7 +30,7 @@ pub struct Report {
     pub is_partial: bool,
     /// As on the command line.
     pub target: String,
-    /// `echo`, `http` or `line`.
+    /// `echo`, `http`, `http2` or `line`.
     pub protocol: String,
     /// `closed` or `open`.
     pub r#loop: String,

@@ -49,6 +49,8 @@ pub enum Reason {
     StoppedAnswering,
     /// A connection was reset.
     Reset,
+    /// The server ended a stream of HTTP/2 instead of answering it.
+    StreamReset,
     /// A connection was closed before an answer had begun.
     Closed,
     /// A connection was closed in the middle of an answer.
@@ -75,6 +77,7 @@ impl Reason {
         match self {
             Reason::StoppedAnswering => "server stopped answering",
             Reason::Reset => "connection reset",
+            Reason::StreamReset => "stream reset",
             Reason::Closed => "connection closed",
             Reason::ShortAnswer => "short answer",
             Reason::WrongAnswer => "wrong answer",

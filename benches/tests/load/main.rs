@@ -7,6 +7,7 @@
 
 mod faults;
 mod files;
+mod http2;
 mod loops;
 mod servers;
 
