@@ -32,7 +32,7 @@ impl Programs {
     fn add_apt_get(&self) {
         let (folder, chmod) = (self.0.display(), found("chmod"));
         self.add("sudo", "shift; exec \"$@\"");
-        let install = "[[ $2 != install ]] || for program in curl fio protoc wsdump; do";
+        let install = "[[ $2 != install ]] || for program in curl fio python3 protoc wsdump; do";
         let program = format!(">{folder}/$program; {} +x {folder}/$program", chmod.display());
         self.add("apt-get", &format!("{install} {program}; done"));
     }
@@ -67,10 +67,16 @@ fn found(program: &str) -> PathBuf {
 fn missing_programs_are_named_in_one_line_and_left_out() {
     let programs = Programs::with_cargo("without-apt-get");
     let (tested, told) = programs.test(&["-p", "corering"]);
-    assert_eq!(tested, "cargo test --workspace -p corering without:curl fio protoc wsdump\n");
+    assert_eq!(
+        tested,
+        "cargo test --workspace -p corering without:curl fio python3 protoc wsdump\n"
+    );
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("need curl fio protoc wsdump,"), "{told}");
-    assert!(told.contains("install curl fio protobuf-compiler python3-websocket"), "{told}");
+    assert!(told.contains("need curl fio python3 protoc wsdump,"), "{told}");
+    assert!(
+        told.contains("install curl fio python3 protobuf-compiler python3-websocket"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn missing_programs_are_installed_where_that_is_allowed() {
     programs.add_apt_get();
     let (tested, told) = programs.test(&[]);
     assert_eq!(tested, "cargo test --workspace without:nothing\n");
-    assert_eq!(told, "installing curl fio protobuf-compiler python3-websocket\n");
+    assert_eq!(told, "installing curl fio python3 protobuf-compiler python3-websocket\n");
 }
 
 #[test]
@@ -89,14 +95,17 @@ fn programs_that_cannot_be_fetched_are_left_out_too() {
     programs.add("apt-get", "echo 'no network' >&2; exit 100");
     programs.add("curl", "");
     let (tested, told) = programs.test(&[]);
-    assert_eq!(tested, "cargo test --workspace without:fio protoc wsdump\n");
-    assert!(told.contains("no network") && told.contains("need fio protoc wsdump,"), "{told}");
+    assert_eq!(tested, "cargo test --workspace without:fio python3 protoc wsdump\n");
+    assert!(
+        told.contains("no network") && told.contains("need fio python3 protoc wsdump,"),
+        "{told}"
+    );
 }
 
 #[test]
 fn nothing_is_said_where_nothing_is_missing() {
     let programs = Programs::with_cargo("complete");
-    ["curl", "fio", "protoc", "wsdump"].iter().for_each(|name| programs.add(name, ""));
+    ["curl", "fio", "python3", "protoc", "wsdump"].iter().for_each(|name| programs.add(name, ""));
     let (tested, told) = programs.test(&[]);
     assert_eq!((tested.as_str(), told.as_str()), ("cargo test --workspace without:nothing\n", ""));
 }

@@ -1,0 +1,103 @@
+//! Passes TCP connections on to another address, in both directions.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::RangedU64ValueParser;
+use corering::Shard;
+use corering::io::copy_bidirectional;
+use corering::net::{TcpListener, TcpStream};
+use corering::signal::Signal;
+use corering::sync::Semaphore;
+use corering::time::timeout;
+use corering_examples::ShardOptions;
+use futures_util::future::{Either, select};
+
+/// Connects each client to another address, and passes on what comes, until Ctrl-C or SIGTERM: then it
+/// accepts nobody, and ends when its clients have. Prints "listening on ADDR" when it can be connected
+/// to.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The address to listen on, such as 127.0.0.1:7000. Port 0 lets the kernel choose one.
+    #[arg(long, value_name = "ADDR")]
+    addr: SocketAddr,
+    /// The address that clients are connected to.
+    #[arg(long, value_name = "ADDR")]
+    to: SocketAddr,
+    /// Clients of each shard, at most. Others wait in the kernel's queue.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    clients_max: usize,
+    /// Seconds that clients have to end after the signal.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    shutdown_timeout: u32,
+    #[command(flatten)]
+    shards: ShardOptions,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        eprintln!("tcp_proxy: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run(arguments: &Arguments) -> io::Result<()> {
+    let shards = &arguments.shards;
+    let listeners =
+        TcpListener::builder().nodelay(true).bind_shards(arguments.addr, shards.shards)?;
+    let stop = corering::signal::shutdown();
+    let ended = shards.runtime().try_run(async |shard: Shard| {
+        let listener = listeners.take(&shard)?;
+        if shard.id() == 0 {
+            println!("listening on {}", listeners.local_addr());
+        }
+        serve(listener, stop.clone(), arguments).await
+    });
+    ended.map(drop)
+}
+
+/// Serves until the signal comes, then lets clients end until the deadline.
+async fn serve(listener: TcpListener, stop: Signal, arguments: &Arguments) -> io::Result<()> {
+    let Arguments { to, clients_max, shutdown_timeout, .. } = *arguments;
+    let places = Rc::new(Semaphore::new(clients_max));
+    match select(pin!(accept(listener, to, &places)), pin!(stop)).await {
+        Either::Left((Err(error), _)) => return Err(error),
+        Either::Right((signal, _)) => signal?,
+    }
+    // The listener is closed. Clients that are left at the deadline are dropped with the shard.
+    let limit = Duration::from_secs(shutdown_timeout.into());
+    let _ = timeout(limit, places.acquire_many(clients_max)).await;
+    Ok(())
+}
+
+async fn accept(
+    listener: TcpListener,
+    to: SocketAddr,
+    places: &Rc<Semaphore>,
+) -> io::Result<std::convert::Infallible> {
+    loop {
+        let place = Rc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        // It waits where descriptors have run out.
+        let client = listener.accept().await?;
+        corering::spawn(async move {
+            pass_on(client, to).await;
+            drop(place);
+        });
+    }
+}
+
+async fn pass_on(mut client: TcpStream, to: SocketAddr) {
+    let connected = TcpStream::connect(to).await;
+    let mut server = match connected.and_then(|server| server.set_nodelay(true).map(|()| server)) {
+        Ok(server) => server,
+        // The client sees its connection end.
+        Err(error) => return eprintln!("tcp_proxy: {to}: {error}"),
+    };
+    // Either side may break its connection off; the other one sees its own end then.
+    let _ = copy_bidirectional(&mut client, &mut server).await;
+}
