@@ -1,9 +1,12 @@
 //! axum by `compat::serve`: handlers, connections, the end, WebSockets, what is local to a shard, and the
 //! guide.
 
+#[path = "../../../common/child.rs"]
+mod child;
 mod connections;
 mod guide;
 mod handlers;
+mod limits;
 mod local;
 mod shutdown;
 mod web_sockets;
