@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use common::Example;
+use corering::compat::{HyperConnector, HyperExecutor};
 use corering_grpc_example::greeter::greeter_client::GreeterClient;
 use corering_grpc_example::greeter::{AgainRequest, Request};
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 use rustix::process::Signal;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -23,6 +24,7 @@ on_both_drivers! {
     answers_are_streamed_as_they_come,
     requests_are_streamed_both_ways,
     many_calls_share_one_connection,
+    client_of_tonic_runs_on_corering_too,
     call_that_has_begun_is_answered_before_it_ends,
     call_by_curl_is_answered_with_trailers,
 }
@@ -113,6 +115,23 @@ fn many_calls_share_one_connection(driver: &str) {
             }
         });
         futures_util::future::join_all(calls).await;
+    });
+}
+
+fn client_of_tonic_runs_on_corering_too(driver: &str) {
+    let (_example, address) = start(driver, "1");
+    let driver = driver.parse().expect("it is a driver");
+    let runtime = corering::Runtime::builder().driver(driver).build().expect("it is there");
+    runtime.block_on(async {
+        let endpoint = Endpoint::try_from(format!("http://{address}")).expect("it is a URL");
+        let endpoint = endpoint.executor(HyperExecutor);
+        let channel = endpoint.connect_with_connector(HyperConnector).await;
+        let mut client = GreeterClient::new(channel.expect("the greeter accepts"));
+        let reply = client.greet(named("you")).await.expect("it greets").into_inner();
+        assert_eq!(reply.text, "hello, you");
+        let again = AgainRequest { name: "you".to_owned(), times: 5, pause_millis: 1 };
+        let replies = client.greet_again(again).await.expect("it greets").into_inner();
+        assert_eq!(replies.count().await, 5);
     });
 }
 
