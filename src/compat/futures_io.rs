@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::lending::{Lending, wrapper};
-use crate::buf::RecvBuf;
-use crate::io::{Lend, PollWrite};
+use crate::io::{DuplexStream, Lend, PollWrite};
 use crate::net::{ByteStream, Family, ReadHalf, WriteHalf};
 
 /// A stream with the I/O traits of `futures`: `AsyncRead`, `AsyncBufRead` and `AsyncWrite`.
@@ -68,6 +67,13 @@ impl<F: Family> ReadHalf<F> {
 
 impl<F: Family> WriteHalf<F> {
     /// This half with `AsyncWrite`, as [`ByteStream::compat`].
+    pub fn compat(self) -> Futures<Self> {
+        Futures::new(self)
+    }
+}
+
+impl DuplexStream {
+    /// This stream with the I/O traits of `futures`, as [`ByteStream::compat`].
     pub fn compat(self) -> Futures<Self> {
         Futures::new(self)
     }

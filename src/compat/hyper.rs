@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use ::hyper::rt::{Executor, Read, ReadBufCursor, Timer, Write};
 
 use super::lending::Lending;
-use crate::buf::RecvBuf;
 use crate::io::{Lend, PollWrite};
 use crate::task;
 use crate::time;
@@ -54,8 +53,7 @@ use crate::util::sent_home::SentHome;
 /// poll_fn(|cx| Pin::new(&mut io).poll_write(cx, b"yes")).await?;
 /// assert_eq!(&*other.recv().await?, b"yes");
 ///
-/// let (_stream, rest) = io.into_parts();
-/// assert_eq!(&*rest, b"o");
+/// assert_eq!(io.into_inner().recv().await?, "o");
 /// # Ok::<(), std::io::Error>(())
 /// # })?;
 /// # Ok::<(), std::io::Error>(())
@@ -78,10 +76,11 @@ impl<S> Hyper<S> {
         }
     }
 
-    /// The stream, and the bytes that were lent and not read.
-    pub fn into_parts(self) -> (S, RecvBuf) {
+    /// The stream, with all bytes that were not read by this. Behind an upgrade what hyper has read comes
+    /// first: `stream.put_back(Vec::from(parts.read_buf).into())`, of [`Lend`].
+    pub fn into_inner(self) -> S {
         match self.bound.into_inner() {
-            Some(lending) => lending.into_parts(),
+            Some(lending) => lending.into_inner(),
             None => not_at_home("Hyper"),
         }
     }

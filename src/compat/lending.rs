@@ -11,9 +11,16 @@ use crate::util::budget::Toll;
 #[derive(Debug)]
 pub(super) struct Lending<S> {
     pub(super) stream: S,
-    lent: Option<RecvBuf>,
+    lent: Option<Lent<S>>,
     /// For bytes that are here already; for others the stream pays.
     toll: Toll,
+}
+
+/// Bytes that nobody has taken, and how the stream takes them back: what only sends has lent none.
+#[derive(Debug)]
+struct Lent<S> {
+    bytes: RecvBuf,
+    put_back: fn(&mut S, RecvBuf),
 }
 
 impl<S> Lending<S> {
@@ -21,8 +28,18 @@ impl<S> Lending<S> {
         Lending { stream, lent: None, toll: Toll::Due }
     }
 
-    pub(super) fn into_parts(self) -> (S, RecvBuf) {
-        (self.stream, self.lent.unwrap_or_else(RecvBuf::empty))
+    /// The stream, which has back what nobody has taken.
+    pub(super) fn into_inner(mut self) -> S {
+        self.whole();
+        self.stream
+    }
+
+    /// As [`into_inner`](Self::into_inner).
+    pub(super) fn whole(&mut self) -> &mut S {
+        if let Some(Lent { bytes, put_back }) = self.lent.take() {
+            put_back(&mut self.stream, bytes);
+        }
+        &mut self.stream
     }
 
     /// Drops the first `count` of the bytes that are here.
@@ -32,8 +49,8 @@ impl<S> Lending<S> {
             assert_eq!(count, 0, "nothing is here to be consumed");
             return;
         };
-        lent.advance(count);
-        if lent.is_empty() {
+        lent.bytes.advance(count);
+        if lent.bytes.is_empty() {
             self.lent = None;
         }
     }
@@ -47,10 +64,10 @@ impl<S: Lend> Lending<S> {
             ready!(self.toll.pay(cx.waker()));
             self.toll = Toll::Due;
         } else {
-            let lent = ready!(self.stream.poll_lend(cx))?;
-            self.lent = (!lent.is_empty()).then_some(lent);
+            let bytes = ready!(self.stream.poll_lend(cx))?;
+            self.lent = (!bytes.is_empty()).then_some(Lent { bytes, put_back: S::put_back });
         }
-        Poll::Ready(Ok(self.lent.as_deref().unwrap_or_default()))
+        Poll::Ready(Ok(self.lent.as_ref().map_or(&[], |lent| &*lent.bytes)))
     }
 
     /// Hands `take` the next bytes, of which it takes as many as it says.
@@ -81,20 +98,14 @@ macro_rules! wrapper {
                 &self.lending.stream
             }
 
-            /// The stream. Whoever receives from it passes over bytes that were lent and not taken.
+            /// The stream, with all bytes that nobody has read.
             pub fn get_mut(&mut self) -> &mut S {
-                &mut self.lending.stream
+                self.lending.whole()
             }
 
-            /// The stream. Bytes that were lent and not taken are lost; [`into_parts`](Self::into_parts)
-            /// gives them, too.
+            /// The stream, with all bytes that nobody has read.
             pub fn into_inner(self) -> S {
-                self.lending.stream
-            }
-
-            /// The stream, and the bytes that were lent and not taken.
-            pub fn into_parts(self) -> (S, RecvBuf) {
-                self.lending.into_parts()
+                self.lending.into_inner()
             }
         }
 

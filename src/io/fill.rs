@@ -4,7 +4,7 @@ use super::Lend;
 use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf};
 
 /// Reads into `buf` what comes next.
-pub(super) async fn fill<R: Lend, B: IoBufMut>(reader: &mut R, mut buf: B) -> BufResult<usize, B> {
+pub(crate) async fn fill<R: Lend, B: IoBufMut>(reader: &mut R, mut buf: B) -> BufResult<usize, B> {
     if buf.capacity() == 0 {
         return Err(BufError::new(buf::no_room(), buf));
     }
@@ -19,7 +19,7 @@ pub(super) async fn fill<R: Lend, B: IoBufMut>(reader: &mut R, mut buf: B) -> Bu
 }
 
 /// Reads `n` bytes into `buf`.
-pub(super) async fn fill_exact<R: Lend, B: IoBufMut>(
+pub(crate) async fn fill_exact<R: Lend, B: IoBufMut>(
     reader: &mut R,
     mut buf: B,
     n: usize,

@@ -20,6 +20,8 @@ mod traits;
 
 pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
+#[cfg(feature = "tokio-io")]
+pub(crate) use fill::{fill, fill_exact};
 pub use lines::{Lines, lines, read_until};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 

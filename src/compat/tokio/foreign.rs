@@ -1,5 +1,6 @@
 //! What has tokio's I/O traits, as a stream of corering's.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -7,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buf::RecvBuf;
-use crate::io::{Lend, PollWrite};
-use crate::util::budget::Toll;
+use crate::buf::{self, BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+use crate::io::{Lend, OwnedRead, OwnedWrite, PollWrite, fill, fill_exact};
+use crate::util::budget::{self, Toll};
 
-/// What has tokio's I/O traits, for whatever takes [`Lend`] and [`PollWrite`]: a `tokio_rustls` stream
-/// that stands on [`Tokio<TcpStream>`](super::Tokio), for instance.
+/// What has tokio's I/O traits, for whatever takes streams of corering's: a `tokio_rustls` stream that
+/// stands on [`Tokio<TcpStream>`](super::Tokio), for instance.
 ///
 /// Bytes are received into memory of the stack and then copied into memory of their size, so a stream
 /// that waits holds none. What was written leaves when the stream below sends it: flush it.
@@ -20,17 +21,16 @@ use crate::util::budget::Toll;
 /// # Examples
 ///
 /// ```
-/// use std::future::poll_fn;
-///
 /// use corering::compat::{FromTokio, Tokio};
-/// use corering::io::{Lend, PollWrite};
+/// use corering::io::{Lend, OwnedWrite};
 /// use corering::net::UnixStream;
 ///
 /// # corering::block_on(async {
 /// let (mut one, other) = UnixStream::pair()?;
 /// // Here a library would stand between the two.
 /// let mut other = FromTokio::new(Tokio::new(other));
-/// poll_fn(|cx| other.poll_write(cx, b"hello")).await?;
+/// other.write_all("hello").await?;
+/// other.flush().await?;
 /// assert_eq!(one.recv().await?, "hello");
 /// one.write_all("bye").await?;
 /// assert_eq!(other.lend().await?, "bye");
@@ -93,6 +93,20 @@ impl<S: AsyncRead + Unpin> Lend for FromTokio<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> OwnedRead for FromTokio<S> {
+    fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        fill(self, buf)
+    }
+
+    fn read_exact<B: IoBufMut>(
+        &mut self,
+        buf: B,
+        n: usize,
+    ) -> impl Future<Output = Result<B, BufError<B>>> {
+        fill_exact(self, buf, n)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> PollWrite for FromTokio<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let FromTokio { stream, writes, .. } = self;
@@ -114,5 +128,24 @@ impl<S: AsyncWrite + Unpin> PollWrite for FromTokio<S> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> OwnedWrite for FromTokio<S> {
+    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        match poll_fn(|cx| self.poll_write(cx, buf::as_slice(&buf))).await {
+            Ok(count) => Ok((count, buf)),
+            Err(error) => Err(BufError::new(error, buf)),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        budget::pay().await;
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        budget::pay().await;
+        poll_fn(|cx| self.poll_shutdown(cx)).await
     }
 }

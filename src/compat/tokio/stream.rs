@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buf::RecvBuf;
 use crate::compat::lending::{Lending, wrapper};
 use crate::io::{Lend, PollWrite};
 

@@ -41,11 +41,12 @@ async fn stream_and_unread_bytes_come_back() -> io::Result<()> {
     let mut io = Hyper::new(one);
     other.write_all("abc").await?;
     assert_eq!(read(&mut io, 2).await?, b"ab");
-    let (mut stream, rest) = io.into_parts();
-    assert_eq!(&*rest, b"c");
+    let mut stream = io.into_inner();
+    assert_eq!(stream.recv().await?, "c");
     stream.write_all("d").await?;
     assert_eq!(&*other.recv().await?, b"d");
-    assert!(Hyper::new(stream).into_parts().1.is_empty());
+    other.close().await?;
+    assert!(Hyper::new(stream).into_inner().recv().await?.is_empty());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::thread;
 
 use corering::compat::Hyper;
+use corering::io::Lend;
 use http_body_util::Empty;
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::service::service_fn;
@@ -17,19 +18,17 @@ use super::*;
 const UPGRADE: &str =
     "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
-/// Takes the stream out of an upgrade, and what came for it already.
-fn own(upgraded: Upgraded) -> (TcpStream, Vec<u8>) {
+/// Takes the stream out of an upgrade, with what came for it already.
+fn own(upgraded: Upgraded) -> TcpStream {
     let parts = upgraded.downcast::<Hyper<TcpStream>>().expect("the stream is ours");
-    let (stream, rest) = parts.io.into_parts();
-    let mut early = Vec::from(parts.read_buf);
-    early.extend_from_slice(&rest);
-    (stream, early)
+    let mut stream = parts.io.into_inner();
+    stream.put_back(Vec::from(parts.read_buf).into());
+    stream
 }
 
 /// Sends back what comes, by the stream itself.
 async fn echo(upgrade: OnUpgrade) -> Result<(), Failure> {
-    let (mut stream, early) = own(upgrade.await?);
-    stream.write_all(early).await?;
+    let mut stream = own(upgrade.await?);
     loop {
         let received = stream.recv().await?;
         if received.is_empty() {
@@ -64,8 +63,7 @@ async fn upgraded_connection_is_used_by_the_stream_itself() -> Result<(), Failur
         let request = Request::get("/").header("connection", "upgrade").header("upgrade", "echo");
         let answer = client.send_request(request.body(Empty::<Bytes>::new())?).await?;
         assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-        let (mut stream, early) = own(hyper::upgrade::on(answer).await?);
-        assert!(early.is_empty());
+        let mut stream = own(hyper::upgrade::on(answer).await?);
         stream.write_all("hello").await?;
         assert_eq!(receive_until(&mut stream, "hello").await?, "hello");
         stream.shutdown(Shutdown::Write).await?;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use corering::compat::Futures;
+use corering::io::duplex;
 use corering::net::UnixStream;
 use corering::{join, spawn, yield_now};
 use futures_util::io::{
@@ -111,17 +112,32 @@ fn held() -> u64 {
 }
 
 #[corering::test]
-async fn parts_are_the_stream_and_what_was_not_taken() -> io::Result<()> {
+async fn unwrapped_stream_has_what_nobody_read() -> io::Result<()> {
     let (mut one, other) = UnixStream::pair()?;
     let mut other = other.compat();
-    one.write_all("abc").await?;
+    one.write_all("abcd").await?;
     assert_eq!(other.read(&mut [0; 1]).await?, 1);
-    let (mut stream, rest) = other.into_parts();
-    assert_eq!(rest, "bc");
-    one.write_all("d").await?;
-    assert_eq!(stream.recv().await?, "d");
-    let (_, nothing) = stream.compat().into_parts();
-    assert!(nothing.is_empty());
+    // Through the wrapper and past it, the bytes come in their order.
+    assert_eq!(other.get_mut().read(Vec::with_capacity(1)).await?.1, b"b");
+    assert_eq!(other.fill_buf().await?, b"cd");
+    one.write_all("e").await?;
+    let mut stream = other.into_inner();
+    assert_eq!(stream.read_exact(Vec::with_capacity(3), 3).await?, b"cde");
+    Ok(())
+}
+
+#[corering::test]
+async fn duplex_stream_has_the_traits_of_futures() -> io::Result<()> {
+    let (one, other) = duplex(4);
+    let (mut one, mut other) = (one.compat(), other.compat());
+    let send = async {
+        one.write_all(b"more than fits").await?;
+        one.close().await
+    };
+    let mut text = String::new();
+    let (sent, count) = join!(send, other.read_to_string(&mut text));
+    sent?;
+    assert_eq!((count?, text.as_str()), (14, "more than fits"));
     Ok(())
 }
 

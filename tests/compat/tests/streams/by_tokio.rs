@@ -133,8 +133,8 @@ async fn tokio_fills_no_more_than_there_is_room_for() -> io::Result<()> {
     assert_eq!((other.read(&mut four).await?, &four), (4, b"abcd"));
     assert_eq!(other.fill_buf().await?, b"ef");
     Pin::new(&mut other).consume(1);
-    let (mut stream, rest) = other.into_parts();
-    assert_eq!(rest, "f");
+    let mut stream = other.into_inner();
+    assert_eq!(stream.recv().await?, "f");
     drop(one);
     assert!(stream.recv().await?.is_empty());
     assert_eq!(Tokio::new(stream).read(&mut four).await?, 0);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use corering::compat::{FromTokio, Tokio};
-use corering::io::{Lend, PollWrite};
+use corering::io::{Lend, OwnedRead, OwnedWrite, PollWrite, copy_bidirectional, duplex, lines};
 use corering::net::{ByteStream, Family};
 use corering::{join, spawn, try_join};
 use rustls::pki_types::ServerName;
@@ -147,6 +147,55 @@ over_each_family! {
         let (sent_all, received) = join!(send, receive);
         sent_all?;
         assert!(received? == sent, "other bytes came");
+        Ok(())
+    }
+
+    async fn tls_is_ended_by_a_proxy_of_ours(one, other) {
+        // client - TLS - proxy - plain - service
+        let (client, server) = handshake(one, other).await?;
+        let (near, mut service) = duplex(1000);
+        let proxy = spawn(async move {
+            let (mut server, mut near) = (FromTokio::new(server), near);
+            copy_bidirectional(&mut server, &mut near).await
+        });
+        let (mut reader, mut writer) = tokio::io::split(client);
+        let sent = pattern(300_000);
+        let send = async {
+            writer.write_all(&sent).await?;
+            writer.shutdown().await
+        };
+        let answer = async {
+            let mut count = 0;
+            loop {
+                let bytes = service.lend().await?;
+                if bytes.is_empty() {
+                    break;
+                }
+                count += bytes.len();
+            }
+            service.write_all(format!("{count} bytes")).await?;
+            service.shutdown().await
+        };
+        let mut answered = String::new();
+        let receive = async { reader.read_to_string(&mut answered).await.map(drop) };
+        try_join!(send, answer, receive)?;
+        assert_eq!(answered, "300000 bytes");
+        assert_eq!(proxy.await.expect("no panic")?, (300_000, 12));
+        Ok(())
+    }
+
+    async fn owned_buffers_and_lines_go_over_tls(one, other) {
+        let (client, server) = handshake(one, other).await?;
+        let (mut client, mut server) = (FromTokio::new(client), FromTokio::new(server));
+        client.write_all("head first line\nsecond line").await?;
+        client.flush().await?;
+        client.shutdown().await?;
+        let head = server.read_exact(Vec::with_capacity(5), 5).await?;
+        assert_eq!(head, b"head ");
+        let mut lines = lines(server);
+        assert_eq!(lines.next_line().await?.as_deref(), Some("first line"));
+        assert_eq!(lines.next_line().await?.as_deref(), Some("second line"));
+        assert_eq!(lines.next_line().await?, None);
         Ok(())
     }
 }
