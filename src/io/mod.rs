@@ -48,8 +48,8 @@ pub fn nop() -> impl SingleOperation<Output = io::Result<()>> {
 /// A descriptor that something else reads and writes; corering only tells when it is ready.
 ///
 /// The descriptor of an epoll set is one, too: it is readable while the set has events. So another
-/// library's poll (mio's, libcurl's) is part of the shard's own wait: await `readable`, let the library
-/// take its events without waiting, and begin again.
+/// library's set (mio's, libuv's, or one that is kept for libcurl's sockets) is part of the shard's own
+/// wait: await `readable`, let the library take its events without waiting, and begin again.
 ///
 /// # Examples
 ///

@@ -1,6 +1,6 @@
 //! An epoll set of another library inside the shard's own wait: `corering::io::Watched` of its descriptor
-//! tells when the library has something to do. Here it is mio's; libcurl's multi interface, libpq or a
-//! message bus hand out such a descriptor, or one socket, in the same way.
+//! tells when the library has something to do. Here it is mio's; libuv and sd-event hand theirs out, too,
+//! and a program that uses libcurl keeps one for its sockets.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
