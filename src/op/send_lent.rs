@@ -144,7 +144,7 @@ impl LentSends {
     }
 
     /// The kernel has ended a send.
-    fn go_on(&self, sending: Box<Sending>, outcome: io::Result<u32>) {
+    fn go_on(self: &Rc<Self>, mut sending: Box<Sending>, fd: SharedFd, outcome: io::Result<u32>) {
         let mut state = self.0.borrow_mut();
         let post = state.in_flight.take().expect("it was in flight");
         let driver = post.driver();
@@ -155,39 +155,42 @@ impl LentSends {
             Err(failed) => error = Some(failed),
         }
         let left = state.bytes.len() - state.sent;
-        let mut sending = Some(sending);
         if left > 0 && error.is_none() && !state.given_up {
             let sent = mem::take(&mut state.sent);
             state.bytes.drain(..sent);
             drop(state);
-            let posted = Post::new(driver.clone(), sending.take().expect("it is here"));
+            sending.0 = Some((fd.clone(), self.clone()));
+            let posted = Post::new(driver.clone(), sending);
             state = self.0.borrow_mut();
             match posted {
-                Ok(post) => state.in_flight = Some(post),
+                Ok(post) => {
+                    state.in_flight = Some(post);
+                    let waiters = mem::take(&mut state.waiters);
+                    drop(state);
+                    return wake(waiters);
+                }
                 Err(back) => {
-                    sending = Some(back);
+                    sending = back;
                     error = Some(io::Error::from_raw_os_error(libc::ECANCELED));
                 }
             }
         }
-        let mut shutdown = None;
-        if let Some(mut sending) = sending {
-            let lost = &driver.counters.unsent_bytes;
-            lost.set(lost.get() + left as u64);
-            if let (Some(how), Some((fd, _))) = (state.shutdown.take(), sending.0.take()) {
-                shutdown = Some(shutdown::Shutdown::new(fd, how));
-            }
-            state.rest(sending);
-        }
+        let lost = &driver.counters.unsent_bytes;
+        lost.set(lost.get() + left as u64);
+        state.rest(sending);
         state.error = error.or(state.error.take());
-        let waiters = mem::take(&mut state.waiters);
+        let (shutdown, waiters) = (state.shutdown.take(), mem::take(&mut state.waiters));
         drop(state);
-        if let Some(mut shutdown) = shutdown {
+        if let Some(how) = shutdown {
             // Of a peer that is gone nobody needs to hear.
-            let _ = driver.now(&mut shutdown);
+            let _ = driver.now(&mut shutdown::Shutdown::new(fd, how));
         }
-        waiters.into_iter().for_each(|waiter| shield(|| waiter.wake()));
+        wake(waiters);
     }
+}
+
+fn wake(waiters: Vec<Waker>) {
+    waiters.into_iter().for_each(|waiter| shield(|| waiter.wake()));
 }
 
 impl State {
@@ -233,8 +236,8 @@ unsafe impl Posted for Sending {
             .build()
     }
 
-    fn ended(self: Box<Self>, outcome: io::Result<u32>) {
-        let (_, sends) = self.0.as_ref().expect("it leads to a stream");
-        sends.clone().go_on(self, outcome);
+    fn ended(mut self: Box<Self>, outcome: io::Result<u32>) {
+        let (fd, sends) = self.0.take().expect("it leads to a stream");
+        sends.go_on(self, fd, outcome);
     }
 }

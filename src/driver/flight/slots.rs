@@ -92,10 +92,10 @@ impl Slot {
 pub(crate) struct Effects {
     /// Tasks to wake.
     pub(crate) wakers: Vec<Waker>,
-    /// Abandoned operations that have ended, each with how many of `completions` are its own.
-    pub(crate) ended: Vec<(Box<dyn Abandoned>, usize)>,
-    /// Their completions, one operation's after the other's.
-    pub(crate) completions: Vec<Cqe>,
+    /// Abandoned operations of one completion that have ended.
+    pub(crate) ended: Vec<(Box<dyn Abandoned>, Cqe)>,
+    /// Abandoned multishots that have ended.
+    pub(crate) ended_multi: Vec<(Box<dyn Abandoned>, Vec<Cqe>)>,
     /// Buffers that nobody takes. Back in their group they wake who waits for one.
     pub(crate) unwanted: Vec<RecvBuf>,
 }
@@ -109,19 +109,12 @@ impl Effects {
         for buffer in self.unwanted.drain(..) {
             shield(|| drop(buffer));
         }
-        if self.ended.is_empty() {
-            return;
+        for (operation, completion) in self.ended.drain(..) {
+            shield(|| operation.complete(&[completion]));
         }
-        let completions = mem::take(&mut self.completions);
-        let mut rest = &completions[..];
-        for (operation, count) in self.ended.drain(..) {
-            let (own, others) = rest.split_at(count);
-            rest = others;
-            shield(|| operation.complete(own));
+        for (operation, completions) in self.ended_multi.drain(..) {
+            shield(|| operation.complete(&completions));
         }
-        // For its capacity.
-        self.completions = completions;
-        self.completions.clear();
     }
 }
 
@@ -196,7 +189,17 @@ impl Slots {
         self.slots.keys().collect()
     }
 
+    #[inline(always)]
     pub(crate) fn insert(&mut self, kind: Kind, waker: Option<Waker>) -> Key {
+        self.insert_slot(kind, waker, None)
+    }
+
+    fn insert_slot(
+        &mut self,
+        kind: Kind,
+        waker: Option<Waker>,
+        abandoned: Option<Box<dyn Abandoned>>,
+    ) -> Key {
         self.in_flight += 1;
         self.for_device += u32::from(kind == Kind::Direct);
         self.slots.insert(Slot {
@@ -209,16 +212,13 @@ impl Slots {
             flags: 0,
             queue: List::EMPTY,
             queue_len: 0,
-            abandoned: None,
+            abandoned,
         })
     }
 
     /// One that nobody waits for from the beginning.
     pub(crate) fn insert_abandoned(&mut self, operation: Box<dyn Abandoned>) -> Key {
-        let key = self.insert(Kind::Single, None);
-        let slot = self.slots.get_mut(key).expect("it was just inserted");
-        slot.abandoned = Some(operation);
-        key
+        self.insert_slot(Kind::Single, None, Some(operation))
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Slot> {
@@ -278,14 +278,15 @@ impl Slots {
     fn end_abandoned(&mut self, key: Key, effects: &mut Effects) {
         let mut slot = self.retire(key).expect("the caller has just looked it up");
         let abandoned = slot.abandoned.take().expect("the caller has looked");
-        let before = effects.completions.len();
-        if slot.queue_len > 0 || !matches!(slot.kind, Kind::Multi { .. }) {
-            effects.completions.push(slot.completion(key));
+        if !matches!(slot.kind, Kind::Multi { .. }) {
+            return effects.ended.push((abandoned, slot.completion(key)));
         }
+        let first = (slot.queue_len > 0).then(|| slot.completion(key));
+        let mut completions: Vec<Cqe> = first.into_iter().collect();
         while let Some(queued) = self.queued.pop_front(&mut slot.queue) {
-            effects.completions.extend(self.queued.remove(queued));
+            completions.extend(self.queued.remove(queued));
         }
-        effects.ended.push((abandoned, effects.completions.len() - before));
+        effects.ended_multi.push((abandoned, completions));
     }
 
     /// Takes the completion of a single operation, which retires the slot. `None` while it is in

@@ -22,6 +22,9 @@ use crate::task::Scheduler;
 use crate::time::timeout;
 use crate::util::budget::{self, Toll};
 
+/// Pieces of so many bytes together are sent as one: the kernel takes a buffer faster than a list.
+const FLATTENED_MAX: usize = 512;
+
 /// What a stream keeps for lent bytes.
 #[derive(Default)]
 pub(in super::super) struct Lent {
@@ -55,7 +58,17 @@ impl Transmitter {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_lent(cx, pieces, |driver, fd| op::sendmsg::now(driver, fd, pieces))
+        self.poll_lent(cx, pieces, |driver, fd| {
+            if pieces.iter().map(|piece| piece.len()).sum::<usize>() > FLATTENED_MAX {
+                return op::sendmsg::now(driver, fd, pieces);
+            }
+            let (mut flat, mut end) = ([0; FLATTENED_MAX], 0);
+            for piece in pieces {
+                flat[end..][..piece.len()].copy_from_slice(piece);
+                end += piece.len();
+            }
+            op::send::lent(driver, fd, &flat[..end])
+        })
     }
 
     #[inline]
