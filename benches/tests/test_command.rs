@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::{env, fs};
 
+/// What the script asks for beside curl, and the packages of that.
+const PROGRAMS: &str = "fio h2load protoc python3 wsdump";
+const PACKAGES: &str = "fio nghttp2-client protobuf-compiler python3 python3-websocket";
+
 /// A folder that is all of a script's PATH, removed at the end.
 struct Programs(PathBuf);
 
@@ -32,7 +36,7 @@ impl Programs {
     fn add_apt_get(&self) {
         let (folder, chmod) = (self.0.display(), found("chmod"));
         self.add("sudo", "shift; exec \"$@\"");
-        let install = "[[ $2 != install ]] || for program in curl fio python3 protoc wsdump; do";
+        let install = format!("[[ $2 != install ]] || for program in curl {PROGRAMS}; do");
         let program = format!(">{folder}/$program; {} +x {folder}/$program", chmod.display());
         self.add("apt-get", &format!("{install} {program}; done"));
     }
@@ -67,16 +71,10 @@ fn found(program: &str) -> PathBuf {
 fn missing_programs_are_named_in_one_line_and_left_out() {
     let programs = Programs::with_cargo("without-apt-get");
     let (tested, told) = programs.test(&["-p", "corering"]);
-    assert_eq!(
-        tested,
-        "cargo test --workspace -p corering without:curl fio python3 protoc wsdump\n"
-    );
+    assert_eq!(tested, format!("cargo test --workspace -p corering without:curl {PROGRAMS}\n"));
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("need curl fio python3 protoc wsdump,"), "{told}");
-    assert!(
-        told.contains("install curl fio python3 protobuf-compiler python3-websocket"),
-        "{told}"
-    );
+    assert!(told.contains(&format!("need curl {PROGRAMS},")), "{told}");
+    assert!(told.contains(&format!("install curl {PACKAGES}")), "{told}");
 }
 
 #[test]
@@ -85,7 +83,7 @@ fn missing_programs_are_installed_where_that_is_allowed() {
     programs.add_apt_get();
     let (tested, told) = programs.test(&[]);
     assert_eq!(tested, "cargo test --workspace without:nothing\n");
-    assert_eq!(told, "installing curl fio python3 protobuf-compiler python3-websocket\n");
+    assert_eq!(told, format!("installing curl {PACKAGES}\n"));
 }
 
 #[test]
@@ -95,17 +93,15 @@ fn programs_that_cannot_be_fetched_are_left_out_too() {
     programs.add("apt-get", "echo 'no network' >&2; exit 100");
     programs.add("curl", "");
     let (tested, told) = programs.test(&[]);
-    assert_eq!(tested, "cargo test --workspace without:fio python3 protoc wsdump\n");
-    assert!(
-        told.contains("no network") && told.contains("need fio python3 protoc wsdump,"),
-        "{told}"
-    );
+    assert_eq!(tested, format!("cargo test --workspace without:{PROGRAMS}\n"));
+    assert!(told.contains("no network"), "{told}");
+    assert!(told.contains(&format!("need {PROGRAMS},")), "{told}");
 }
 
 #[test]
 fn nothing_is_said_where_nothing_is_missing() {
     let programs = Programs::with_cargo("complete");
-    ["curl", "fio", "python3", "protoc", "wsdump"].iter().for_each(|name| programs.add(name, ""));
+    PROGRAMS.split(' ').chain(["curl"]).for_each(|name| programs.add(name, ""));
     let (tested, told) = programs.test(&[]);
     assert_eq!((tested.as_str(), told.as_str()), ("cargo test --workspace without:nothing\n", ""));
 }

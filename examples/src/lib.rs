@@ -1,6 +1,8 @@
-//! The flags that the servers among the examples share.
+//! What the examples share: the flags of servers, and how clients fetch.
 
 #![forbid(unsafe_code)]
+
+pub mod client;
 
 use clap::builder::RangedU64ValueParser;
 use corering::{Driver, Runtime};

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use corering::net::{TcpListener, TcpStream};
 use corering::time::sleep;
-
-use crate::url::Url;
+use url::Url;
 
 /// How long each server thinks before it answers. An image takes as long as its server.
 const DELAYS: [Duration; 3] =

@@ -1,0 +1,104 @@
+//! Says hello by hyper, and does nothing else: what measurements run against.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Parser;
+use corering::compat::{Hyper, HyperExecutor, HyperTimer};
+use corering::net::{TcpListener, TcpStream};
+use corering::signal::Signal;
+use corering::time::timeout;
+use corering_examples::ShardOptions;
+use futures_util::future::{Either, select};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+
+/// Answers every request with "Hello, World!", until Ctrl-C or SIGTERM: by HTTP/1.1, and by HTTP/2 to
+/// clients that begin with it. Prints "listening on ADDR" when it can be connected to.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The address to listen on, such as 127.0.0.1:8080. Port 0 lets the kernel choose one.
+    #[arg(long, value_name = "ADDR")]
+    addr: SocketAddr,
+    #[command(flatten)]
+    shards: ShardOptions,
+}
+
+/// How long a client may take for the head of a request, and an idle connection is kept.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long requests may go on at the end.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        eprintln!("hyper_hello: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run(Arguments { addr, shards }: &Arguments) -> io::Result<()> {
+    let listeners = TcpListener::builder().nodelay(true).bind_shards(*addr, shards.shards)?;
+    let stop = corering::signal::shutdown();
+    let ended = shards.runtime().try_run(async |shard| {
+        let listener = listeners.take(&shard)?;
+        if shard.id() == 0 {
+            println!("listening on {}", listeners.local_addr());
+        }
+        serve(listener, stop.clone()).await
+    });
+    ended.map(drop)
+}
+
+/// Serves connections until the signal, and then the requests that have begun.
+async fn serve(listener: TcpListener, mut stop: Signal) -> io::Result<()> {
+    let mut http = auto::Builder::new(HyperExecutor);
+    http.http1().timer(HyperTimer).header_read_timeout(HEADER_TIME_MAX);
+    http.http2().timer(HyperTimer).keep_alive_interval(HEADER_TIME_MAX);
+    let http = Rc::new(http);
+    let connections = GracefulShutdown::new();
+    loop {
+        corering::select_biased! {
+            stopped = stop => break stopped?,
+            accepted = listener.accept() => {
+                let connection = Connection { stream: accepted?, http: http.clone() };
+                corering::spawn(connection.serve(stop.clone(), connections.watcher()));
+            }
+        }
+    }
+    drop(listener);
+    // What takes longer is closed with the runtime.
+    let _ = timeout(END_TIME_MAX, connections.shutdown()).await;
+    Ok(())
+}
+
+struct Connection {
+    stream: TcpStream,
+    http: Rc<auto::Builder<HyperExecutor>>,
+}
+
+impl Connection {
+    /// How a connection ends is between hyper and the client: the answer has no errors.
+    async fn serve(mut self, stop: Signal, watcher: Watcher) {
+        // Until a client shows which HTTP it speaks, hyper has no limit.
+        let first = timeout(HEADER_TIME_MAX, self.stream.peek());
+        match select(pin!(first), stop).await {
+            Either::Left((Ok(Ok([_, ..])), _)) => {}
+            _ => return,
+        }
+        let connection = self.http.serve_connection(Hyper::new(self.stream), service_fn(hello));
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from("Hello, World!")))
+}
