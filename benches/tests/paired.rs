@@ -287,6 +287,8 @@ fn what_makes_no_sense_is_refused() {
         (["--before=corering-bench", "--against=tokio"], "cannot be used with"),
         (["--read=owned", "--workload=http"], "for echo, churn and idle"),
         (["--read=owned", "--servers=tokio"], "for uring and epoll"),
+        (["--workload=hyper", "--unix"], "hyper is served over TCP only"),
+        (["--workload=hyper", "--read=owned"], "for echo, churn and idle"),
     ] {
         let output = paired(&options);
         assert_eq!(output.status.code(), Some(2), "{options:?}");

@@ -167,6 +167,12 @@ impl Plan {
         if self.workload == Workload::Faulty {
             return refuse("a server that fails on purpose is not worth comparing".to_owned());
         }
+        if self.is_unix && !self.workload.is_echo() {
+            return refuse(format!(
+                "{} is served over TCP only: leave --unix out, or choose echo, churn or idle",
+                self.workload.name()
+            ));
+        }
         let mut names = self.candidates.iter().map(|candidate| &candidate.name);
         if self.read == Read::Owned && !self.workload.is_echo() {
             return refuse("--read owned is for echo, churn and idle: leave it out".to_owned());
