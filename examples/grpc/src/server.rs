@@ -42,8 +42,7 @@ fn run(&Arguments { addr, driver, shards }: &Arguments) -> io::Result<()> {
         if shard.id() == 0 {
             println!("listening on {}", listeners.local_addr());
         }
-        let stop = stop.clone();
-        server.with_graceful_shutdown(async { drop(stop.await) }).await
+        server.with_graceful_shutdown(stop.clone()).await
     });
     ended.map(drop)
 }

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{self, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ use corering::compat::{self, local};
 use corering::fs::{self, File};
 use corering::{net, signal, time};
 use corering_examples::ShardOptions;
-use futures_util::future::select;
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +42,7 @@ struct Arguments {
 }
 
 /// How long answers may take that have begun when the program is to end.
-const GRACE: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
@@ -62,14 +60,7 @@ fn run(Arguments { addr, folder, shards }: &Arguments) -> io::Result<()> {
         if shard.id() == 0 {
             println!("listening on {}", listeners.local_addr());
         }
-        let (stopped, limit) = (stop.clone(), stop.clone());
-        let server = server.with_graceful_shutdown(async { drop(stopped.await) });
-        let limit = pin!(async {
-            limit.await?;
-            time::sleep(GRACE).await;
-            Ok(())
-        });
-        select(server.into_future(), limit).await.factor_first().0
+        server.with_graceful_shutdown(stop.clone()).drain_timeout(DRAIN_TIMEOUT).await
     });
     ended.map(drop)
 }

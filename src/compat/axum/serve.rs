@@ -116,7 +116,8 @@ where
     http.http1().timer(HyperTimer);
     // WebSockets over HTTP/2 begin by CONNECT: RFC 8441.
     http.http2().timer(HyperTimer).enable_connect_protocol();
-    Serve { listener, make, http, header_timeout: HEADER_TIMEOUT, end: None }
+    let (header_timeout, drain_timeout) = (HEADER_TIMEOUT, Duration::MAX);
+    Serve { listener, make, http, header_timeout, drain_timeout, end: None }
 }
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -133,21 +134,26 @@ pub struct Serve<F, S> {
     http: auto::Builder<HyperExecutor>,
     /// The limit for the head of a request.
     header_timeout: Duration,
+    /// The limit for a graceful end.
+    drain_timeout: Duration,
     end: Option<LocalBoxFuture<'static, ()>>,
 }
 
 impl<F, S> Serve<F, S> {
-    /// Ends gracefully when `end` does, for instance [`signal::shutdown`](crate::signal::shutdown) or
-    /// [`CancelToken::cancelled`]: accepts no more, answers the requests that have begun, closes the
-    /// connections, and returns.
-    ///
-    /// Answers that do not end, such as server-sent events, hold it up; [`time::timeout`](time::timeout)
-    /// around the whole limits that. It does not wait for connections that were upgraded.
-    pub fn with_graceful_shutdown(
-        mut self,
-        end: impl IntoFuture<Output = (), IntoFuture: 'static>,
-    ) -> Self {
-        self.end = Some(Box::pin(end.into_future()));
+    /// Ends gracefully when `end` does, whatever it returns, for instance
+    /// [`signal::shutdown`](crate::signal::shutdown) or [`CancelToken::cancelled`]: accepts no more, answers
+    /// the requests that have begun, closes the connections, and returns. It does not wait for connections
+    /// that were upgraded.
+    pub fn with_graceful_shutdown(mut self, end: impl IntoFuture<IntoFuture: 'static>) -> Self {
+        let end = end.into_future();
+        self.end = Some(Box::pin(async { drop(end.await) }));
+        self
+    }
+
+    /// How long a graceful end may take, for answers that do not end, such as server-sent events. Their
+    /// connections are closed then. Without a limit if this is not said.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
         self
     }
 
@@ -207,7 +213,7 @@ impl<F: Family, S> Serve<F, S> {
         B: Body + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Serve { listener, mut make, http, header_timeout, mut end } = self;
+        let Serve { listener, mut make, http, header_timeout, drain_timeout, mut end } = self;
         let http = Rc::new(http);
         let stop = CancelToken::new();
         let mut connections = JoinSet::new();
@@ -233,8 +239,9 @@ impl<F: Family, S> Serve<F, S> {
         drop(incoming);
         drop(listener);
         stop.cancel();
-        while connections.join_next().await.is_some() {}
-        Ok(())
+        let drained = async { while connections.join_next().await.is_some() {} };
+        // Those that take longer are aborted with the set.
+        time::timeout(drain_timeout, drained).await.or(Ok(()))
     }
 }
 

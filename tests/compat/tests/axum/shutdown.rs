@@ -1,13 +1,19 @@
 //! The graceful end: what has begun is answered, all else is closed.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use corering::compat;
 use corering::net::{TcpListener, TcpStream};
 use corering::sync::oneshot;
+use corering::task::CancelToken;
+use corering::time::Duration;
+use futures_util::stream;
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use tokio::sync::Semaphore;
 
@@ -66,11 +72,33 @@ async fn idle_connections_do_not_hold_it_up() -> Result<(), Failure> {
 }
 
 #[corering::test]
+async fn answer_that_does_not_end_is_cut_at_its_limit() -> Result<(), Failure> {
+    let endless = || async { Body::from_stream(stream::repeat(Ok::<_, Infallible>("more"))) };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let stop = CancelToken::new();
+    let server = compat::serve(listener, Router::new().route("/", get(endless)));
+    let server = server.with_graceful_shutdown(stop.cancelled());
+    let server = corering::spawn(server.drain_timeout(Duration::from_millis(5)).into_future());
+    let mut client = super::http1(TcpStream::connect(address).await?).await?;
+    let mut answer = client.send_request(super::get("/")).await?;
+    assert!(answer.frame().await.is_some_and(|frame| frame.is_ok()));
+    stop.cancel();
+    server.await??;
+    while let Some(frame) = answer.frame().await {
+        if frame.is_err() {
+            return Ok(());
+        }
+    }
+    panic!("the answer ended as if it were whole");
+}
+
+#[corering::test]
 async fn any_future_ends_it() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (end, ends) = oneshot::channel::<()>();
     let server = compat::serve(listener, Router::new());
-    let server = server.with_graceful_shutdown(async { ends.await.unwrap_or(()) });
+    let server = server.with_graceful_shutdown(ends);
     let server = corering::spawn(server.into_future());
     corering::yield_now().await;
     assert!(!server.is_finished());
