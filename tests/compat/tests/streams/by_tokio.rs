@@ -174,3 +174,28 @@ async fn error_of_the_socket_is_the_error_of_the_trait() -> io::Result<()> {
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     Ok(())
 }
+
+#[corering::test]
+async fn streams_that_hold_a_rest_keep_no_other_from_receiving() -> io::Result<()> {
+    // More than the shard has buffers to lend.
+    let mut holding = Vec::new();
+    for _ in 0..200 {
+        let (mut one, other) = UnixStream::pair()?;
+        let mut other = Tokio::new(other);
+        one.write_all("ab").await?;
+        assert_eq!(other.read_u8().await?, b'a');
+        holding.push((one, other));
+    }
+    let (mut one, other) = UnixStream::pair()?;
+    let mut other = Tokio::new(other);
+    for number in 0..100 {
+        one.write_all(vec![number; 1_000]).await?;
+        let mut received = [0; 1_000];
+        other.read_exact(&mut received).await?;
+        assert_eq!(received, [number; 1_000]);
+    }
+    for (_, held) in &mut holding {
+        assert_eq!(held.read_u8().await?, b'b');
+    }
+    Ok(())
+}
