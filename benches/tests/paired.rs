@@ -122,6 +122,12 @@ fn every_server_answers_http_from_memory() {
 }
 
 #[test]
+fn proxies_pass_messages_on_and_back() {
+    let servers: Vec<_> = servers().into_iter().filter(|name| !name.contains("raw")).collect();
+    all_serve(&servers, &["--cells=8x20000", "--workload=proxy"]);
+}
+
+#[test]
 fn every_server_answers_by_hyper() {
     all_serve(&servers(), &["--cells=8x13", "--workload=hyper"]);
 }

@@ -231,7 +231,11 @@ impl Plan {
         let servers = self.candidates.len() as u64 + u64::from(self.with_noise);
         // The client has those that are used, a server all of its own.
         let of_client = connections as u64 * servers;
-        let of_server = (connections + idle_connections) as u64;
+        let mut of_server = (connections + idle_connections) as u64;
+        if self.workload == Workload::Proxy {
+            // A proxy has two for each client, and the server behind has those of all proxies.
+            of_server *= servers.max(2);
+        }
         let needed = of_client.max(of_server) + SPARE_DESCRIPTORS;
         if needed > limit {
             return Err(Failure::Environment(format!(
@@ -250,7 +254,7 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// The row of the study's matrix that a workload belongs to.
 pub(super) fn in_study(workload: Workload) -> schema::Workload {
     match workload {
-        Workload::Echo => schema::Workload::Echo,
+        Workload::Echo | Workload::Proxy => schema::Workload::Echo,
         Workload::Churn => schema::Workload::Churn,
         Workload::Idle => schema::Workload::Idle,
         Workload::Http | Workload::Hyper => schema::Workload::Http,
@@ -264,7 +268,9 @@ pub(super) fn in_study(workload: Workload) -> schema::Workload {
 /// What a client says to a server of this workload.
 pub(super) fn protocol(workload: Workload) -> Protocol {
     match workload {
-        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => Protocol::Echo,
+        Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed | Workload::Proxy => {
+            Protocol::Echo
+        }
         Workload::Http | Workload::Hyper | Workload::File => {
             Protocol::Http { path: "/".to_owned() }
         }

@@ -11,6 +11,7 @@ use super::holder::Holder;
 use super::names::Program;
 use super::plan::{Candidate, Plan, address, protocol};
 use super::weather::Segments;
+use crate::address::Address;
 use crate::interrupt::Interrupt;
 use crate::load::{self, Client, Pace, Reason, Verdict, Work};
 use crate::os;
@@ -30,6 +31,8 @@ const CONNECTIONS_FOR_MEMORY_MIN: usize = 256;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) contestants: Vec<Contestant>,
+    /// What proxies connect their clients to.
+    _behind: Option<ServerProcess>,
     _pinned: Pinned,
 }
 
@@ -44,17 +47,19 @@ impl Session {
         if let (true, Some((name, candidate))) = (plan.with_noise, named.first()) {
             named.insert(1, (format!("{name}{AGAIN}"), candidate));
         }
+        let behind = (plan.workload == Workload::Proxy).then(|| start_behind(plan)).transpose()?;
+        let to = behind.as_ref().map(ServerProcess::address);
         let mut contestants = Vec::with_capacity(named.len());
         for (index, (name, candidate)) in named.into_iter().enumerate() {
             if interrupt.is_set() {
                 break;
             }
-            contestants.push(Contestant::start(plan, index, name, candidate)?);
+            contestants.push(Contestant::start(plan, index, name, candidate, to)?);
         }
         for contestant in &mut contestants {
             contestant.warm_up(plan, interrupt)?;
         }
-        Ok(Session { contestants, _pinned: pinned })
+        Ok(Session { contestants, _behind: behind, _pinned: pinned })
     }
 }
 
@@ -91,8 +96,10 @@ impl Contestant {
         index: usize,
         name: String,
         candidate: &Candidate,
+        to: Option<&Address>,
     ) -> Result<Self, Failure> {
-        let command = command(plan, index, candidate)?;
+        let mut command = command(plan, index, candidate)?;
+        command.args(to.map(|to| format!("--to={to}")));
         let process =
             ServerProcess::start(command).map_err(|error| Failure::environment(&name, error))?;
         let before = process::resident_bytes(process.id())?;
@@ -209,6 +216,15 @@ impl Contestant {
         drop((self.client, self.idle));
         ended
     }
+}
+
+/// Starts an echo, beside the client, for proxies to connect to.
+fn start_behind(plan: &Plan) -> Result<ServerProcess, Failure> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["serve", "--driver=raw-epoll", "--workload=echo"]);
+    command.arg(format!("--size={}", plan.shape.message_bytes));
+    command.arg(format!("--cpu={}", plan.cpus.client));
+    ServerProcess::start(command).map_err(|error| Failure::environment("raw-epoll", error))
 }
 
 /// What starts a candidate.

@@ -1,5 +1,6 @@
 //! What can be asked of a server: the command line of `serve`, and what of it makes no sense.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum Workload {
     File,
     /// As http, by the library hyper with a timeout for heads; raw-uring and raw-epoll as in http
     Hyper,
+    /// Every byte goes on to the server at --to, and what that sends comes back (uring, epoll, tokio)
+    Proxy,
     /// Each line is appended to a file and, once durable, answered by `ok`
     Log,
     /// As echo, by a shard that reads the disk, too, --disk-depth blocks at once
@@ -117,6 +120,9 @@ pub struct Arguments {
     /// folder for temporary files].
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
+    /// The server that proxy connects each of its clients to.
+    #[arg(long, value_name = "ADDR")]
+    pub to: Option<SocketAddr>,
     /// What faulty does wrong.
     #[command(flatten)]
     pub fault: FaultOptions,
@@ -214,7 +220,10 @@ impl Arguments {
         if self.limit.is_some() && self.read == Read::Owned {
             return usage("--limit is for --read lent: leave out one of them".to_owned());
         }
-        if is_raw && self.workload == Workload::Mixed {
+        if self.to.is_some() != (self.workload == Workload::Proxy) {
+            return usage(format!("--to is for proxy, which needs it; {workload} was asked for"));
+        }
+        if is_raw && matches!(self.workload, Workload::Mixed | Workload::Proxy) {
             return usage(format!("{driver} does not serve {workload}: choose another --driver"));
         }
         if self.workload == Workload::Faulty {

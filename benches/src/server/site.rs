@@ -69,7 +69,11 @@ impl Site {
     pub(super) fn prepare(arguments: &Arguments) -> io::Result<Self> {
         let mut site = Site { pages: Pages::of(Vec::new(), 0), body: &[], file: None };
         match arguments.workload {
-            Workload::Echo | Workload::Churn | Workload::Idle | Workload::Mixed => {}
+            Workload::Echo
+            | Workload::Churn
+            | Workload::Idle
+            | Workload::Mixed
+            | Workload::Proxy => {}
             Workload::Http | Workload::Hyper | Workload::Faulty => {
                 let body = body(arguments.size).leak();
                 site.pages = Pages::of([&head(arguments.size), &*body].concat(), 0);

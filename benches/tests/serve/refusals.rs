@@ -51,6 +51,9 @@ fn flags_that_make_no_sense_are_bad_usage() {
         &["--limit=30s", "--workload=http"],
         &["--limit=30s", "--read=owned"],
         &["--workload=mixed", "--driver=raw-epoll"],
+        &["--workload=proxy"],
+        &["--workload=proxy", "--to=127.0.0.1:1", "--driver=raw-epoll"],
+        &["--to=127.0.0.1:1"],
         &["--workload=mixed", "--addr=unix:/tmp/no-such-socket"],
         &["--workload=http", "--addr=unix:/tmp/no-such-socket"],
     ] {

@@ -134,6 +134,23 @@ fn http_answers_with_bodies_larger_than_a_socket_takes() {
 }
 
 #[test]
+fn proxy_passes_every_byte_on_and_back() {
+    let behind = Server::start("raw-epoll", ["--workload=echo"]);
+    let to = format!("--to={}", behind.address);
+    for driver in servers().into_iter().filter(|driver| !driver.starts_with("raw")) {
+        let server = Server::start(driver, ["--workload=proxy", "--size=1000", &to]);
+        let mut stream = server.connect();
+        for (seed, length) in [(1, 1000), (2, 300_000), (3, 1000)] {
+            let message = bytes(length, seed);
+            assert!(echoed(&mut stream, &message) == message, "{driver} sent other bytes back");
+        }
+        stream.shutdown(Shutdown::Write).expect("it is connected");
+        assert_eq!(stream.read(&mut [0; 1]).expect("the end comes through"), 0);
+        check_counters(driver, server, 1 + 300 + 1);
+    }
+}
+
+#[test]
 fn hyper_answers_one_by_one_pipelined_and_in_pieces() {
     check_pages("--workload=hyper", 13);
 }

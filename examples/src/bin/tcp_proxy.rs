@@ -12,7 +12,7 @@ use corering::Shard;
 use corering::io::copy_bidirectional;
 use corering::net::{TcpListener, TcpStream};
 use corering::signal::Signal;
-use corering::sync::Semaphore;
+use corering::sync::{OwnedPermit, Semaphore};
 use corering::time::timeout;
 use corering_examples::ShardOptions;
 use futures_util::future::{Either, select};
@@ -84,20 +84,22 @@ async fn accept(
         let place = Rc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
         // It waits where descriptors have run out.
         let client = listener.accept().await?;
-        corering::spawn(async move {
-            pass_on(client, to).await;
-            drop(place);
-        });
+        corering::spawn(pass_on(client, to, place));
     }
 }
 
-async fn pass_on(mut client: TcpStream, to: SocketAddr) {
-    let connected = TcpStream::connect(to).await;
-    let mut server = match connected.and_then(|server| server.set_nodelay(true).map(|()| server)) {
-        Ok(server) => server,
-        // The client sees its connection end.
-        Err(error) => return eprintln!("tcp_proxy: {to}: {error}"),
-    };
-    // Either side may break its connection off; the other one sees its own end then.
-    let _ = copy_bidirectional(&mut client, &mut server).await;
+#[expect(clippy::manual_async_fn, reason = "such a one would hold what it is given twice")]
+fn pass_on(mut client: TcpStream, to: SocketAddr, place: OwnedPermit) -> impl Future<Output = ()> {
+    async move {
+        let _place = place;
+        let connected = TcpStream::connect(to).await;
+        let nodelay = |server: TcpStream| server.set_nodelay(true).map(|()| server);
+        let mut server = match connected.and_then(nodelay) {
+            Ok(server) => server,
+            // The client sees its connection end.
+            Err(error) => return eprintln!("tcp_proxy: {to}: {error}"),
+        };
+        // Either side may break its connection off; the other one sees its own end then.
+        let _ = copy_bidirectional(&mut client, &mut server).await;
+    }
 }

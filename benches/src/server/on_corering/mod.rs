@@ -8,6 +8,7 @@ mod http;
 mod hyper;
 mod log;
 mod mixed;
+mod proxy;
 
 use std::cell::RefCell;
 use std::io;
@@ -149,6 +150,9 @@ async fn accept(of: &Shard, shop: &'static Shop, disk: Option<Rc<mixed::Disk>>) 
             }
             Workload::Hyper => {
                 corering::spawn(hyper::connection(stream, shop));
+            }
+            Workload::Proxy => {
+                corering::spawn(proxy::connection(stream, shop));
             }
             Workload::Log => {
                 corering::spawn(log::connection(stream, shop));

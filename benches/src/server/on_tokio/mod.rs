@@ -10,6 +10,7 @@ mod http;
 mod hyper;
 mod log;
 mod mixed;
+mod proxy;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -105,6 +106,9 @@ async fn accept(
             }
             Workload::Hyper => {
                 tokio::spawn(hyper::connection(stream, shop));
+            }
+            Workload::Proxy => {
+                tokio::spawn(proxy::connection(stream, shop));
             }
             Workload::Log => {
                 tokio::spawn(log::connection(stream, shop));
