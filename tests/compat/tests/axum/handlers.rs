@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
+use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -62,6 +63,29 @@ async fn path_query_headers_and_state_are_extracted() -> Result<(), Failure> {
     assert_eq!(answer, r#"state name 7 asked "test""#);
     assert_eq!(server.get("/name/seven").await?.0, StatusCode::BAD_REQUEST);
     assert_eq!(server.get("/name").await?.0, StatusCode::NOT_FOUND);
+    Ok(server.end().await?)
+}
+
+#[corering::test]
+async fn parts_of_form_are_received_one_by_one() -> Result<(), Failure> {
+    async fn lengths(mut form: Multipart) -> Result<String, MultipartError> {
+        let mut lengths = String::new();
+        while let Some(field) = form.next_field().await? {
+            let name = field.name().unwrap_or("nameless").to_owned();
+            lengths += &format!("{name}: {}\n", field.bytes().await?.len());
+        }
+        Ok(lengths)
+    }
+
+    let server = Server::start(Router::new().route("/form", post(lengths))).await?;
+    let part = |name: &str, content: &str| {
+        let head = format!("content-disposition: form-data; name=\"{name}\"");
+        format!("--edge\r\n{head}\r\n\r\n{content}\r\n")
+    };
+    let form = part("first", "text") + &part("second", &"x".repeat(100_000)) + "--edge--\r\n";
+    let mut asked = request("POST", "/form", form);
+    asked.headers_mut().insert("content-type", "multipart/form-data; boundary=edge".parse()?);
+    assert_eq!(server.answer(asked).await?.1, "first: 4\nsecond: 100000\n");
     Ok(server.end().await?)
 }
 
