@@ -17,12 +17,13 @@ async fn reset_sleep_ends_at_its_new_deadline() {
     let place = std::ptr::from_ref(&*sleep).cast::<()>();
     assert!(futures_util::poll!(&mut sleep).is_pending());
     HyperTimer.reset(&mut sleep, begin + SOON);
+    let place_now = std::ptr::from_ref(&*sleep).cast::<()>();
+    assert_eq!(place_now, place, "the box was not used again");
     (&mut sleep).await;
     assert!(time::now() >= begin + SOON);
     // One that has ended, too.
     HyperTimer.reset(&mut sleep, begin + NEVER);
     assert!(futures_util::poll!(&mut sleep).is_pending());
-    assert_eq!(std::ptr::from_ref(&*sleep).cast::<()>(), place, "the box was not used again");
 }
 
 #[corering::test]
