@@ -73,6 +73,7 @@ pub async fn read_until<R: Lend>(reader: &mut R, delimiter: u8, max: usize) -> i
 /// let mut head = lines(&mut other);
 /// assert_eq!(head.next_line().await?.as_deref(), Some("host: example.org"));
 /// assert_eq!(head.next_line().await?.as_deref(), Some(""));
+/// drop(head);
 /// assert_eq!(other.recv().await?, "body");
 ///
 /// one.write_all("one\ntwo").await?;
