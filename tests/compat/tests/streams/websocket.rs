@@ -112,6 +112,18 @@ over_each_family! {
         over_tls(one, other).await.map_err(io::Error::other)
     }
 
+    async fn web_socket_runs_over_two_halves(one, other) {
+        let (reader, writer) = other.into_split();
+        let server = echo(tokio::io::join(Tokio::new(reader), Tokio::new(writer)));
+        let (reader, writer) = one.into_split();
+        talk(tokio::io::join(Tokio::new(reader), Tokio::new(writer)))
+            .await
+            .map_err(io::Error::other)?;
+        let closed = server.await.expect("no panic").map_err(io::Error::other)?;
+        assert!(closed.is_some(), "the close has a reason");
+        Ok(())
+    }
+
     async fn web_socket_that_is_cut_off_is_an_error(one, other) {
         let server = echo(Tokio::new(other));
         let (socket, _response) = client_async("ws://localhost/", Tokio::new(one))
