@@ -13,6 +13,7 @@ use std::{io, mem};
 use crate::buf::BufResult;
 use crate::driver::{Driver, Operation, SharedFd, Submit, Trail, timed_out};
 use crate::task::Scheduler;
+use crate::util::budget::Toll;
 use crate::util::expiry::has_expired;
 
 pub(super) use self::futures::{SendAll, Write, WriteAll};
@@ -32,6 +33,7 @@ pub(super) struct Transmitter {
     /// More follows at once after the next write of one buffer.
     more: bool,
     lent: Lent,
+    lent_toll: Toll,
     /// Dropping its half of a stream ends the sending side. Here, where there is room for it.
     pub(super) ends: bool,
 }
@@ -89,8 +91,18 @@ impl std::error::Error for WriteAbandoned {}
 impl Transmitter {
     pub(super) fn new(fd: SharedFd) -> Self {
         let (in_parts, at_once, more, ends) = (false, false, false, false);
-        let lent = Lent::default();
-        Transmitter { fd, last: Last::Told, parts_sent: 0, in_parts, at_once, more, lent, ends }
+        let (lent, lent_toll) = (Lent::default(), Toll::Due);
+        Transmitter {
+            fd,
+            last: Last::Told,
+            parts_sent: 0,
+            in_parts,
+            at_once,
+            more,
+            lent,
+            lent_toll,
+            ends,
+        }
     }
 
     pub(super) fn fd(&self) -> &SharedFd {

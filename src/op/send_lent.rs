@@ -7,13 +7,15 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::Shutdown;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::{opcode, squeue};
 
+use super::poll_add::PollAdd;
 use super::shutdown;
-use crate::driver::{Driver, Post, Posted, SharedFd};
+use crate::driver::{Driver, Post, Posted, SharedFd, Submit, submit};
 use crate::util::unwind::shield;
 
 /// So many bytes of a stream are copied at most. Of more, a plain call is cheaper.
@@ -29,7 +31,11 @@ thread_local! {
 /// What of a stream's lent bytes is on its way to the socket. The kernel has one send at a time; what is
 /// lent meanwhile follows.
 #[derive(Default)]
-pub(crate) struct LentSends(RefCell<State>);
+pub(crate) struct LentSends {
+    state: RefCell<State>,
+    /// The wait for room, where a plain call has found none.
+    room: Cell<Option<Box<Submit<PollAdd>>>>,
+}
 
 #[derive(Default)]
 struct State {
@@ -64,7 +70,7 @@ impl LentSends {
         fd: &SharedFd,
         pieces: &[IoSlice<'_>],
     ) -> Option<usize> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         if state.in_flight.as_ref().is_some_and(|post| !Rc::ptr_eq(post.driver(), driver)) {
             return None;
         }
@@ -85,20 +91,40 @@ impl LentSends {
         sending.0 = Some((fd.clone(), self.clone()));
         match Post::new(driver.clone(), sending) {
             Ok(post) => {
-                self.0.borrow_mut().in_flight = Some(post);
+                self.state.borrow_mut().in_flight = Some(post);
                 Some(taken)
             }
             Err(sending) => {
-                self.0.borrow_mut().rest(sending);
+                self.state.borrow_mut().rest(sending);
                 None
             }
         }
     }
 
+    /// A plain call has found no room.
+    pub(crate) fn wait_for_room(&self, fd: &SharedFd) {
+        self.room.set(Some(Box::new(submit(PollAdd::writable(fd.clone())))));
+    }
+
+    /// Waits until there is room, if there was none.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut room) = self.room.take() else { return Poll::Ready(Ok(())) };
+        let polled = Pin::new(&mut *room).poll(cx);
+        if polled.is_pending() {
+            self.room.set(Some(room));
+        }
+        polled
+    }
+
+    /// Waits for room no longer.
+    pub(crate) fn forget_room(&self) {
+        self.room.set(None);
+    }
+
     /// Whether something is not with the socket yet.
     #[inline]
     pub(crate) fn in_flight(&self) -> bool {
-        self.0.borrow().in_flight.is_some()
+        self.state.borrow().in_flight.is_some()
     }
 
     /// Waits until nothing is in flight; wakes also when there is room again.
@@ -107,13 +133,13 @@ impl LentSends {
     ///
     /// It is with a runtime that has ended, or that cannot go on while the present one runs.
     pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0.borrow().in_flight {
+        match &self.state.borrow().in_flight {
             None => return Poll::Ready(Ok(())),
             Some(post) => post.check_carried_on()?,
         }
         // Code of the user's: nothing is borrowed.
         let waker = cx.waker().clone();
-        let waiters = &mut self.0.borrow_mut().waiters;
+        let waiters = &mut self.state.borrow_mut().waiters;
         if !waiters.iter().any(|known| known.will_wake(&waker)) {
             waiters.push(waker);
         }
@@ -122,12 +148,12 @@ impl LentSends {
 
     /// Why a send failed, once.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
-        self.0.borrow_mut().error.take()
+        self.state.borrow_mut().error.take()
     }
 
     /// Has the stream shut down behind what is in flight. False if nothing is.
     pub(crate) fn shut_down_behind(&self, how: Shutdown) -> bool {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         if state.in_flight.is_some() {
             state.shutdown = Some(how);
         }
@@ -136,8 +162,8 @@ impl LentSends {
 
     /// Ends it: what is not with the socket is lost, and counted.
     pub(crate) fn give_up(&self) {
-        self.0.borrow_mut().given_up = true;
-        let in_flight = self.0.borrow().in_flight.clone();
+        self.state.borrow_mut().given_up = true;
+        let in_flight = self.state.borrow().in_flight.clone();
         if let Some(post) = in_flight {
             post.cancel();
         }
@@ -145,7 +171,7 @@ impl LentSends {
 
     /// The kernel has ended a send.
     fn go_on(self: &Rc<Self>, mut sending: Box<Sending>, fd: SharedFd, outcome: io::Result<u32>) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let post = state.in_flight.take().expect("it was in flight");
         let driver = post.driver();
         let mut error = None;
@@ -161,7 +187,7 @@ impl LentSends {
             drop(state);
             sending.0 = Some((fd.clone(), self.clone()));
             let posted = Post::new(driver.clone(), sending);
-            state = self.0.borrow_mut();
+            state = self.state.borrow_mut();
             match posted {
                 Ok(post) => {
                     state.in_flight = Some(post);
@@ -229,7 +255,7 @@ fn keep_spare(mut bytes: Vec<u8>) {
 unsafe impl Posted for Sending {
     fn encode(&mut self) -> squeue::Entry {
         let (fd, sends) = self.0.as_ref().expect("it leads to a stream");
-        let state = sends.0.borrow();
+        let state = sends.state.borrow();
         let left = &state.bytes[state.sent..];
         opcode::Send::new(fd.target(), left.as_ptr(), left.len() as u32)
             .flags(libc::MSG_NOSIGNAL)

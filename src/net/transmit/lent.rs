@@ -4,13 +4,13 @@
 //! room and has taken nothing. On a ring few bytes are copied and leave with the other sends of the round:
 //! from then on they are the shard's (`op/send_lent.rs`), which sends them also if the stream is dropped.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::{fmt, mem};
 
 use futures_util::future::FusedFuture;
 
@@ -20,25 +20,14 @@ use crate::op;
 use crate::op::send_lent::{COPIED_MAX, LentSends};
 use crate::task::Scheduler;
 use crate::time::timeout;
-use crate::util::budget::{self, Toll};
+use crate::util::budget;
 
 /// Pieces of so many bytes together are sent as one: the kernel takes a buffer faster than a list.
 const FLATTENED_MAX: usize = 512;
 
-/// What a stream keeps for lent bytes.
+/// What a stream keeps for lent bytes, once a ring has sent some or there was no room.
 #[derive(Default)]
-pub(in super::super) struct Lent {
-    toll: Toll,
-    more: Option<Box<More>>,
-}
-
-/// What few streams need, or those of a ring.
-#[derive(Default)]
-struct More {
-    /// The wait for room, while the socket has none.
-    room: Option<Submit<op::poll_add::PollAdd>>,
-    sends: Rc<LentSends>,
-}
+pub(super) struct Lent(Option<Rc<LentSends>>);
 
 impl Transmitter {
     /// Takes bytes, or waits until there is room for some.
@@ -79,7 +68,7 @@ impl Transmitter {
         mut send: impl FnMut(&Driver, &SharedFd) -> Option<io::Result<u32>>,
     ) -> Poll<io::Result<usize>> {
         self.claim();
-        ready!(self.lent.toll.pay(cx.waker()));
+        ready!(self.lent_toll.pay(cx.waker()));
         let driver = driver::current()?;
         let len = pieces.iter().map(|piece| piece.len()).sum();
         if len == 0 {
@@ -97,19 +86,16 @@ impl Transmitter {
             self.last = Last::Lent;
             return Poll::Ready(Ok(taken));
         }
+        if let Some(sends) = &self.lent.0 {
+            ready!(sends.poll_room(cx))?;
+        }
         loop {
-            if let Some(room) = self.lent.more.as_mut().and_then(|more| more.room.as_mut()) {
-                let has_room = ready!(Pin::new(room).poll(cx));
-                self.lent.more.get_or_insert_default().room = None;
-                has_room?;
+            if let Some(sent) = send(&driver, &self.fd) {
+                return Poll::Ready(sent.map(|count| count as usize));
             }
-            match send(&driver, &self.fd) {
-                Some(sent) => return Poll::Ready(sent.map(|count| count as usize)),
-                None => {
-                    let room = submit(op::poll_add::PollAdd::writable(self.fd.clone()));
-                    self.lent.more.get_or_insert_default().room = Some(room);
-                }
-            }
+            let sends = self.lent.0.get_or_insert_default();
+            sends.wait_for_room(&self.fd);
+            ready!(sends.poll_room(cx))?;
         }
     }
 
@@ -119,7 +105,7 @@ impl Transmitter {
         if len > COPIED_MAX || !driver.can().carries_operations {
             return None;
         }
-        self.lent.more.get_or_insert_default().sends.take(driver, &self.fd, pieces)
+        self.lent.0.get_or_insert_default().take(driver, &self.fd, pieces)
     }
 
     /// Whether all that was taken is with the kernel, or with the shard, which is as good. Tells of an
@@ -143,36 +129,40 @@ impl Transmitter {
 
     /// Ends a side of the stream, or both, behind all that was taken.
     pub(in super::super) fn shutdown(&self, how: Shutdown) -> ShutdownBehind {
-        let sends = self.lent.more.as_ref().map(|more| more.sends.clone());
+        let sends = self.lent.0.clone();
         let now = submit(op::shutdown::Shutdown::new(self.fd.clone(), how));
         ShutdownBehind { sends, how, now: Some(now) }
     }
 
     /// Has the sending side end behind lent bytes. False if there are none.
     pub(in super::super) fn ends_behind_lent(&self) -> bool {
-        let more = self.lent.more.as_ref();
-        more.is_some_and(|more| more.sends.shut_down_behind(Shutdown::Write))
+        let sends = self.lent.0.as_ref();
+        sends.is_some_and(|sends| sends.shut_down_behind(Shutdown::Write))
     }
 }
 
 impl Lent {
     #[inline]
     fn in_flight(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.sends.in_flight())
+        self.0.as_ref().is_some_and(|sends| sends.in_flight())
     }
 
     /// Waits until nothing of them is in flight. The error says why they could not be sent.
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(more) = &self.more else { return Poll::Ready(Ok(())) };
-        ready!(more.sends.poll_sent(cx))?;
-        Poll::Ready(more.sends.take_error().map_or(Ok(()), Err))
+        let Some(sends) = &self.0 else { return Poll::Ready(Ok(())) };
+        ready!(sends.poll_sent(cx))?;
+        Poll::Ready(sends.take_error().map_or(Ok(()), Err))
     }
 }
 
-impl Drop for More {
+impl Drop for Lent {
+    #[inline]
     fn drop(&mut self) {
-        if self.sends.in_flight() {
-            linger(mem::take(&mut self.sends));
+        if let Some(sends) = self.0.take() {
+            sends.forget_room();
+            if sends.in_flight() {
+                linger(sends);
+            }
         }
     }
 }
