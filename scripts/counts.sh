@@ -14,7 +14,8 @@
 #                              have a timeout of 30 s around each receive
 #   hyper-tokio, hyper-uring, hyper-epoll
 #                              answer GET by a page of 13 bytes, by hyper, with a timeout for heads;
-#                              after the first, the others may not need more than it
+#                              after the first, the others may not need more than it, and on a ring
+#                              a tenth more instructions
 #
 # All of these but those on a Unix socket are `corering-bench serve`, which counts its requests and
 # bytes: compare them with what they were and with each other, not with uring and epoll, which are
