@@ -101,6 +101,7 @@ fn much_passes_whole_in_both_directions_at_once() {
         let copied = copy_bidirectional(&mut front, &mut back).await?;
         assert_eq!(copied, (TOO_MUCH as u64, TOO_MUCH as u64));
         for (sender, receiver) in peers {
+            until(|| sender.is_finished() && receiver.is_finished()).await;
             sender.join().expect("it does not panic")?;
             assert!(receiver.join().expect("it does not panic")?, "other bytes have come");
         }

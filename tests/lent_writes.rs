@@ -263,6 +263,22 @@ fn clients_that_never_read_are_given_up() {
 }
 
 #[test]
+fn lent_bytes_leave_when_block_on_returns() {
+    for driver in test_support::drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("a runtime can be built");
+        let (mut stream, mut peer) = unix_peer().expect("descriptors are left");
+        let others = runtime.block_on(async {
+            let others = busy();
+            write(&mut stream, b"out").await.expect("the peer is there");
+            others
+        });
+        let mut received = [0; 9];
+        assert_eq!(peer.read(&mut received).expect("they are there"), 3, "{driver:?}");
+        drop((others, stream, runtime));
+    }
+}
+
+#[test]
 fn end_of_runtime_waits_for_lent_bytes() {
     for driver in test_support::drivers() {
         let runtime = Runtime::builder().driver(driver).build().expect("a runtime can be built");

@@ -321,6 +321,14 @@ impl Driver {
         self.visit(Wait::No);
     }
 
+    /// The loop stops for now: what is staged, the sends of lent bytes among it, does not wait for its
+    /// next round.
+    pub(crate) fn submit_staged(&self) {
+        if self.is_usable() && self.has_staged() {
+            self.look();
+        }
+    }
+
     /// Visits the kernel until `is_held` returns false, if the runtime is not running: otherwise what
     /// was just cancelled would stay in the kernel until the runtime runs again.
     pub(super) fn visit_from_outside(&self, is_held: impl Fn(&Driver) -> bool) {

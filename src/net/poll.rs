@@ -48,7 +48,7 @@ impl<F: Family> ByteStream<F> {
     ///
     /// What was taken is as good as in the kernel. On epoll it is there; on a ring up to 4 KiB may be
     /// copied, to leave with the sends of other tasks at the end of the round, and the shard sends them
-    /// without another poll. All that follows on the stream comes behind them. A stream that is dropped
+    /// without another poll (but not while a task blocks its thread). All that follows on the stream comes behind them. A stream that is dropped
     /// closes when they are sent, or when [`Builder::linger`](crate::Builder::linger) is over.
     ///
     /// # Errors

@@ -150,6 +150,7 @@ impl Runtime {
         loop {
             budget::begin_poll();
             if woken && let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                self.driver.submit_staged();
                 return output;
             }
             woken = self.round(LEAVES_PER_ROUND - budget::taken(), true);
