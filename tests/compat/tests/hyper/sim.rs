@@ -10,6 +10,7 @@ use std::time::Duration;
 use corering::compat::Hyper;
 use corering::sim::Simulation;
 use corering::sync::oneshot;
+use corering::task::{CancelToken, JoinSet};
 use futures_util::StreamExt;
 use futures_util::future::{self, join_all, select};
 use futures_util::stream::{self, LocalBoxStream};
@@ -17,7 +18,6 @@ use http_body_util::{Either, StreamBody};
 use hyper::body::Frame;
 use hyper::service::service_fn;
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 
 use super::*;
 use crate::echo::configuration;
@@ -86,7 +86,8 @@ async fn serve(listener: TcpListener, stopped: oneshot::Receiver<()>, numbers: N
     let mut builder = auto::Builder::new(HyperExecutor);
     builder.http1().timer(HyperTimer).header_read_timeout(HEADER_LIMIT).auto_date_header(false);
     builder.http2().timer(HyperTimer).auto_date_header(false);
-    let graceful = GracefulShutdown::new();
+    // Not `GracefulShutdown`: it wakes connections in an order that tokio draws at random.
+    let (stop, mut connections) = (CancelToken::new(), JoinSet::new());
     let numbers = Rc::new(RefCell::new(numbers));
     let mut stopped = pin!(stopped);
     loop {
@@ -98,14 +99,19 @@ async fn serve(listener: TcpListener, stopped: oneshot::Receiver<()>, numbers: N
         let service = service_fn(move |request| answer(request, numbers.borrow_mut().fork()));
         let stream = Hyper::new(accepted.unwrap());
         let served = builder.serve_connection_with_upgrades(stream, service).into_owned();
-        let served = graceful.watch(served);
-        corering::spawn(async move {
+        let ended = stop.cancelled();
+        connections.spawn(async move {
+            let mut served = pin!(served);
             // A client that leaves in the middle is no failure of the server's.
-            let _ = served.await;
+            if let future::Either::Right(_) = select(served.as_mut(), ended).await {
+                served.as_mut().graceful_shutdown();
+                let _ = served.await;
+            }
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    stop.cancel();
+    while connections.join_next().await.is_some() {}
 }
 
 /// Whole, or in pieces.
