@@ -10,9 +10,9 @@ use crate::server;
 /// What has arrived of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    /// So many bytes, which were those of the first answer.
+    /// The number of bytes received, all equal to those of the first answer.
     Compared(usize),
-    /// The bytes, while there is no first answer.
+    /// The bytes received, as long as there is no first answer to compare them with.
     Collected(Vec<u8>),
 }
 
@@ -28,7 +28,7 @@ impl Body {
         }
     }
 
-    /// So many bytes more.
+    /// Receives the next bytes of the body.
     pub(super) fn take(&mut self, first: &OnceLock<Vec<u8>>, bytes: &[u8]) -> Result<(), Refusal> {
         match self {
             Body::Collected(collected) => collected.extend_from_slice(bytes),

@@ -22,7 +22,7 @@ pub struct Target {
 impl Target {
     /// The name that a request calls the server by.
     pub fn host(&self) -> String {
-        // The path of a socket is no name of a host (RFC 9110, 7.2).
+        // A socket's path is not a valid host name (RFC 9110, section 7.2).
         if self.authority.starts_with(UNIX) {
             "localhost".to_owned()
         } else {

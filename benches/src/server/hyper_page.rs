@@ -20,7 +20,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers every request of a connection by `body`.
 ///
 /// What comes back is the task: an `async fn` around it would hold `io` twice. An error is the end of
-/// the connection, whoever made it.
+/// the connection, whichever side caused it.
 pub(super) fn serve<I, T>(
     io: I,
     timer: T,

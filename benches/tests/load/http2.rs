@@ -112,7 +112,7 @@ fn an_answer_that_others_overtake_is_charged_for_its_own_time() {
         let mut held: Option<Answer> = None;
         let mut overtakers = 0;
         loop {
-            // At the end nobody comes who could overtake.
+            // The last answer has no later one that could overtake it.
             let request = match tokio::time::timeout(10 * PAUSE, connection.accept()).await {
                 Ok(Some(request)) => request?.1,
                 Ok(None) => return Ok(()),

@@ -1,7 +1,7 @@
 //! HTTP/2 GET (RFC 9113) in clear text, with prior knowledge, by the library `h2`.
 //!
-//! `h2` is made of futures. The client polls them itself, when its epoll set has told that the socket
-//! is ready and after each request, so that they need no runtime: nobody else ever wakes them.
+//! `h2` is made of futures. The client polls them itself, after each request and whenever epoll reports
+//! that the socket is ready. They need no runtime, since nothing else wakes them.
 
 mod socket;
 
@@ -315,5 +315,5 @@ fn is_farewell(error: &h2::Error) -> bool {
     error.is_go_away() && error.is_remote() && error.reason() == Some(Code::NO_ERROR)
 }
 
-/// So that what is measured is the server, and not how often it is told to go on.
+/// A flow-control window so large that waiting for updates of it does not distort the measurement.
 const WINDOW_BYTES: u32 = 1 << 30;

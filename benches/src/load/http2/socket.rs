@@ -93,7 +93,8 @@ impl AsyncRead for Io {
         match os::recv(socket.stream.as_fd(), room) {
             Ok(count) => {
                 socket.has_ended.set(count == 0);
-                // What is not full has emptied the socket, unless it will not tell of the rest.
+                // A short read has drained the socket. After the last event, which nothing follows that
+                // could report more, reading goes on to the end.
                 socket.is_readable.set(count == room_bytes || socket.is_over.get() && count > 0);
                 buffer.advance(count);
                 Poll::Ready(Ok(()))

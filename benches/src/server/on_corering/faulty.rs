@@ -15,7 +15,7 @@ use crate::server::site::{Next, Owed};
 
 pub(super) async fn connection(mut stream: TcpStream, shop: &'static Shop, fault: Fault) {
     let Ok(first) = stream.recv().await else { return };
-    // An error is the end of the connection, whoever made it.
+    // An error is the end of the connection, whichever side caused it.
     let _ = match first.starts_with(b"GET ") {
         true => http(stream, first.to_vec(), shop, fault).await,
         false => echo(stream, first.to_vec(), shop, fault).await,
