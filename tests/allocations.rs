@@ -12,6 +12,7 @@ use std::pin::pin;
 
 use corering::buf::IoBuf;
 use corering::fs::{self, File};
+use corering::io::{Lend, PollWrite};
 use corering::net::{TcpListener, TcpStream, UdpSocket};
 use corering::task::{CancelToken, JoinSet};
 use corering::time::{self, Duration, within};
@@ -173,7 +174,7 @@ fn polled_reads_and_writes_allocate_nothing() {
                         if sent < size {
                             sent += poll_fn(|cx| client.poll_write(cx, &message[sent..])).await?;
                         }
-                        received += poll_fn(|cx| client.poll_recv(cx)).await?.len();
+                        received += poll_fn(|cx| client.poll_lend(cx)).await?.len();
                     }
                     Ok(())
                 });

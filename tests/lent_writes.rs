@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::task::Poll;
 use std::time::Duration;
 
-use corering::io::PollWrite;
+use corering::io::{Lend, PollWrite};
 use corering::task::JoinSet;
 use corering::test_support::{self, current_driver};
 use corering::time::{timeout, within};
@@ -334,7 +334,7 @@ async fn polled_writes_without_end_starve_nobody() -> io::Result<()> {
         // Its echoes are received, so that there is always room.
         loop {
             write(&mut one, b"flood").await?;
-            while let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(one.poll_recv(cx))).await {
+            while let Poll::Ready(received) = poll_fn(|cx| Poll::Ready(one.poll_lend(cx))).await {
                 received?;
             }
         }
@@ -389,10 +389,10 @@ async fn write_behind_stuck_lent_bytes_has_its_time_limit() -> io::Result<()> {
 #[corering::test]
 async fn poll_that_waits_keeps_last_waker() -> io::Result<()> {
     let (mut stream, peer) = unix_peer()?;
-    let first = poll_fn(|cx| Poll::Ready(stream.poll_recv(cx).is_pending())).await;
+    let first = poll_fn(|cx| Poll::Ready(stream.poll_lend(cx).is_pending())).await;
     assert!(first, "nothing was sent");
     let task =
-        spawn(async move { poll_fn(|cx| stream.poll_recv(cx)).await.map(|bytes| bytes.to_vec()) });
+        spawn(async move { poll_fn(|cx| stream.poll_lend(cx)).await.map(|bytes| bytes.to_vec()) });
     yield_now().await;
     io::Write::write_all(&mut &peer, b"for the task")?;
     until(|| task.is_finished()).await;

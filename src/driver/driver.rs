@@ -321,8 +321,7 @@ impl Driver {
         self.visit(Wait::No);
     }
 
-    /// The loop stops for now: what is staged, the sends of lent bytes among it, does not wait for its
-    /// next round.
+    /// Submits what is staged, the sends of lent bytes among it, when the loop stops.
     pub(crate) fn submit_staged(&self) {
         if self.is_usable() && self.has_staged() {
             self.look();

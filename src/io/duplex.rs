@@ -2,15 +2,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::fill::{fill, fill_exact};
-use super::{Lend, OwnedRead, OwnedWrite, PollWrite};
-use crate::buf::{self, BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
-use crate::util::budget::{self, Toll};
+use super::{Lend, OwnedRead, OwnedWrite, PollWrite, owned};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+use crate::util::budget::Toll;
 use crate::util::shard_bound::{ShardBound, UseUnixPairAcrossThreads};
 use crate::util::waker_cell::WakerCell;
 
@@ -75,7 +74,7 @@ impl Lend for DuplexStream {
 
 impl OwnedRead for DuplexStream {
     fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
-        fill(self, buf)
+        owned::fill(self, buf)
     }
 
     fn read_exact<B: IoBufMut>(
@@ -83,7 +82,7 @@ impl OwnedRead for DuplexStream {
         buf: B,
         n: usize,
     ) -> impl Future<Output = Result<B, BufError<B>>> {
-        fill_exact(self, buf, n)
+        owned::fill_exact(self, buf, n)
     }
 }
 
@@ -112,22 +111,16 @@ impl PollWrite for DuplexStream {
 }
 
 impl OwnedWrite for DuplexStream {
-    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
-        match poll_fn(|cx| self.poll_write(cx, buf::as_slice(&buf))).await {
-            Ok(count) => Ok((count, buf)),
-            Err(error) => Err(BufError::new(error, buf)),
-        }
+    fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        owned::write(self, buf)
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        budget::pay().await;
-        Ok(())
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        owned::flush(self)
     }
 
-    async fn shutdown(&mut self) -> io::Result<()> {
-        budget::pay().await;
-        self.outgoing.end();
-        Ok(())
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+        owned::shutdown(self)
     }
 }
 

@@ -14,14 +14,12 @@
 
 mod copy;
 mod duplex;
-mod fill;
 mod lines;
+pub(crate) mod owned;
 mod traits;
 
 pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
-#[cfg(feature = "tokio-io")]
-pub(crate) use fill::{fill, fill_exact};
 pub use lines::{Lines, lines, read_until};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 

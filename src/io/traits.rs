@@ -131,7 +131,7 @@ pub trait OwnedWrite {
         }
     }
 
-    /// Waits until all that was written is on its way.
+    /// Waits until what was written needs no further call to leave.
     ///
     /// # Cancel safety
     ///
@@ -160,7 +160,9 @@ pub trait OwnedWrite {
 /// Implemented for a type that is not the library's, it makes what it lends by
 /// `RecvBuf::from(vector)`.
 pub trait Lend {
-    /// The next bytes; empty at the end of the stream. Pending, it wakes the task when there are some.
+    /// The next bytes; empty at the end of the stream. Pending, it keeps the waker of its task, which is
+    /// woken when there are some, unless another poll has left another. A caller that goes away leaves
+    /// that and nothing else: what comes stays with the stream. The task's budget pays.
     ///
     /// # Errors
     ///
@@ -206,12 +208,44 @@ pub trait Lend {
 
 /// A stream that is written to by poll methods, with bytes that are lent for the time of a call: what
 /// bridges to other libraries stand on.
+///
+/// What a stream of [`net`](crate::net) has taken is as good as in the kernel. On epoll it is there; on a
+/// ring up to 4 KiB may be copied, to leave with the sends of other tasks at the end of the round, and the
+/// shard sends them without another poll (but not while a task blocks its thread). All that follows on
+/// the stream comes behind them, also what is written otherwise. A stream that is dropped closes when
+/// they are sent, or when [`Builder::linger`](crate::Builder::linger) is over. Its poll methods allocate
+/// nothing, and the task's budget pays for what they take.
+///
+/// # Examples
+///
+/// ```
+/// # corering::block_on(async {
+/// use std::future::poll_fn;
+/// use std::io::IoSlice;
+///
+/// use corering::io::PollWrite;
+/// use corering::net::UnixStream;
+///
+/// let (mut one, mut other) = UnixStream::pair()?;
+/// assert_eq!(poll_fn(|cx| one.poll_write(cx, b"status ")).await?, 7);
+/// let pieces = [IoSlice::new(b"head "), IoSlice::new(b"body")];
+/// assert_eq!(poll_fn(|cx| one.poll_write_vectored(cx, &pieces)).await?, 9);
+/// poll_fn(|cx| one.poll_flush(cx)).await?;
+/// poll_fn(|cx| one.poll_shutdown(cx)).await?;
+/// assert_eq!(other.read_exact(Vec::with_capacity(16), 16).await?, b"status head body");
+/// assert!(other.recv().await?.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait PollWrite {
-    /// Takes as many bytes as it can now. Pending, it wakes the task when it can take some.
+    /// Takes as many bytes as there is room for. Pending, it has taken none, and keeps the waker of its
+    /// task, which is woken when there is room, unless another poll has left another.
     ///
     /// # Errors
     ///
-    /// Those of the stream, also of what was taken earlier.
+    /// Those of the stream, also of what was taken earlier, and
+    /// [`WriteAbandoned`](crate::net::WriteAbandoned).
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Takes bytes of several pieces, as if they were one.
@@ -225,14 +259,14 @@ pub trait PollWrite {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>>;
 
-    /// Waits until all that was taken has left.
+    /// Waits until what was taken needs no further call to leave, and tells if some of it could not.
     ///
     /// # Errors
     ///
     /// Those of the stream, also of what was taken earlier.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ends the sending side behind what was taken.
+    /// Ends the sending side behind what was taken; a stream of `net` does not wait for that.
     ///
     /// # Errors
     ///

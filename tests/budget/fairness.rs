@@ -88,7 +88,7 @@ impl Lend for Endless {
         self.since_poll.set(self.since_poll.get() + 1);
         match self.since_poll.get() > 256 {
             true => Poll::Ready(Err(io::Error::other("nothing else has its turn"))),
-            false => self.stream.poll_recv(cx),
+            false => self.stream.poll_lend(cx),
         }
     }
 

@@ -25,7 +25,7 @@ impl Lend for Parts {
         if self.left.get() == 0 {
             return Poll::Ready(Ok(Vec::new().into()));
         }
-        let polled = self.stream.poll_recv(cx);
+        let polled = self.stream.poll_lend(cx);
         if polled.is_ready() {
             self.left.set(self.left.get() - 1);
         }

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use corering::io::PollWrite;
 use corering::net::TcpStream;
 use corering::sim::Simulation;
 use corering::task::JoinSet;

@@ -1,6 +1,6 @@
 //! What has tokio's I/O traits, as a stream of corering's.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buf::{self, BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
-use crate::io::{Lend, OwnedRead, OwnedWrite, PollWrite, fill, fill_exact};
-use crate::util::budget::{self, Toll};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+use crate::io::{Lend, OwnedRead, OwnedWrite, PollWrite, owned};
+use crate::util::budget::Toll;
 
 /// What has tokio's I/O traits, for whatever takes streams of corering's: a `tokio_rustls` stream that
 /// stands on [`Tokio<TcpStream>`](super::Tokio), for instance.
@@ -95,7 +95,7 @@ impl<S: AsyncRead + Unpin> Lend for FromTokio<S> {
 
 impl<S: AsyncRead + Unpin> OwnedRead for FromTokio<S> {
     fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
-        fill(self, buf)
+        owned::fill(self, buf)
     }
 
     fn read_exact<B: IoBufMut>(
@@ -103,7 +103,7 @@ impl<S: AsyncRead + Unpin> OwnedRead for FromTokio<S> {
         buf: B,
         n: usize,
     ) -> impl Future<Output = Result<B, BufError<B>>> {
-        fill_exact(self, buf, n)
+        owned::fill_exact(self, buf, n)
     }
 }
 
@@ -132,20 +132,15 @@ impl<S: AsyncWrite + Unpin> PollWrite for FromTokio<S> {
 }
 
 impl<S: AsyncWrite + Unpin> OwnedWrite for FromTokio<S> {
-    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
-        match poll_fn(|cx| self.poll_write(cx, buf::as_slice(&buf))).await {
-            Ok(count) => Ok((count, buf)),
-            Err(error) => Err(BufError::new(error, buf)),
-        }
+    fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        owned::write(self, buf)
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        budget::pay().await;
-        poll_fn(|cx| self.poll_flush(cx)).await
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        owned::flush(self)
     }
 
-    async fn shutdown(&mut self) -> io::Result<()> {
-        budget::pay().await;
-        poll_fn(|cx| self.poll_shutdown(cx)).await
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+        owned::shutdown(self)
     }
 }

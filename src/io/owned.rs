@@ -1,7 +1,31 @@
-//! Reads into buffers of the caller's, of a stream that lends.
+//! Reads and writes of the caller's buffers, for streams that have only the poll methods.
 
-use super::Lend;
-use crate::buf::{self, BufError, BufResult, IoBufMut, RecvBuf};
+use std::future::poll_fn;
+use std::io;
+
+use super::{Lend, PollWrite};
+use crate::buf::{self, BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+use crate::util::budget;
+
+/// Writes bytes of `buf`.
+pub(crate) async fn write<W: PollWrite, B: IoBuf>(writer: &mut W, buf: B) -> BufResult<usize, B> {
+    match poll_fn(|cx| writer.poll_write(cx, buf::as_slice(&buf))).await {
+        Ok(count) => Ok((count, buf)),
+        Err(error) => Err(BufError::new(error, buf)),
+    }
+}
+
+/// Flushes.
+pub(crate) async fn flush<W: PollWrite>(writer: &mut W) -> io::Result<()> {
+    budget::pay().await;
+    poll_fn(|cx| writer.poll_flush(cx)).await
+}
+
+/// Ends the sending side.
+pub(crate) async fn shutdown<W: PollWrite>(writer: &mut W) -> io::Result<()> {
+    budget::pay().await;
+    poll_fn(|cx| writer.poll_shutdown(cx)).await
+}
 
 /// Reads into `buf` what comes next.
 pub(crate) async fn fill<R: Lend, B: IoBufMut>(reader: &mut R, mut buf: B) -> BufResult<usize, B> {
@@ -62,7 +86,7 @@ impl<R: Lend, B: IoBufMut> Filling<'_, R, B> {
         self.buf.take().expect("it ends once")
     }
 
-    fn fail(self, error: impl FnOnce(usize) -> std::io::Error) -> BufError<B> {
+    fn fail(self, error: impl FnOnce(usize) -> io::Error) -> BufError<B> {
         let done = self.done;
         BufError::new(error(done), self.end()).after(done)
     }
