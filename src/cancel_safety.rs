@@ -85,7 +85,7 @@
 //! | [`Receiver::recv`], [`ShardReceiver::recv`] | nothing | values for the next call | – | values for the next call | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
 //! | [`JoinHandle`] | a task that goes on | a task that goes on | – | its output is dropped | – |
-//! | [`Shard::submit_to`] | a task that goes on there | a task that goes on there | a task that goes on there | its output is dropped | – |
+//! | [`Shard::submit_to`], [`RemoteHandle`] | a task that goes on there | a task that goes on there | a task that goes on there | its output is dropped | – |
 //! | [`BlockingHandle`] | a closure that runs all the same | a closure that runs all the same | a closure that runs all the same | its output is dropped | – |
 
 #![forbid(unsafe_code)]
@@ -98,7 +98,7 @@ use crate::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,
     },
-    runtime::{BlockingHandle, Shard, ShardReceiver},
+    runtime::{BlockingHandle, RemoteHandle, Shard, ShardReceiver},
     signal,
     sync::{
         Mutex, Notify, Semaphore,

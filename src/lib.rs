@@ -29,7 +29,7 @@
 //! - [`main`] and [`spawn`]: a program and its tasks. [`Runtime::builder`]: everything that can be
 //!   set. [`Builder::run`]: several shards, each on a core of its own.
 //! - [`net`], [`fs`], [`time`], [`signal`]: what programs wait for. [`sync`]: channels and locks of
-//!   one shard; [`shard_channel`] and [`Shard::submit_to`] between shards. [`spawn_blocking`]: work
+//!   one shard; [`shard_channel`], [`Handle`] and [`Shard::submit_to`] between shards and threads. [`spawn_blocking`]: work
 //!   that blocks or computes.
 //! - [`buf`]: what a buffer is. Operations take buffers by value and give them back with the result;
 //!   an error gives the buffer back, too ([`BufError`]).
@@ -67,6 +67,7 @@
 //! Tasks, streams and buffers are `!Send`: nothing on the hot path is shared. A `Waker` is `Send`,
 //! as its contract demands, so anything may wake a task from any thread. So are errors, also those
 //! that give a buffer back: they become a `Box<dyn Error + Send + Sync>` or an `anyhow::Error` by `?`.
+//! And so is a [`Handle`], by which any thread spawns tasks on a shard and awaits them.
 //!
 //! # What differs between the drivers
 //!
@@ -212,8 +213,9 @@ pub use driver::{Metrics, ReceivePolicy};
 #[doc(hidden)]
 pub use runtime::sim;
 pub use runtime::{
-    BlockingHandle, Builder, Driver, Runtime, Shard, ShardError, ShardFailure, ShardReceiver,
-    ShardSender, ShutdownReport, block_on, metrics, shard_channel, spawn_blocking,
+    BlockingHandle, Builder, Driver, Handle, RemoteHandle, Runtime, Shard, ShardError,
+    ShardFailure, ShardReceiver, ShardSender, ShutdownReport, block_on, metrics, shard_channel,
+    spawn_blocking,
 };
 #[doc(hidden)]
 pub use runtime::{run_main, test_support};

@@ -93,6 +93,13 @@ impl<T> Drop for Reply<T> {
     }
 }
 
+impl<T> Replied<T> {
+    /// Whether awaiting it would not wait.
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.one).ended
+    }
+}
+
 impl<T> Future for Replied<T> {
     type Output = Option<T>;
 

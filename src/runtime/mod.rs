@@ -9,6 +9,7 @@ mod across;
 mod blocking;
 mod builder;
 mod choice;
+mod handle;
 mod mains;
 mod shards;
 #[cfg(feature = "sim")]
@@ -19,6 +20,7 @@ pub use across::{ShardError, ShardReceiver, ShardSender, shard_channel};
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use builder::Builder;
 pub use choice::Driver;
+pub use handle::{Handle, RemoteHandle};
 pub use mains::ShardFailure;
 pub use shards::Shard;
 
@@ -56,7 +58,7 @@ use crate::util::unwind::shield;
 pub struct Runtime {
     scheduler: Rc<Scheduler>,
     driver: Rc<driver::Driver>,
-    mailbox: Arc<Mailbox>,
+    handle: Handle,
     pool: Arc<Pool<Job>>,
     messages: RefCell<Vec<Message>>,
     times: Times,
@@ -112,7 +114,7 @@ impl Runtime {
         Ok(Runtime {
             driver: driver::Driver::new(parts)?,
             scheduler: Scheduler::new(mailbox.clone()),
-            mailbox,
+            handle: Handle::of(mailbox),
             pool,
             messages: RefCell::default(),
             times: config.times,
@@ -176,7 +178,7 @@ impl Runtime {
 
     fn run_messages(&self) {
         let mut messages = self.messages.take();
-        self.mailbox.take_messages(&mut messages);
+        self.handle.mailbox().take_messages(&mut messages);
         for message in messages.drain(..) {
             shield(message);
         }
@@ -193,8 +195,18 @@ impl Runtime {
         self.driver.metrics()
     }
 
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    /// The way into this runtime from other threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = corering::Runtime::builder().build()?;
+    /// let task = runtime.handle().spawn(|| async { 6 * 7 });
+    /// runtime.block_on(async { assert_eq!(task.await.unwrap(), 42) });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Ends the runtime: lets tasks go on for as long as `Builder::drain_timeout` says, drops the
@@ -217,7 +229,7 @@ impl Runtime {
         self.scheduler.cancel_all();
         self.driver.linger();
         let leaked_operations = self.driver.shut_down(self.times.shutdown);
-        self.mailbox.close();
+        self.handle.mailbox().close();
         self.scheduler.receive_foreign_wakes();
         // Other shards may still use the pool. The last one, whose driver and self are the only
         // ones left, ends it.

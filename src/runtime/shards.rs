@@ -6,22 +6,20 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::{fmt, thread};
 
-use super::across::{self, ShardError};
+use super::across::ShardError;
 use super::builder::{Config, fall_back};
 use super::mains::Mains;
-use super::{Builder, Driver, Runtime};
+use super::{Builder, Driver, Handle, Runtime};
 use crate::driver::{Backend, Job};
 use crate::sys::refusal::Refusal;
 use crate::sys::{affinity, log};
-use crate::task;
-use crate::util::mailbox::Mailbox;
 use crate::util::pool::Pool;
 
 /// One shard of a program, as its main future sees it: its number, and the way to the others.
 #[derive(Clone)]
 pub struct Shard {
     id: usize,
-    mailboxes: Mailboxes,
+    handles: Handles,
     driver: Driver,
 }
 
@@ -33,7 +31,7 @@ impl Shard {
 
     /// How many shards there are.
     pub fn count(&self) -> usize {
-        self.mailboxes.len()
+        self.handles.len()
     }
 
     /// The driver that all shards run on: [`Driver::Uring`] or [`Driver::Epoll`].
@@ -41,8 +39,30 @@ impl Shard {
         self.driver
     }
 
-    /// Runs a closure on another shard (or this one) as a task, and brings its result here. The
-    /// closure makes the future there, so the future need not be `Send`.
+    /// The way into a shard, this one or another, from any thread.
+    ///
+    /// # Errors
+    ///
+    /// [`ShardError::NoSuchShard`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let sums = corering::Runtime::builder().shards(2).oversubscribe(true).run(async |shard| {
+    ///     let next = shard.handle((shard.id() + 1) % shard.count()).unwrap();
+    ///     let blocks = move || next.block_on(|| async { 20 + 1 });
+    ///     corering::spawn_blocking(blocks).await.unwrap().unwrap()
+    /// })?;
+    /// assert_eq!(sums, [21, 21]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn handle(&self, shard: usize) -> Result<Handle, ShardError> {
+        let no_such_shard = || ShardError::NoSuchShard { shard, count: self.count() };
+        self.handles.get(shard).cloned().ok_or_else(no_such_shard)
+    }
+
+    /// Runs a closure on another shard (or this one) as a task, and brings its result here, as
+    /// [`Handle::spawn`] does.
     ///
     /// The closure is on its way when this returns, awaited or not.
     ///
@@ -63,33 +83,21 @@ impl Shard {
         Fut: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        let count = self.count();
-        let replied = self.mailboxes.get(shard).map(|mailbox| {
-            let (reply, replied) = across::reply();
-            let message = move || {
-                let task = task::spawn(async move { closure().await });
-                // A second task hears of a panic in the first.
-                drop(task::spawn(async move { reply.send(task.await) }));
-            };
-            // A message that comes back is dropped, and the reply with it: "gone".
-            let _ = mailbox.post_message(Box::new(message));
-            replied
-        });
+        let task = self.handle(shard).map(|handle| handle.spawn(closure));
         async move {
-            let replied = replied.ok_or(ShardError::NoSuchShard { shard, count })?;
-            match replied.await {
-                Some(Ok(value)) => Ok(value),
-                Some(Err(error)) if error.is_panic() => Err(ShardError::Panicked(error)),
-                Some(Err(_)) | None => Err(ShardError::Gone),
-            }
+            task?.await.map_err(|error| match error.is_panic() {
+                true => ShardError::Panicked(error),
+                // Nobody else has the handle, by which it could be aborted.
+                false => ShardError::Gone,
+            })
         }
     }
 }
 
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Shard { id, mailboxes, driver } = self;
-        write!(f, "Shard {{ id: {id}, count: {}, driver: {driver} }}", mailboxes.len())
+        let Shard { id, handles, driver } = self;
+        write!(f, "Shard {{ id: {id}, count: {}, driver: {driver} }}", handles.len())
     }
 }
 
@@ -303,11 +311,11 @@ where
         let mut begins = Vec::new();
         let mut failed = None;
         for id in 1..config.shards {
-            let (begin, may_begin) = mpsc::channel::<Mailboxes>();
+            let (begin, may_begin) = mpsc::channel::<Handles>();
             let built = built.clone();
             let run = move || {
                 let runtime = start.build(id).map_err(|error| built.send((id, Err(error)))).ok()?;
-                let _ = built.send((id, Ok(runtime.mailbox().clone())));
+                let _ = built.send((id, Ok(runtime.handle())));
                 drop(built);
                 // The sender is gone if another shard could not be started.
                 Some(start.run(id, &runtime, may_begin.recv().ok()?))
@@ -323,11 +331,11 @@ where
         }
         drop(built);
         let first = start.build(0).map_err(|error| failed = Some(error)).ok();
-        let mut mailboxes = vec![first.as_ref().map(|runtime| runtime.mailbox().clone())];
-        mailboxes.resize(config.shards, None);
+        let mut handles = vec![first.as_ref().map(Runtime::handle)];
+        handles.resize(config.shards, None);
         for (id, result) in is_built {
             match result {
-                Ok(mailbox) => mailboxes[id] = Some(mailbox),
+                Ok(handle) => handles[id] = Some(handle),
                 Err(error) => failed = Some(error),
             }
         }
@@ -336,9 +344,9 @@ where
             return Err(error);
         }
         let first = first.expect("what could not be built has said why");
-        let mailboxes: Mailboxes = mailboxes.into_iter().flatten().collect();
-        begins.into_iter().for_each(|begin| drop(begin.send(mailboxes.clone())));
-        let mut outputs = vec![start.run(0, &first, mailboxes)];
+        let handles: Handles = handles.into_iter().flatten().collect();
+        begins.into_iter().for_each(|begin| drop(begin.send(handles.clone())));
+        let mut outputs = vec![start.run(0, &first, handles)];
         drop(first);
         for thread in threads {
             match thread.join() {
@@ -357,7 +365,8 @@ struct Outputs<T> {
     failed: Option<usize>,
 }
 
-type Mailboxes = Arc<[Arc<Mailbox>]>;
+/// Those of all shards, by number.
+type Handles = Arc<[Handle]>;
 
 /// What every shard starts from.
 struct Start<'a, F, T> {
@@ -387,13 +396,13 @@ impl<F, T> Start<'_, F, T> {
     }
 
     /// `None` if the main future was dropped since another shard has failed.
-    fn run<Fut>(&self, id: usize, runtime: &Runtime, mailboxes: Mailboxes) -> Option<T>
+    fn run<Fut>(&self, id: usize, runtime: &Runtime, handles: Handles) -> Option<T>
     where
         F: Fn(Shard) -> Fut,
         Fut: Future<Output = T>,
     {
         let running = self.all.running(id);
-        let shard = Shard { id, mailboxes, driver: runtime.driver() };
+        let shard = Shard { id, handles, driver: runtime.driver() };
         runtime.block_on(async move {
             let output = running.run(async { (self.main)(shard).await }, self.failure).await;
             // The others may still submit to this shard.

@@ -40,7 +40,6 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 }
 
 /// The mailbox of this thread's shard.
-#[cfg(feature = "hyper")]
 pub(crate) fn current_mailbox() -> Option<Arc<Mailbox>> {
     CURRENT.with(|current| Arc::clone(&current.mailbox))
 }

@@ -74,7 +74,8 @@ instead! {
     #[diagnostic::on_unimplemented(
         message = "the handle of a task stays on the task's shard; await it there",
         label = "this would take the handle to another thread",
-        note = "await the handle on its shard, and send the output by `corering::shard_channel`"
+        note = "await the handle on its shard, and send the output by `corering::shard_channel`; or spawn \
+                the task by `corering::Handle`, whose handles go to any thread"
     )]
     AwaitTheHandleOnItsShard
 }

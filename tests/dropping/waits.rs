@@ -12,6 +12,7 @@ use corering::sync::channel::{bounded, unbounded};
 use corering::sync::{Mutex, Notify, Semaphore, oneshot};
 use corering::task::{CancelToken, JoinSet};
 use corering::{Shard, shard_channel, signal, spawn, spawn_blocking, time, yield_now};
+use futures_util::FutureExt;
 
 use crate::moments::{Boxed, Moment, World, drop_at};
 use crate::net::until;
@@ -233,20 +234,28 @@ pub(crate) async fn go_on(world: &World, moment: Moment) {
 #[allow(dead_code, reason = "tests/tidy reads it")]
 const HANDLES: [&str; 2] = ["JoinHandle", "BlockingHandle"];
 
-/// The row of other shards at one moment.
+/// The rows of other shards at one moment.
 pub(crate) async fn goes_on_elsewhere(shard: &Shard, world: &World, moment: Moment) {
-    let row = "Shard::submit_to";
-    let reached = Arc::new(AtomicBool::new(false));
-    let submitted = {
-        let reached = reached.clone();
-        shard.submit_to(1, move || async move {
-            yield_now().await;
-            reached.store(true, Ordering::Relaxed);
-        })
-    };
-    let ended = drop_at(world, moment, Box::pin(submitted), async || ()).await;
-    assert!(ended.is_none_or(|ended| ended.is_ok()), "{row}, {moment:?}");
-    until(|| reached.load(Ordering::Relaxed)).await;
+    for row in ["Shard::submit_to", "RemoteHandle"] {
+        let reached = Arc::new(AtomicBool::new(false));
+        let closure = {
+            let reached = reached.clone();
+            move || async move {
+                yield_now().await;
+                reached.store(true, Ordering::Relaxed);
+            }
+        };
+        let task: Boxed<'_, bool> = match row {
+            "Shard::submit_to" => Box::pin(shard.submit_to(1, closure).map(|it| it.is_ok())),
+            _ => {
+                let other = shard.handle(1).expect("there are two");
+                Box::pin(other.spawn(closure).map(|it| it.is_ok()))
+            }
+        };
+        let ended = drop_at(world, moment, task, async || ()).await;
+        assert_ne!(ended, Some(false), "{row}, {moment:?}");
+        until(|| reached.load(Ordering::Relaxed)).await;
+    }
 }
 
 /// The rows of signals at one moment: others that wait are told.

@@ -19,7 +19,8 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
 ];
 
 /// What has a row and is no function above the driver that gives a future.
-const OTHERS: &[&str] = &["BlockingHandle", "JoinHandle", "Listener::incoming", "time::within"];
+const OTHERS: &[&str] =
+    &["BlockingHandle", "JoinHandle", "Listener::incoming", "RemoteHandle", "time::within"];
 
 #[test]
 fn table_of_drops_has_a_row_for_each_operation() {
