@@ -26,6 +26,7 @@
 //!
 //! # Where to begin
 //!
+//! - [`guide`]: getting started, coming from asyncio or tokio, and what a dropped future leaves.
 //! - [`main`] and [`spawn`]: a program and its tasks. [`Runtime::builder`]: everything that can be
 //!   set. [`Builder::run`]: several shards, each on a core of its own.
 //! - [`net`], [`fs`], [`time`], [`signal`]: what programs wait for. [`sync`]: channels and locks of
@@ -118,6 +119,9 @@ pub mod cancel_safety;
 pub mod compat;
 mod driver;
 pub mod fs;
+// Its examples name other crates: they are compiled in tests/compat.
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 pub mod io;
 pub mod net;
 mod op;

@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["task"],
     &["runtime"],
     &["net", "fs", "io", "time", "sync", "process", "signal"],
-    &["compat", "cancel_safety"],
+    &["compat", "cancel_safety", "guide"],
 ];
 
 /// The first layer whose files forbid unsafe code.

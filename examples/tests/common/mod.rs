@@ -63,6 +63,13 @@ impl Example {
         self.output.recv_timeout(DEADLINE).expect("the example prints another line")
     }
 
+    /// Waits until the example ends, and returns what it printed. Fails if it ends with an error.
+    pub(crate) fn text(mut self) -> String {
+        let status = self.wait();
+        assert!(status.success(), "the example ended with {status}");
+        self.output.iter().map(|line| line + "\n").collect()
+    }
+
     /// Reads lines up to `listening on ADDR` and returns the address.
     pub(crate) fn address(&self) -> SocketAddr {
         let line = self.line();

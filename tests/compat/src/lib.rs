@@ -1,6 +1,19 @@
 //! Tests of the bridges to other libraries; they stand in `tests`.
 
-// The guide is compiled with the documentation's examples.
+// The guides are compiled, and run, with the documentation's examples. They name other crates, so
+// the library itself cannot do it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/getting-started.md")]
+struct GettingStarted;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/buffers-and-cancellation.md")]
+struct BuffersAndCancellation;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/coming-from-asyncio.md")]
+struct ComingFromAsyncio;
+
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/coming-from-tokio.md")]
 struct ComingFromTokio;
