@@ -13,10 +13,13 @@
 //! same time however many wait.
 //!
 //! Wakers are the user's code and may come back to the owner, so none is cloned, woken or dropped
-//! while the owner is borrowed: [`offer`], [`wake_each`] and [`leave`] borrow it, and see to that.
+//! while the owner is borrowed, or locked: [`offer`], [`wake_each`] and [`leave`] borrow it, and see
+//! to that.
 
 use std::cell::RefCell;
 use std::mem;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use super::linked_slab::{Key, LinkedSlab, List};
@@ -54,29 +57,57 @@ pub(crate) struct Offer<'a> {
     clone: Option<Waker>,
 }
 
+/// The owner of a line: what is borrowed, on a shard, or locked, among threads, for one step.
+pub(crate) trait Owner<S> {
+    /// Runs one step. It does not come back to the owner.
+    fn step<T>(&self, step: impl FnOnce(&mut S) -> T) -> T;
+}
+
+impl<S> Owner<S> for RefCell<S> {
+    #[inline(always)]
+    fn step<T>(&self, step: impl FnOnce(&mut S) -> T) -> T {
+        step(&mut self.borrow_mut())
+    }
+}
+
+impl<S, O: Owner<S>> Owner<S> for Rc<O> {
+    #[inline(always)]
+    fn step<T>(&self, step: impl FnOnce(&mut S) -> T) -> T {
+        (**self).step(step)
+    }
+}
+
+impl<S> Owner<S> for Mutex<S> {
+    #[inline(always)]
+    fn step<T>(&self, step: impl FnOnce(&mut S) -> T) -> T {
+        // A step runs none of the user's code, so none panics halfway.
+        step(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Runs `step` with an offer of `waker`. A step that needs a clone and finds none in the offer
 /// returns `None`, and runs once more: cloning may have brought about what it waits for.
 #[inline]
 pub(crate) fn offer<S, T>(
-    state: &RefCell<S>,
+    state: &impl Owner<S>,
     waker: &Waker,
     mut step: impl FnMut(&mut S, &mut Offer<'_>) -> Option<T>,
 ) -> T {
     // What is left in it is dropped after the borrow.
     let mut offer = Offer { waker, clone: None };
-    let answer = step(&mut state.borrow_mut(), &mut offer);
+    let answer = state.step(|state| step(state, &mut offer));
     if let Some(answer) = answer {
         return answer;
     }
     offer.clone = Some(waker.clone());
-    let answer = step(&mut state.borrow_mut(), &mut offer);
+    let answer = state.step(|state| step(state, &mut offer));
     answer.expect("a step that was given a clone has all that it needs")
 }
 
 /// Wakes whom `call` calls, one after the other, until it calls nobody.
-pub(crate) fn wake_each<S>(state: &RefCell<S>, mut call: impl FnMut(&mut S) -> Option<Waker>) {
+pub(crate) fn wake_each<S>(state: &impl Owner<S>, mut call: impl FnMut(&mut S) -> Option<Waker>) {
     loop {
-        let called = call(&mut state.borrow_mut());
+        let called = state.step(&mut call);
         match called {
             Some(waker) => waker.wake(),
             None => return,
@@ -87,10 +118,10 @@ pub(crate) fn wake_each<S>(state: &RefCell<S>, mut call: impl FnMut(&mut S) -> O
 /// Runs `step`, by which a future leaves its line. Gives what the future had been given and has not
 /// taken, for the next in line.
 pub(crate) fn leave<S, W, G>(
-    state: &RefCell<S>,
+    state: &impl Owner<S>,
     step: impl FnOnce(&mut S) -> Option<Standing<W, G>>,
 ) -> Option<G> {
-    let left = step(&mut state.borrow_mut());
+    let left = state.step(step);
     match left? {
         Standing::Called(given) => Some(given),
         Standing::Waiting { .. } => None,
@@ -261,8 +292,6 @@ impl<W: Copy, G: Copy> Line<W, G> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::util::linked_slab::visits;
     use crate::util::test_waker::{Poller, hook_waker};

@@ -7,6 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use super::line::Owner;
+
 /// A value that is neither `Send` nor `Sync`, whatever it is made of; `Instead` is one of the traits
 /// below as a `dyn` type, and holds what the compiler says where the value is sent all the same.
 #[repr(transparent)]
@@ -126,6 +128,13 @@ impl<T, Instead: ?Sized> ShardBound<T, Instead> {
 impl<T: Clone, Instead: ?Sized> Clone for ShardBound<T, Instead> {
     fn clone(&self) -> Self {
         ShardBound::new(self.value.clone())
+    }
+}
+
+impl<S, O: Owner<S>, Instead: ?Sized> Owner<S> for ShardBound<O, Instead> {
+    #[inline(always)]
+    fn step<T>(&self, step: impl FnOnce(&mut S) -> T) -> T {
+        self.value.step(step)
     }
 }
 
