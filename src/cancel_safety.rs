@@ -79,9 +79,9 @@
 //! | [`time::timeout`], [`time::timeout_at`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
 //! | [`CancelToken::cancelled`] | nothing | nothing | – | nothing | – |
 //! | [`signal::ctrl_c`], [`signal::terminate`], [`signal::shutdown`] | nothing | nothing; the others that wait are told | – | nothing; the others that wait are told | – |
-//! | [`Sender::send`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
-//! | [`Sender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
-//! | [`Sender::closed`] | nothing | nothing | – | nothing | – |
+//! | [`Sender::send`], [`BoundedShardSender::send`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
+//! | [`Sender::reserve`], [`BoundedShardSender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
+//! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`] | nothing | nothing | – | nothing | – |
 //! | [`Receiver::recv`], [`ShardReceiver::recv`] | nothing | values for the next call | – | values for the next call | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
 //! | [`JoinHandle`] | a task that goes on | a task that goes on | – | its output is dropped | – |
@@ -98,11 +98,12 @@ use crate::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,
     },
-    runtime::{BlockingHandle, RemoteHandle, Shard, ShardReceiver},
+    runtime::{BlockingHandle, RemoteHandle, Shard},
     signal,
     sync::{
         Mutex, Notify, Semaphore,
         channel::{Receiver, Sender},
+        shard_channel::{BoundedShardSender, ShardReceiver, ShardSender},
     },
     task::{self, CancelToken, JoinHandle, JoinSet},
     time::{self, Interval},

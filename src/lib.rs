@@ -218,11 +218,13 @@ pub use driver::{Metrics, ReceivePolicy};
 pub use runtime::sim;
 pub use runtime::{
     BlockingHandle, Builder, Driver, Handle, RemoteHandle, Runtime, Shard, ShardError,
-    ShardFailure, ShardReceiver, ShardSender, ShutdownReport, block_on, metrics, shard_channel,
-    spawn_blocking,
+    ShardFailure, ShutdownReport, block_on, metrics, spawn_blocking,
 };
 #[doc(hidden)]
 pub use runtime::{run_main, test_support};
+#[doc(inline)]
+pub use sync::shard_channel::unbounded as shard_channel;
+pub use sync::shard_channel::{BoundedShardSender, ShardReceiver, ShardSender};
 pub use sys::probe::{Capabilities, probe};
 pub use sys::refusal::Refusal;
 pub use task::{JoinHandle, spawn, yield_now};

@@ -17,6 +17,7 @@ use std::thread;
 
 use child::Child;
 use corering::net::{TcpDetached, TcpListener, TcpStream};
+use corering::sync::channel::SendError;
 use corering::time::within;
 use corering::{
     Builder, Runtime, Shard, ShardError, ShardFailure, shard_channel, spawn, spawn_blocking,
@@ -388,7 +389,7 @@ fn channel_brings_values_to_another_shard_in_order() {
 async fn channel_gives_a_value_back_that_nobody_will_receive() {
     let (sender, receiver) = shard_channel();
     drop(receiver);
-    assert_eq!(sender.send("unheard"), Err("unheard"));
+    assert_eq!(sender.send("unheard"), Err(SendError("unheard")));
 }
 
 #[corering::test]
@@ -399,7 +400,7 @@ async fn channel_keeps_a_value_when_its_receive_is_dropped() {
         assert!(poll_once(&mut receive).await.is_pending());
         sender.send(1).expect("the receiver is there");
     }
-    assert_eq!(receiver.try_recv(), Some(1));
+    assert_eq!(receiver.try_recv(), Ok(1));
     let thread = thread::spawn(move || sender.clone().send(2));
     assert_eq!(receiver.recv().await, Some(2));
     thread.join().expect("it does not panic").expect("the receiver was there");

@@ -16,7 +16,7 @@ mod shards;
 pub mod sim;
 pub mod test_support;
 
-pub use across::{ShardError, ShardReceiver, ShardSender, shard_channel};
+pub use across::ShardError;
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use builder::Builder;
 pub use choice::Driver;

@@ -1,13 +1,14 @@
 //! Synchronisation between tasks of one shard.
 //!
-//! Everything here is `!Send` and costs no atomic operation: tasks of a shard run one after the
-//! other on one thread, so what they share needs no lock, only a way to wait. Nothing here works
-//! between shards or threads; [`shard_channel`](crate::shard_channel) does.
+//! Everything here but [`shard_channel`] is `!Send` and costs no atomic operation: tasks of a shard run
+//! one after the other on one thread, so what they share needs no lock, only a way to wait. Between
+//! shards, and between shards and threads, values go through a [`shard_channel`].
 //!
 //! | to do this | use |
 //! |---|---|
 //! | pass values from many tasks to one, with back-pressure | [`channel::bounded`] |
 //! | the same without a bound, from code that cannot wait | [`channel::unbounded`] |
+//! | pass values to another shard, or from and to a thread without a runtime | [`shard_channel`] |
 //! | pass a single value, such as the answer to a request | [`oneshot::channel`] |
 //! | say that something has changed, without a value | [`Notify`] |
 //! | limit how many tasks do something at once | [`Semaphore`] |
@@ -32,6 +33,7 @@ mod mutex;
 mod notify;
 pub mod oneshot;
 mod semaphore;
+pub mod shard_channel;
 
 pub use mutex::{Mutex, MutexGuard, TryLockError};
 pub use notify::{Notified, Notify};

@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use corering::shard_channel;
-use corering::sync::{Mutex, Notify, Semaphore, channel, oneshot};
-use futures_util::StreamExt;
+use corering::sync::{Mutex, Notify, Semaphore, channel, oneshot, shard_channel};
+use futures_util::{SinkExt, StreamExt};
 
 use crate::beside::Beside;
 
 pub(crate) async fn rows(beside: &Beside) {
     channels(beside).await;
+    shard_channels(beside).await;
     others(beside).await;
 }
 
@@ -47,14 +47,17 @@ async fn channels(beside: &Beside) {
     }
     let (sender, _) = channel::bounded::<u8>(1);
     beside.endless("sync::channel::closed", async move || sender.closed().await).await;
-    let (sender, mut receiver) = shard_channel();
+}
+
+async fn shard_channels(beside: &Beside) {
+    let (sender, mut receiver) = shard_channel::unbounded();
     beside
-        .endless("runtime::across::ShardReceiver", async move || {
+        .endless("sync::shard_channel::ShardReceiver", async move || {
             sender.send(1).expect("the receiver is there");
             receiver.next().await.expect("it was sent");
         })
         .await;
-    let (sender, mut receiver) = shard_channel();
+    let (sender, mut receiver) = shard_channel::unbounded();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let feeder =
@@ -64,12 +67,48 @@ async fn channels(beside: &Beside) {
             },
         );
     beside
-        .endless("runtime::across::recv", async move || {
+        .endless("sync::shard_channel::recv", async move || {
             receiver.recv().await.expect("the feeder is there");
         })
         .await;
     stop.store(true, Ordering::Relaxed);
     feeder.join().expect("the feeder does not panic");
+    let (sender, mut receiver) = shard_channel::bounded(1);
+    beside
+        .endless("sync::shard_channel::bounded::send", async move || {
+            sender.send(1).await.expect("the receiver is there");
+            receiver.try_recv().expect("it was sent");
+        })
+        .await;
+    let (sender, receiver) = shard_channel::bounded::<u8>(1);
+    beside
+        .endless("sync::shard_channel::bounded::reserve", async move || {
+            drop(sender.reserve().await.expect("the receiver is there"));
+            let _ = &receiver;
+        })
+        .await;
+    let (mut sink, mut receiver) = shard_channel::bounded(1);
+    beside
+        .endless("sync::shard_channel::BoundedShardSender", async move || {
+            sink.feed(1).await.expect("the receiver is there");
+            receiver.try_recv().expect("it was sent");
+        })
+        .await;
+    let (mut sink, mut receiver) = shard_channel::unbounded();
+    beside
+        .endless("sync::shard_channel::ShardSender", async move || {
+            sink.feed(1).await.expect("the receiver is there");
+            receiver.try_recv().expect("it was sent");
+        })
+        .await;
+    let (sender, _) = shard_channel::unbounded::<u8>();
+    beside
+        .endless("sync::shard_channel::sender::closed", async move || sender.closed().await)
+        .await;
+    let (sender, _) = shard_channel::bounded::<u8>(1);
+    beside
+        .endless("sync::shard_channel::bounded::closed", async move || sender.closed().await)
+        .await;
 }
 
 async fn others(beside: &Beside) {

@@ -17,6 +17,7 @@ mod limits;
 mod moments;
 mod receives;
 mod send_files;
+mod shard_channels;
 mod storm;
 mod waits;
 mod writes;
@@ -203,6 +204,19 @@ fn dropped_waits_give_their_turn_on() {
             waits::go_on(world, moment).await;
             waits::take_nothing_from_others(world, moment).await?;
             waits::leave_signals_to_others(world, moment).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_sends_to_other_shards_give_their_room_on() {
+    let test = "dropped_sends_to_other_shards_give_their_room_on";
+    in_a_child(test, &WAYS[..1], async |world| {
+        at_each_moment(async |moment| {
+            shard_channels::give_their_turn_on(world, moment).await;
+            shard_channels::take_nothing_from_others(world, moment).await;
+            Ok(())
         })
         .await
     });

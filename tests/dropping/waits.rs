@@ -18,7 +18,7 @@ use crate::moments::{Boxed, Moment, World, drop_at};
 use crate::net::until;
 
 /// A row of what somebody else may have if it is dropped, though its turn had come.
-async fn gives_its_turn_on(
+pub(crate) async fn gives_its_turn_on(
     world: &World,
     moment: Moment,
     row: &str,
