@@ -1,8 +1,11 @@
 //! Blocking work, on a thread of the pool.
 
+use std::cell::OnceCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
+use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::FusedFuture;
@@ -10,7 +13,7 @@ use futures_util::future::FusedFuture;
 use super::across::{self, Replied};
 use crate::driver;
 use crate::sys::log;
-use crate::task::JoinError;
+use crate::task::{AbortHandle, JoinError, JoinSet};
 use crate::util::unwind::{Payload, catch};
 
 /// Runs a closure that blocks, or computes for long, on a thread of the pool, and resolves to what
@@ -88,6 +91,53 @@ impl<T> Future for BlockingHandle<T> {
 impl<T> FusedFuture for BlockingHandle<T> {
     fn is_terminated(&self) -> bool {
         self.done
+    }
+}
+
+impl<T: Send + 'static> JoinSet<T> {
+    /// Runs a closure on a thread of the pool, as [`spawn_blocking`] does, and waits for it in a task of
+    /// this set.
+    ///
+    /// The closure itself cannot be aborted: it runs to its end, also if the task is aborted or the set
+    /// dropped, and what it returns is lost then. If no thread can be started, or the pool was ended before
+    /// it began, the set reports a task that was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::task::JoinSet;
+    ///
+    /// corering::block_on(async {
+    ///     let mut set = JoinSet::new();
+    ///     set.spawn_blocking(|| (1..=100_u64).sum::<u64>());
+    ///     set.spawn(async { 50 });
+    ///     assert_eq!(set.join_all().await.into_iter().sum::<u64>(), 5100);
+    /// });
+    /// ```
+    pub fn spawn_blocking<F>(&mut self, closure: F) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let blocking = spawn_blocking(closure);
+        let own = Rc::new(OnceCell::new());
+        let task = own.clone();
+        let abort = self.spawn(async move {
+            match blocking.await {
+                Ok(output) => output,
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                Err(_) => {
+                    task.get().map(AbortHandle::abort);
+                    pending().await
+                }
+            }
+        });
+        // A task does not run within its spawn.
+        own.get_or_init(|| abort.clone());
+        abort
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
 
 use super::{AbortHandle, JoinError, JoinHandle, spawn};
+use crate::util::budget;
 
 /// Tasks with outputs of one type, awaited together and aborted together.
 ///
@@ -65,10 +67,118 @@ impl<T> JoinSet<T> {
         self.handles.next().await
     }
 
+    /// Takes a task out that is complete, without waiting. `None`: none is, or the set is empty.
+    ///
+    /// # Errors
+    /// The task was aborted or panicked.
+    ///
+    /// # Examples
+    /// ```
+    /// use corering::task::{JoinSet, yield_now};
+    ///
+    /// corering::block_on(async {
+    ///     let mut set = JoinSet::new();
+    ///     set.spawn(async { 42 });
+    ///     assert!(set.try_join_next().is_none());
+    ///     yield_now().await;
+    ///     assert_eq!(set.try_join_next().unwrap().unwrap(), 42);
+    /// });
+    /// ```
+    pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
+        // What is refused for lack of a budget would look as if it were not complete.
+        let mut context = Context::from_waker(Waker::noop());
+        match budget::without_limit(|| self.handles.poll_next_unpin(&mut context)) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Waits for all tasks, and gives their outputs in the order in which they completed.
+    ///
+    /// # Cancel safety
+    /// The future owns the set: dropped, it aborts the tasks, and outputs are lost.
+    ///
+    /// # Errors
+    /// None; see below.
+    ///
+    /// # Panics
+    /// If a task panicked, with its payload, or was aborted; the other tasks are aborted then.
+    ///
+    /// # Examples
+    /// ```
+    /// use corering::task::JoinSet;
+    ///
+    /// corering::block_on(async {
+    ///     let mut set = JoinSet::new();
+    ///     for n in 1..=3 {
+    ///         set.spawn(async move { n * n });
+    ///     }
+    ///     assert_eq!(set.join_all().await, [1, 4, 9]);
+    /// });
+    /// ```
+    pub async fn join_all(mut self) -> Vec<T> {
+        let mut outputs = Vec::with_capacity(self.len());
+        while let Some(ended) = self.join_next().await {
+            match ended {
+                Ok(output) => outputs.push(output),
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        outputs
+    }
+
     /// Aborts every task of the set. They stay in it until [`join_next`](Self::join_next) has
     /// reported them.
     pub fn abort_all(&mut self) {
         self.handles.iter().for_each(JoinHandle::abort);
+    }
+
+    /// Aborts every task, and waits until all are gone. Outputs of those that were complete before are
+    /// dropped. The set is empty then, and may be used again.
+    ///
+    /// # Cancel safety
+    /// The tasks are aborted with the first poll. Those that were not waited for stay in the set.
+    ///
+    /// # Errors
+    /// None: panics of the tasks are passed over.
+    ///
+    /// # Examples
+    /// ```
+    /// use corering::task::JoinSet;
+    ///
+    /// corering::block_on(async {
+    ///     let mut set = JoinSet::<()>::new();
+    ///     set.spawn(std::future::pending());
+    ///     set.shutdown().await;
+    ///     assert!(set.is_empty());
+    /// });
+    /// ```
+    pub async fn shutdown(&mut self) {
+        self.abort_all();
+        while self.join_next().await.is_some() {}
+    }
+
+    /// Lets go of all tasks without aborting them: they run on, and the set is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use corering::task::{JoinSet, yield_now};
+    ///
+    /// corering::block_on(async {
+    ///     let mut set = JoinSet::new();
+    ///     let (sender, receiver) = corering::sync::oneshot::channel();
+    ///     set.spawn(async move {
+    ///         yield_now().await;
+    ///         sender.send(42)
+    ///     });
+    ///     set.detach_all();
+    ///     drop(set);
+    ///     assert_eq!(receiver.await, Ok(42));
+    /// });
+    /// ```
+    pub fn detach_all(&mut self) {
+        self.handles.clear();
     }
 
     /// The number of tasks whose output has not been taken.
