@@ -84,6 +84,9 @@
 //! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`] | nothing | nothing | – | nothing | – |
 //! | [`Receiver::recv`], [`ShardReceiver::recv`] | nothing | values for the next call | – | values for the next call | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
+//! | [`JoinSet::shutdown`] | nothing | tasks that are aborted, for the next call | – | tasks that are aborted, for the next call | tasks that are aborted, for the next call |
+//! | [`JoinSet::join_all`], [`TaskGroup::join`] | tasks that are aborted | tasks that are aborted | – | outputs and errors are dropped | tasks that are aborted; outputs and errors are dropped |
+//! | [`task::local_group`] | nothing | the futures in it are dropped | – | the futures in it are dropped | the futures in it are dropped |
 //! | [`JoinHandle`] | a task that goes on | a task that goes on | – | its output is dropped | – |
 //! | [`Shard::submit_to`], [`RemoteHandle`] | a task that goes on there | a task that goes on there | a task that goes on there | its output is dropped | – |
 //! | [`BlockingHandle`] | a closure that runs all the same | a closure that runs all the same | a closure that runs all the same | its output is dropped | – |
@@ -105,6 +108,6 @@ use crate::{
         channel::{Receiver, Sender},
         shard_channel::{BoundedShardSender, ShardReceiver, ShardSender},
     },
-    task::{self, CancelToken, JoinHandle, JoinSet},
+    task::{self, CancelToken, JoinHandle, JoinSet, TaskGroup},
     time::{self, Interval},
 };

@@ -44,6 +44,8 @@ const CHANNEL: &str = "use `corering::shard_channel` across threads";
 const LOCK: &str = "is for the tasks of one shard; use `std::sync` across threads";
 const HANDLE: &str = "the handle of a task stays on the task's shard; await it there";
 const TOKEN: &str = "a `CancelToken` stays on its shard; send its `handle()` to other threads";
+const GROUP: &str =
+    "a group of tasks stays on its shard; send a handle of its token to other threads";
 const RECEIVED: &str = "`RecvBuf` is memory of its shard and stays there; send a copy of its bytes";
 
 const IN_MEMORY: &str =
@@ -52,7 +54,7 @@ const IN_MEMORY: &str =
 const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
 
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 16] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 18] = [
     (
         "send_a_sender",
         "let (sender, _receiver) = sync::channel::bounded(1);
@@ -107,6 +109,16 @@ const SENT_TO_THREADS: [(&str, &str, &str); 16] = [
         "send_a_cancel_token",
         "let token = task::CancelToken::new(); thread::spawn(move || token.cancel());",
         TOKEN,
+    ),
+    (
+        "send_a_group",
+        "let group = task::TaskGroup::<()>::new(); thread::spawn(move || group.cancel());",
+        GROUP,
+    ),
+    (
+        "send_a_scope_of_a_group",
+        "let scope = task::TaskGroup::<()>::new().scope(); thread::spawn(move || scope.cancel());",
+        GROUP,
     ),
     ("send_a_stream", "thread::spawn(move || drop(stream));", STREAM),
     (

@@ -10,6 +10,7 @@ mod blocking;
 mod builder;
 mod choice;
 mod handle;
+mod group;
 mod mains;
 mod shards;
 #[cfg(feature = "sim")]

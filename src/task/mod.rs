@@ -29,25 +29,30 @@
 //! all threads; everything else of a task to the shard's thread alone, without atomics. Wakers are
 //! the only thing that leaves the shard, and they use `state` and the mailbox.
 //!
-//! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`.
+//! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`. Groups stand on what
+//! is public here: `group/mod.rs`.
 
 mod cancel;
 mod cell;
 mod cooperative;
+mod group;
 mod header;
 mod join_error;
 mod join_handle;
 mod join_set;
 mod lists;
+mod local_group;
 mod scheduler;
 mod waker;
 mod yield_now;
 
 pub use cancel::{CancelHandle, CancelOnDrop, CancelToken, Cancelled, UntilCancelled};
 pub use cooperative::{Cooperative, cooperative, unconstrained};
+pub use group::{ChildHandle, GroupError, GroupFailure, GroupScope, TaskGroup};
 pub use join_error::JoinError;
 pub use join_handle::{AbortHandle, JoinHandle};
 pub use join_set::JoinSet;
+pub use local_group::{LocalGroup, local_group};
 pub use scheduler::spawn;
 pub use yield_now::{YieldNow, yield_now};
 

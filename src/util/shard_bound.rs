@@ -83,6 +83,16 @@ instead! {
 }
 
 instead! {
+    /// For groups of tasks.
+    #[diagnostic::on_unimplemented(
+        message = "a group of tasks stays on its shard; send a handle of its token to other threads",
+        label = "this would take the group to another thread",
+        note = "send a handle, `let handle = group.token().handle();`: it ends the group from any thread"
+    )]
+    SendAHandleOfTheGroupsToken
+}
+
+instead! {
     /// For streams and their halves.
     #[diagnostic::on_unimplemented(
         message = "a stream stays on its shard; `detach().await` gives what may go to another",

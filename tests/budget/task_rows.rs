@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use corering::sync::Semaphore;
-use corering::task::{CancelToken, JoinHandle, JoinSet, cooperative};
+use corering::task::{CancelToken, JoinHandle, JoinSet, TaskGroup, cooperative, local_group};
 use corering::{io, signal, spawn, spawn_blocking, time, yield_now};
 use futures_util::{StreamExt, stream};
 
@@ -69,6 +69,7 @@ async fn tasks(beside: &Beside) {
             set.next().await.expect("there are some").expect("it did not panic");
         })
         .await;
+    groups(beside).await;
     let stop = CancelToken::new();
     stop.cancel();
     let stopped = stop.clone();
@@ -91,6 +92,47 @@ async fn tasks(beside: &Beside) {
             numbers.next().await.expect("it does not end");
         })
         .await;
+}
+
+async fn groups(beside: &Beside) {
+    let mut ended = Vec::new();
+    beside
+        .endless("task::join_set::join_all", async move || {
+            next_ended(&mut ended).await.join_all().await;
+        })
+        .await;
+    let mut ended = Vec::new();
+    beside
+        .endless("task::join_set::shutdown", async move || {
+            next_ended(&mut ended).await.shutdown().await;
+        })
+        .await;
+    beside
+        .endless("runtime::group::join", async || {
+            TaskGroup::<()>::new().join().await.expect("there is no child");
+        })
+        .await;
+    beside
+        .endless("task::local_group::local_group", async || {
+            local_group(async |_| Ok::<_, ()>(())).await.expect("it does not fail");
+        })
+        .await;
+}
+
+/// A set whose one task has ended.
+async fn next_ended(ended: &mut Vec<JoinSet<()>>) -> JoinSet<()> {
+    if ended.is_empty() {
+        let mut tasks = Vec::new();
+        ended.extend((0..ENDED).map(|_| {
+            let mut set = JoinSet::new();
+            tasks.push(set.spawn(async {}));
+            set
+        }));
+        while !tasks.iter().all(|task| task.is_finished()) {
+            yield_now().await;
+        }
+    }
+    ended.pop().expect("there are some")
 }
 
 async fn timers(beside: &Beside) {

@@ -202,6 +202,7 @@ fn dropped_waits_give_their_turn_on() {
             waits::give_their_turn_on(world, moment).await;
             waits::keep_values(world, moment).await;
             waits::go_on(world, moment).await;
+            waits::end_their_tasks(world, moment).await;
             waits::take_nothing_from_others(world, moment).await?;
             waits::leave_signals_to_others(world, moment).await
         })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use corering::io::{Watched, nop};
 use corering::sync::channel::{bounded, unbounded};
 use corering::sync::{Mutex, Notify, Semaphore, oneshot};
-use corering::task::{CancelToken, JoinSet};
+use corering::task::{CancelToken, JoinSet, TaskGroup, local_group};
 use corering::{Shard, shard_channel, signal, spawn, spawn_blocking, time, yield_now};
 use futures_util::FutureExt;
 
@@ -228,6 +228,62 @@ pub(crate) async fn go_on(world: &World, moment: Moment) {
     // A `BlockingHandle`.
     let _ = drop_at(world, moment, Box::pin(closure), async || ()).await;
     until(|| reached.load(Ordering::Relaxed)).await;
+}
+
+/// The rows of what ends its tasks, at one moment.
+pub(crate) async fn end_their_tasks(world: &World, moment: Moment) {
+    for row in ["JoinSet::join_all", "JoinSet::shutdown", "TaskGroup::join", "task::local_group"] {
+        let (living, go_on) = (Rc::new(()), Rc::new(Notify::new()));
+        // Half of them end when they may.
+        let task = |waits: bool| {
+            let (alive, go_on) = (living.clone(), go_on.clone());
+            async move {
+                match waits {
+                    true => std::future::pending().await,
+                    false => go_on.notified().await,
+                }
+                drop(alive);
+            }
+        };
+        let (mut set, group) = (JoinSet::new(), TaskGroup::<()>::new());
+        for waits in [true, false] {
+            if row.starts_with("JoinSet") {
+                set.spawn(task(waits));
+            } else if row.starts_with("TaskGroup") {
+                let task = task(waits);
+                group.spawn(|_| async {
+                    task.await;
+                    Ok(())
+                });
+            }
+        }
+        let ends: Boxed<'_, ()> = match row {
+            "JoinSet::join_all" => {
+                Box::pin(async { drop(std::mem::take(&mut set).join_all().await) })
+            }
+            "JoinSet::shutdown" => Box::pin(set.shutdown()),
+            "TaskGroup::join" => Box::pin(async { group.join().await.expect("none fails") }),
+            _ => Box::pin(async {
+                let joined = local_group(async |group| {
+                    for waits in [true, false] {
+                        let task = task(waits);
+                        group.spawn(async {
+                            task.await;
+                            Ok::<_, ()>(())
+                        });
+                    }
+                    Ok(())
+                });
+                joined.await.expect("none fails");
+            }),
+        };
+        let _ = drop_at(world, moment, ends, async || go_on.notify_waiters()).await;
+        if row == "JoinSet::shutdown" {
+            set.shutdown().await;
+        }
+        drop(set);
+        until(|| Rc::strong_count(&living) == 1).await;
+    }
 }
 
 /// What goes on by itself, as the table names it.

@@ -4,6 +4,9 @@
 #[path = "../common/net.rs"]
 mod net;
 
+mod endings;
+mod failures;
+mod local;
 mod sets;
 
 use std::cell::{Cell, RefCell};
@@ -56,5 +59,14 @@ impl Drop for Alive {
 pub(crate) async fn settle() {
     for _ in 0..10 {
         yield_now().await;
+    }
+}
+
+/// Panics when it is dropped.
+pub(crate) struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("of a drop");
     }
 }
