@@ -1,5 +1,7 @@
 //! Groups of tasks, and of futures: who ends whom, who waits for whom, and what comes back.
 
+#[path = "../common/child.rs"]
+mod child;
 #[allow(dead_code)] // Each test file uses a part.
 #[path = "../common/net.rs"]
 mod net;
@@ -8,6 +10,8 @@ mod endings;
 mod failures;
 mod local;
 mod sets;
+mod storm;
+mod storms;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -25,12 +25,17 @@ mod receives;
 #[path = "../dropping/writes.rs"]
 mod writes;
 
+// The body of `tests/groups`.
+#[path = "../groups/storm.rs"]
+mod group_storm;
+
 mod accepting;
 mod cancelling;
 mod dropping;
 mod endings;
 mod enter;
 mod group;
+mod groups;
 mod lent;
 mod limits;
 mod receiving;
