@@ -17,6 +17,9 @@
 #                              after the first, the others may not need more than it, and on a ring
 #                              a tenth more instructions
 #
+# `tasks` is no server: a thousand tasks that end at once are spawned and awaited, and the same in a
+# task group. Its two rows are per task; the group may need 1.2 times the instructions of the other.
+#
 # All of these but those on a Unix socket are `corering-bench serve`, which counts its requests and
 # bytes: compare them with what they were and with each other, not with uring and epoll, which are
 # the example. What a limit costs is the difference of limited and lent.
@@ -44,7 +47,7 @@ set -euo pipefail
 
 known=(uring uring-unix uring-notification uring-owned uring-lent uring-limited)
 known+=(epoll epoll-unix epoll-owned epoll-lent epoll-limited)
-known+=(tokio tokio-limited raw-uring raw-epoll hyper-tokio hyper-uring hyper-epoll)
+known+=(tokio tokio-limited raw-uring raw-epoll hyper-tokio hyper-uring hyper-epoll tasks)
 
 # usage TEXT: how this is run, for somebody who ran it otherwise.
 usage() {
@@ -130,25 +133,68 @@ report() {
         -f "$root/scripts/calls.awk" "$scratch/strace.short" "$scratch/strace.long"
 }
 
+# count_tasks: two lines of the table. Fails when a group needs too much.
+#
+# What counts is the difference of a long and a short run. Neither makes a call for a task.
+count_tasks() {
+    local kind rounds long short plain broken=0
+    for kind in plain group; do
+        for rounds in 10 60; do
+            valgrind --quiet --tool=callgrind --callgrind-out-file="$scratch/$kind.$rounds" \
+                --compress-strings=no --compress-pos=no "$target/release/spawn_tasks" "$kind" "$rounds"
+        done
+        # A thousand tasks to a round.
+        requests=50000
+        profile=$scratch/$kind.10
+        short=$(spent totals)
+        profile=$scratch/$kind.60
+        long=$(spent totals)
+        ((!costs)) || requests=60000 keep_costs "tasks-$kind"
+        awk -v name="tasks-$kind" -v long="$long" -v short="$short" -v plain="${plain-}" '
+            BEGIN {
+                split(long, most)
+                split(short, least)
+                instructions = most[1] - least[1]
+                printf "%-18s %12.1f %11.4f\n", name, instructions, most[2] - least[2]
+                if (plain == "" || instructions <= 1.2 * plain) exit 0
+                printf "%s: %.1f instructions per task, above 1.2 times %.1f\n", name, instructions, plain > "/dev/stderr"
+                exit 1
+            }' >"$scratch/row" || broken=1
+        cat "$scratch/row"
+        read -r _ plain _ <"$scratch/row"
+    done
+    return "$broken"
+}
+
+# keep_costs NAME: which functions and files have most of the profile.
+keep_costs() {
+    local what
+    for what in functions files; do
+        spent "$what" | sort -rn | awk -v count="$costs" 'NR <= count' >"$scratch/$1.$what"
+    done
+    with_costs+=("$1")
+}
+with_costs=()
+
 printf '%-18s %12s %11s  %8s %8s %8s %8s %8s %8s\n' "" instructions allocations \
     enter wait control receive send others
 # What hyper needs on tokio, once that is known.
 instructions_max='' allocations_max=''
 for name in "$@"; do
+    if [[ $name == tasks ]]; then
+        count_tasks || status=1
+        continue
+    fi
     profile "$name"
     read -r instructions allocations < <(spent totals)
     trace "$name"
     report "$name" "$instructions" "$allocations" || status=1
     [[ $name != hyper-tokio ]] || instructions_max=$instructions allocations_max=$allocations
-    if ((costs)); then
-        for what in functions files; do
-            spent "$what" | sort -rn | awk -v count="$costs" 'NR <= count' >"$scratch/$name.$what"
-        done
-    fi
+    ((!costs)) || keep_costs "$name"
 done
-echo "per request; enter, wait, control: io_uring_enter, epoll_wait, epoll_ctl"
-((costs)) && for name in "$@"; do
-    printf '\n%s: instructions per request, by function and by source file (inlining seen through)\n' "$name"
+echo "per request, or task; enter, wait, control: io_uring_enter, epoll_wait, epoll_ctl"
+((costs)) && for name in "${with_costs[@]}"; do
+    printf '\n%s: instructions per request, or task, by function and by source file (inlining seen through)\n' "$name"
     cat "$scratch/$name.functions"
     echo
     cat "$scratch/$name.files"

@@ -13,7 +13,7 @@ job=
 
 build_servers() {
     cargo build --quiet --release --manifest-path "$root/Cargo.toml" \
-        -p corering-examples --bin echo -p corering-bench --bin corering-bench --bin echo_load
+        -p corering-examples --bin echo -p corering-bench --bin corering-bench --bin echo_load --bin spawn_tasks
 }
 
 # end_server [SIGNAL]: ends the server, by SIGTERM if nothing else is said.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use corering::fs::File;
 use corering::sync::channel;
+use corering::task::TaskGroup;
 use corering::time::{sleep, sleep_until};
 use corering::{
     Driver, JoinHandle, Runtime, ShardReceiver, ShardSender, shard_channel, spawn, test_support,
@@ -63,6 +64,17 @@ impl Corering {
                 start.elapsed()
             });
         }
+        self.figure(criterion, &format!("group_{CROWD}"), CROWD, async |rounds| {
+            let start = Instant::now();
+            for _ in 0..rounds {
+                let group = TaskGroup::<()>::new();
+                for _ in 0..CROWD {
+                    group.spawn(|_| async { Ok(()) });
+                }
+                group.join().await.expect("none fails");
+            }
+            start.elapsed()
+        });
         for tasks in [1, 100] {
             self.figure(criterion, &format!("yield_{tasks}"), tasks, async |rounds| {
                 let start = Instant::now();

@@ -7,6 +7,7 @@
 //! | group | one unit | tokio | raw |
 //! |---|---|---|---|
 //! | `spawn_1`, `spawn_1000` | spawn a task that ends at once, and await it, so many at a time | the same | |
+//! | `group_1000` | spawn such a task in a group, and join the group | none | |
 //! | `yield_1`, `yield_100` | give way to so many tasks, that do the same | `yield_now` | |
 //! | `ping_pong` | a task takes its turn and wakes the other | the same code | |
 //! | `channel` | a message from task to task, 64 at most on the way | `mpsc`, which is `Send` | |
