@@ -207,10 +207,31 @@ impl Function {
 
 /// `ByteStream` of `<F: Family> ByteStream<F> {`, `ByteStream<Tcp>` of ` ByteStream<Tcp> {`.
 fn owner_of(implementor: &str) -> Option<String> {
-    let is_generic = implementor.starts_with('<');
-    let (_, owner) = implementor.trim_end_matches(" {").rsplit_once(' ')?;
-    let name = if is_generic { words(owner).next()? } else { owner };
+    let implementor = implementor.trim_end_matches(" {");
+    let (parameters, owner) = implementor.split_at(parameters_end(implementor));
+    let owner = owner.rsplit_once(" for ").map_or(owner, |(_, owner)| owner).trim();
+    let name = if parameters.is_empty() { owner } else { words(owner).next()? };
     Some(name.to_owned())
+}
+
+/// Where the parameters end that a text may begin with.
+fn parameters_end(text: &str) -> usize {
+    if !text.starts_with('<') {
+        return 0;
+    }
+    let mut depth = 0;
+    for (at, bracket) in text.match_indices(['<', '>']) {
+        match bracket {
+            "<" => depth += 1,
+            // That of an arrow is none.
+            _ if text[..at].ends_with('-') => {}
+            _ => depth -= 1,
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
 }
 
 /// The doc comment that ends just above, past attributes.
@@ -300,6 +321,20 @@ pub(crate) fn parts(word: &str) -> Vec<String> {
 fn a_group_of_imports_is_taken_apart() {
     let found = first_segments("buf::{IoBuf, Slice}, sys::ring::Cqe,\n util}; use other::x;");
     assert_eq!(found, ["buf", "sys", "util"]);
+}
+
+#[test]
+fn an_implementor_is_named_without_its_parameters() {
+    let owners = [
+        ("<F: Family> ByteStream<F> {", "ByteStream"),
+        ("<T, O: Order<T>> TaskQueue<T, O> {", "TaskQueue"),
+        ("<T, F: Fn() -> T> Future for Made<T, F> {", "Made"),
+        (" ByteStream<Tcp> {", "ByteStream<Tcp>"),
+        (" Drop for File {", "File"),
+    ];
+    for (implementor, owner) in owners {
+        assert_eq!(owner_of(implementor).as_deref(), Some(owner));
+    }
 }
 
 #[test]
