@@ -70,6 +70,18 @@
 //! | [`fs::rename`] | the old name | the old name or the new one | the old name or the new one | the new name | – |
 //! | [`fs::create_dir`] | nothing | a folder that may have been made | a folder that may have been made | a folder that was made | – |
 //!
+//! # Channels, queues and locks
+//!
+//! They wait for tasks and threads and not for the kernel, so none is ever in flight.
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`Sender::send`], [`BoundedShardSender::send`], [`TaskQueue::put`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
+//! | [`Sender::reserve`], [`BoundedShardSender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
+//! | [`Sender::reserve_owned`] | a sender that is gone | a sender that is gone | – | a sender that is gone, and another's turn | – |
+//! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`], [`TaskQueue::join`] | nothing | nothing | – | nothing | – |
+//! | [`Receiver::recv`], [`Receiver::recv_many`], [`ShardReceiver::recv`], [`TaskQueue::get`] | nothing | values for the next call | – | values for the next call | – |
+//!
 //! # Everything else
 //!
 //! | | not begun | waiting | in flight | done | partly done |
@@ -79,10 +91,6 @@
 //! | [`time::timeout`], [`time::timeout_at`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
 //! | [`CancelToken::cancelled`] | nothing | nothing | – | nothing | – |
 //! | [`signal::ctrl_c`], [`signal::terminate`], [`signal::shutdown`] | nothing | nothing; the others that wait are told | – | nothing; the others that wait are told | – |
-//! | [`Sender::send`], [`BoundedShardSender::send`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
-//! | [`Sender::reserve`], [`BoundedShardSender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
-//! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`] | nothing | nothing | – | nothing | – |
-//! | [`Receiver::recv`], [`ShardReceiver::recv`] | nothing | values for the next call | – | values for the next call | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
 //! | [`JoinSet::shutdown`] | nothing | tasks that are aborted, for the next call | – | tasks that are aborted, for the next call | tasks that are aborted, for the next call |
 //! | [`JoinSet::join_all`], [`TaskGroup::join`] | tasks that are aborted | tasks that are aborted | – | outputs and errors are dropped | tasks that are aborted; outputs and errors are dropped |
@@ -104,7 +112,7 @@ use crate::{
     runtime::{BlockingHandle, RemoteHandle, Shard},
     signal,
     sync::{
-        Mutex, Notify, Semaphore,
+        Mutex, Notify, Semaphore, TaskQueue,
         channel::{Receiver, Sender},
         shard_channel::{BoundedShardSender, ShardReceiver, ShardSender},
     },

@@ -6,8 +6,10 @@
 //!
 //! | to do this | use |
 //! |---|---|
-//! | pass values from many tasks to one, with back-pressure | [`channel::bounded`] |
+//! | pass values between tasks, many to many, with back-pressure | [`channel::bounded`] |
 //! | the same without a bound, from code that cannot wait | [`channel::unbounded`] |
+//! | hand out work, and wait until all of it is done | [`Queue`] |
+//! | the same, the smallest or the last first | [`PriorityQueue`], [`LifoQueue`] |
 //! | pass values to another shard, or from and to a thread without a runtime | [`shard_channel`] |
 //! | pass a single value, such as the answer to a request | [`oneshot::channel`] |
 //! | say that something has changed, without a value | [`Notify`] |
@@ -18,8 +20,9 @@
 //! `Rc<RefCell<T>>` is enough.
 //!
 //! All lines are first come, first served, and all waiting is cancel safe: a future that is dropped
-//! leaves its line, and what it had been given but had not yet returned goes to the next in line.
-//! In steady state waiting allocates nothing.
+//! leaves its line, and what it had been given but had not yet returned goes to the next in line: a
+//! [table](crate::cancel_safety#channels-queues-and-locks) says what each leaves. In steady state waiting
+//! allocates nothing.
 //!
 //! A future that is forgotten with [`std::mem::forget`] cannot leave its line. It keeps for good what
 //! it is given when its turn comes: a permit, the lock of a mutex, a place in a channel, a
@@ -32,9 +35,12 @@ mod line;
 mod mutex;
 mod notify;
 pub mod oneshot;
+mod queue;
 mod semaphore;
 pub mod shard_channel;
+mod store;
 
 pub use mutex::{Mutex, MutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
+pub use queue::{FirstIn, LastIn, LifoQueue, Order, PriorityQueue, Queue, Smallest, TaskQueue};
 pub use semaphore::{AcquireError, OwnedPermit, Permit, Semaphore, TryAcquireError};

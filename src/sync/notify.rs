@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::FusedFuture;
 
 use super::line::{self, Service};
-use crate::util::budget::Toll;
+use crate::util::budget::{self, Toll};
 use crate::util::line::{Line, Place, leave, wake_each};
 use crate::util::shard_bound::{ShardBound, UseStdSyncAcrossThreads};
 
@@ -57,6 +57,16 @@ impl Notify {
     pub fn notified(&self) -> Notified<'_> {
         let round = self.state.borrow().round;
         Notified { notify: self, round, place: None, toll: Toll::Due, done: false }
+    }
+
+    /// Waits for a notification unless `has_happened` says that what it tells of has happened already.
+    pub(super) async fn notified_unless(&self, has_happened: impl FnOnce() -> bool) {
+        // Made before the look, so that a notification between the two is not missed.
+        let notified = self.notified();
+        match has_happened() {
+            true => budget::pay().await,
+            false => notified.await,
+        }
     }
 
     /// Wakes the task that has waited longest, or stores the notification if none waits.

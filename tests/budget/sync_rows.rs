@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use corering::sync::{Mutex, Notify, Semaphore, channel, oneshot, shard_channel};
+use corering::sync::{
+    Mutex, Notify, PriorityQueue, Queue, Semaphore, channel, oneshot, shard_channel,
+};
 use futures_util::{SinkExt, StreamExt};
 
 use crate::beside::Beside;
@@ -12,41 +14,67 @@ use crate::beside::Beside;
 pub(crate) async fn rows(beside: &Beside) {
     channels(beside).await;
     shard_channels(beside).await;
+    queues(beside).await;
     others(beside).await;
 }
 
 async fn channels(beside: &Beside) {
     let (sender, receiver) = channel::unbounded();
     beside
-        .endless("sync::channel::send", async move || {
+        .endless("sync::channel::sender::send", async move || {
             sender.send(1).await.expect("the receiver is there");
             let _ = &receiver;
         })
         .await;
     let (sender, mut receiver) = channel::bounded(1);
     beside
-        .endless("sync::channel::recv", async move || {
+        .endless("sync::channel::receiver::recv", async move || {
             sender.try_send(1).expect("there is room");
             receiver.recv().await.expect("it was sent");
         })
         .await;
     let (sender, mut receiver) = channel::bounded(1);
     beside
-        .endless("sync::channel::Receiver", async move || {
+        .endless("sync::channel::receiver::Receiver", async move || {
             sender.try_send(1).expect("there is room");
             receiver.next().await.expect("it was sent");
         })
         .await;
     for (sender, receiver) in [channel::bounded::<u8>(1), channel::unbounded()] {
         beside
-            .endless("sync::channel::reserve", async move || {
+            .endless("sync::channel::sender::reserve", async move || {
                 drop(sender.reserve().await.expect("the receiver is there"));
                 let _ = &receiver;
             })
             .await;
     }
+    let (sender, mut receiver) = channel::bounded(1);
+    beside
+        .endless("sync::channel::receiver::recv_many", async move || {
+            sender.try_send(1).expect("there is room");
+            receiver.recv_many(&mut Vec::new(), 2).await;
+        })
+        .await;
+    // One of many, each of which waits in line.
+    let (sender, mut receiver) = channel::bounded(1);
+    let second = receiver.clone();
+    beside
+        .endless("sync::channel::receiver::recv", async move || {
+            sender.try_send(1).expect("there is room");
+            receiver.recv().await.expect("it was sent");
+            let _ = &second;
+        })
+        .await;
+    for (sender, receiver) in [channel::bounded::<u8>(1), channel::unbounded()] {
+        beside
+            .endless("sync::channel::sender::reserve_owned", async move || {
+                drop(sender.clone().reserve_owned().await.expect("the receiver is there"));
+                let _ = &receiver;
+            })
+            .await;
+    }
     let (sender, _) = channel::bounded::<u8>(1);
-    beside.endless("sync::channel::closed", async move || sender.closed().await).await;
+    beside.endless("sync::channel::sender::closed", async move || sender.closed().await).await;
 }
 
 async fn shard_channels(beside: &Beside) {
@@ -109,6 +137,26 @@ async fn shard_channels(beside: &Beside) {
     beside
         .endless("sync::shard_channel::bounded::closed", async move || sender.closed().await)
         .await;
+}
+
+async fn queues(beside: &Beside) {
+    let queue = Rc::new(PriorityQueue::new(1));
+    let puts = queue.clone();
+    beside
+        .endless("sync::queue::put", async move || {
+            puts.put(1).await.expect("it is open");
+            puts.try_get().expect("it was put");
+        })
+        .await;
+    let gets = queue.clone();
+    beside
+        .endless("sync::queue::get", async move || {
+            gets.try_put(1).expect("there is room");
+            gets.get().await.expect("it was put");
+        })
+        .await;
+    let empty = Queue::<u8>::new(1);
+    beside.endless("sync::queue::join", async move || empty.join().await).await;
 }
 
 async fn others(beside: &Beside) {

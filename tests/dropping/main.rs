@@ -15,6 +15,8 @@ mod ends;
 mod files;
 mod limits;
 mod moments;
+mod queue_storm;
+mod queues;
 mod receives;
 mod send_files;
 mod shard_channels;
@@ -201,6 +203,10 @@ fn dropped_waits_give_their_turn_on() {
         at_each_moment(async |moment| {
             waits::give_their_turn_on(world, moment).await;
             waits::keep_values(world, moment).await;
+            queues::keep_values(world, moment).await;
+            queues::pass_values_on(world, moment).await;
+            queues::put_or_not(world, moment).await;
+            queues::are_joined(world, moment).await;
             waits::go_on(world, moment).await;
             waits::end_their_tasks(world, moment).await;
             waits::take_nothing_from_others(world, moment).await?;
@@ -284,6 +290,19 @@ fn storm_of_limits_drops_and_aborts_loses_nothing() {
         for number in 0..rounds() {
             storm::round(number.into()).await?;
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn storm_of_puts_and_gets_loses_no_value() {
+    let test = "storm_of_puts_and_gets_loses_no_value";
+    in_a_child(test, &WAYS[..1], async |_| {
+        let mut dropped = 0;
+        for number in 0..60 * u64::from(rounds()) {
+            dropped += queue_storm::storm(number, World::real()).await;
+        }
+        assert!(dropped > 600, "only {dropped} futures were dropped");
         Ok(())
     });
 }

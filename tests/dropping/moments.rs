@@ -51,7 +51,7 @@ impl World {
 
 impl World {
     /// Lets the kernel take what is staged, and perhaps answer.
-    async fn turn(&self) {
+    pub(crate) async fn turn(&self) {
         match &self.simulated {
             None => yield_now().await,
             Some(numbers) => {

@@ -10,6 +10,7 @@ use crate::net::POLICIES;
 use crate::pairs::pair;
 use crate::simulated::{defaults, run};
 use crate::{copies, ends};
+use crate::{queue_storm, queues};
 use crate::{receives, writes};
 
 const SEEDS: u64 = 1_000;
@@ -70,4 +71,25 @@ fn stream_ends_right_after_a_dropped_wait() {
         let moment = if moment == Moment::PartlyDone { Moment::Waiting } else { moment };
         ends::close_after_a_wait(world, moment, tcp_pair).await
     });
+}
+
+#[test]
+fn dropped_takes_leave_values_for_the_next() {
+    on_each_seed(async |_, world, moment| {
+        queues::keep_values(world, moment).await;
+        queues::pass_values_on(world, moment).await;
+        queues::put_or_not(world, moment).await;
+        queues::are_joined(world, moment).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn storm_of_puts_and_gets_loses_no_value() {
+    let mut dropped = 0;
+    for seed in 0..SEEDS {
+        let world = World::simulated(seed);
+        run(seed, defaults(), async { dropped += queue_storm::storm(seed, world).await });
+    }
+    assert!(dropped > 10_000, "only {dropped} futures were dropped");
 }

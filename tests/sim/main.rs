@@ -20,6 +20,10 @@ mod copies;
 mod ends;
 #[path = "../dropping/moments.rs"]
 mod moments;
+#[path = "../dropping/queue_storm.rs"]
+mod queue_storm;
+#[path = "../dropping/queues.rs"]
+mod queues;
 #[path = "../dropping/receives.rs"]
 mod receives;
 #[path = "../dropping/writes.rs"]

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// The error of sending into a closed channel, with what was to be sent.
+/// The error of sending into a closed channel, or putting into a queue that was shut down, with the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
@@ -16,18 +16,19 @@ impl<T> fmt::Debug for SendError<T> {
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the channel is closed")
+        f.write_str("the channel or queue is closed")
     }
 }
 
 impl<T> Error for SendError<T> {}
 
-/// Why [`try_send`](super::Sender::try_send) did not send, with what was to be sent.
+/// Why [`try_send`](super::Sender::try_send) did not send, or [`try_put`](crate::sync::TaskQueue::try_put)
+/// did not put, with the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// There is no room, or others wait for it.
     Full(T),
-    /// The channel is closed.
+    /// The channel is closed, or the queue was shut down.
     Closed(T),
 }
 
@@ -52,28 +53,29 @@ impl<T> fmt::Debug for TrySendError<T> {
 impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TrySendError::Full(_) => "the channel is full",
-            TrySendError::Closed(_) => "the channel is closed",
+            TrySendError::Full(_) => "the channel or queue is full",
+            TrySendError::Closed(_) => "the channel or queue is closed",
         })
     }
 }
 
 impl<T> Error for TrySendError<T> {}
 
-/// Why [`try_recv`](super::Receiver::try_recv) has no value.
+/// Why [`try_recv`](super::Receiver::try_recv), or [`try_get`](crate::sync::TaskQueue::try_get), has no
+/// value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// Nothing has been sent that was not received.
+    /// There is no value, or each is promised to a waiting task.
     Empty,
-    /// Nothing will be sent any more.
+    /// There is no value, and none will come.
     Closed,
 }
 
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TryRecvError::Empty => "the channel is empty",
-            TryRecvError::Closed => "the channel is empty and closed",
+            TryRecvError::Empty => "the channel or queue is empty",
+            TryRecvError::Closed => "the channel or queue is empty and closed",
         })
     }
 }

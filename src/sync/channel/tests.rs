@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
+use std::task::{Context, Poll};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::stream::FusedStream;
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use super::*;
 use crate::util::test_waker::{Poller, hook_waker};
@@ -265,4 +267,208 @@ fn forgotten_send_keeps_its_place_forgotten_receive_takes_none() {
         assert_eq!(waiting.wakes(), 1);
         assert_eq!(waiting.poll(&mut receive), std::task::Poll::Ready(Some(value)));
     }
+}
+
+#[test]
+fn each_value_goes_to_the_receiver_that_has_waited_longest() {
+    for (sender, receiver) in [bounded(4), unbounded()] {
+        let mut receivers = [receiver.clone(), receiver.clone(), receiver];
+        let pollers = [Poller::new(), Poller::new(), Poller::new()];
+        let mut waits = receivers.each_mut().map(|receiver| Box::pin(receiver.recv()));
+        for (poller, wait) in pollers.iter().zip(&mut waits) {
+            assert!(poller.poll(wait).is_pending());
+        }
+        let wakes = || pollers.each_ref().map(Poller::wakes);
+        for (value, woken) in [(1, [1, 0, 0]), (2, [0, 1, 0]), (3, [0, 0, 1])] {
+            assert_eq!(sender.try_send(value), Ok(()));
+            assert_eq!(wakes(), woken);
+        }
+        // Values are given in their order, and not in that of the wakes.
+        let order = [2, 0, 1].map(|at: usize| pollers[at].poll(&mut waits[at]));
+        assert_eq!(order, [1, 2, 3].map(|value| Poll::Ready(Some(value))));
+    }
+}
+
+#[test]
+fn newcomer_takes_no_value_that_is_promised() {
+    let (sender, mut waiting) = bounded(2);
+    let mut newcomer = waiting.clone();
+    let poller = Poller::new();
+    let mut wait = Box::pin(waiting.recv());
+    assert!(poller.poll(&mut wait).is_pending());
+    sender.try_send(1).expect("there is room");
+    assert_eq!(newcomer.len(), 1);
+    assert_eq!(newcomer.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(newcomer.recv().now_or_never(), None);
+    sender.try_send(2).expect("there is room");
+    assert_eq!(newcomer.try_recv(), Ok(1));
+    assert_eq!(poller.poll(&mut wait), Poll::Ready(Some(2)));
+}
+
+#[test]
+fn value_promised_to_a_dropped_receiver_goes_to_the_next() {
+    let (sender, receiver) = bounded(2);
+    let mut receivers = [receiver.clone(), receiver];
+    let pollers = [Poller::new(), Poller::new()];
+    let [mut dropped, mut next] = receivers.each_mut().map(|receiver| Box::pin(receiver.recv()));
+    assert!(pollers[0].poll(&mut dropped).is_pending());
+    assert!(pollers[1].poll(&mut next).is_pending());
+    sender.try_send(1).expect("there is room");
+    assert_eq!(pollers.each_ref().map(Poller::wakes), [1, 0]);
+    drop(dropped);
+    assert_eq!(pollers[1].wakes(), 1);
+    assert_eq!(pollers[1].poll(&mut next), Poll::Ready(Some(1)));
+}
+
+#[test]
+fn stream_that_is_dropped_passes_its_value_on() {
+    let (sender, mut dropped) = unbounded();
+    let mut next = dropped.clone();
+    let pollers = [Poller::new(), Poller::new()];
+    assert!(pollers[0].poll(&mut dropped.next()).is_pending());
+    let mut wait = Box::pin(next.recv());
+    assert!(pollers[1].poll(&mut wait).is_pending());
+    sender.try_send(1).expect("there is always room");
+    drop(dropped);
+    assert_eq!(pollers.each_ref().map(Poller::wakes), [1, 1]);
+    assert_eq!(pollers[1].poll(&mut wait), Poll::Ready(Some(1)));
+}
+
+#[test]
+fn only_receiver_that_waits_is_woken_when_it_is_cloned() {
+    let (sender, mut first) = unbounded();
+    let poller = Poller::new();
+    assert!(poller.poll(&mut first.next()).is_pending());
+    let mut second = first.clone();
+    assert_eq!(poller.wakes(), 1, "it joins the line");
+    assert!(poller.poll(&mut first.next()).is_pending());
+    sender.try_send(1).expect("there is always room");
+    assert_eq!(second.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(poller.wakes(), 1);
+    // As the only one again it still has what it was promised.
+    drop(second);
+    assert_eq!(poller.poll(&mut first.next()), Poll::Ready(Some(1)));
+    assert!(poller.poll(&mut first.next()).is_pending());
+    sender.try_send(2).expect("there is always room");
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(first.try_recv(), Ok(2));
+}
+
+#[test]
+fn end_comes_to_each_receiver_after_the_last_value() {
+    let (sender, receiver) = unbounded();
+    let mut receivers = [receiver.clone(), receiver.clone(), receiver];
+    let pollers = [Poller::new(), Poller::new(), Poller::new()];
+    let [mut first, mut second, mut third] =
+        receivers.each_mut().map(|receiver| Box::pin(receiver.recv()));
+    assert!(pollers[0].poll(&mut first).is_pending());
+    assert!(pollers[1].poll(&mut second).is_pending());
+    sender.try_send(1).expect("there is always room");
+    drop(sender);
+    // The value may come back from the one that it was promised to.
+    assert_eq!(pollers.each_ref().map(Poller::wakes), [1, 0, 0]);
+    assert!(pollers[2].poll(&mut third).is_pending());
+    drop(first);
+    assert_eq!(pollers.each_ref().map(Poller::wakes), [0, 1, 0]);
+    assert_eq!(pollers[1].poll(&mut second), Poll::Ready(Some(1)));
+    assert_eq!(pollers[2].wakes(), 1);
+    assert_eq!(pollers[2].poll(&mut third), Poll::Ready(None));
+}
+
+#[test]
+fn channel_is_closed_by_the_last_receiver_or_by_any_that_closes_it() {
+    let (sender, first) = bounded(1);
+    let mut second = first.clone();
+    sender.try_send(1).expect("there is room");
+    drop(first);
+    assert!(!sender.is_closed());
+    assert_eq!(second.try_recv(), Ok(1));
+    let mut third = second.clone();
+    second.close();
+    assert!(sender.is_closed() && third.is_closed());
+    assert_eq!(third.try_recv(), Err(TryRecvError::Closed));
+    let (sender, receiver) = bounded::<u8>(1);
+    drop((receiver.clone(), receiver));
+    assert!(sender.is_closed());
+}
+
+#[test]
+fn size_hint_counts_on_no_value_that_others_may_take() {
+    let (sender, receiver) = unbounded();
+    sender.try_send(1).expect("there is always room");
+    let second = receiver.clone();
+    assert_eq!(receiver.size_hint(), (0, None));
+    drop(sender);
+    assert_eq!(receiver.size_hint(), (0, Some(1)));
+    drop(second);
+    assert_eq!(receiver.size_hint(), (1, Some(1)));
+}
+
+#[test]
+fn recv_many_takes_what_is_there_up_to_its_limit() {
+    let (sender, mut receiver) = bounded(4);
+    let mut values = vec![0];
+    assert_eq!(receiver.recv_many(&mut values, 0).now_or_never(), Some(0));
+    assert_eq!(receiver.recv_many(&mut values, 9).now_or_never(), None);
+    for value in 1..=4 {
+        sender.try_send(value).expect("there is room");
+    }
+    let poller = Poller::new();
+    let mut waiting = Box::pin(sender.send(5));
+    assert!(poller.poll(&mut waiting).is_pending());
+    assert_eq!(receiver.recv_many(&mut values, 3).now_or_never(), Some(3));
+    assert_eq!(poller.poll(&mut waiting), Poll::Ready(Ok(())));
+    drop(waiting);
+    drop(sender);
+    assert_eq!(receiver.recv_many(&mut values, 9).now_or_never(), Some(2));
+    assert_eq!(values, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(receiver.recv_many(&mut values, 9).now_or_never(), Some(0));
+}
+
+#[test]
+fn owned_room_is_used_released_or_dropped() {
+    let (sender, mut receiver) = bounded(1);
+    let owned =
+        sender.clone().reserve_owned().now_or_never().expect("there is room").expect("open");
+    assert!(matches!(sender.try_reserve(), Err(TrySendError::Full(()))));
+    let Err(TrySendError::Full(second)) = sender.clone().try_reserve_owned() else {
+        panic!("there is no room")
+    };
+    assert_eq!(sender.strong_count(), 3);
+    drop(second);
+    drop(owned);
+    let sender = sender.try_reserve_owned().expect("it was given back").release();
+    let sender = sender.try_reserve_owned().expect("it was given back").send(1).expect("open");
+    assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    assert_eq!(receiver.try_recv(), Ok(1));
+    let owned = sender.clone().try_reserve_owned().expect("there is room");
+    receiver.close();
+    assert!(matches!(owned.send(3), Err(SendError(3))));
+    assert!(matches!(sender.try_reserve(), Err(TrySendError::Closed(()))));
+    assert!(matches!(sender.try_reserve_owned(), Err(TrySendError::Closed(_))));
+}
+
+#[test]
+fn owned_room_keeps_the_channel_open() {
+    let (sender, mut receiver) = bounded(1);
+    let owned = sender.try_reserve_owned().expect("there is room");
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    drop(owned.send(1).expect("open"));
+    assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
+    assert_eq!(receiver.recv().now_or_never(), Some(None));
+}
+
+#[test]
+fn weak_sender_neither_opens_nor_keeps_open() {
+    let (sender, receiver) = bounded::<u8>(1);
+    let weak = sender.downgrade();
+    let second = weak.clone().upgrade().expect("a sender is there");
+    assert!(second.same_channel(&sender));
+    assert_eq!((sender.strong_count(), sender.weak_count()), (2, 1));
+    drop((sender, second));
+    assert!(receiver.is_closed() && weak.upgrade().is_none());
+    assert_eq!((receiver.sender_strong_count(), receiver.sender_weak_count()), (0, 1));
+    assert!(format!("{weak:?}").starts_with("WeakSender {"));
+    drop(receiver);
+    assert_eq!(format!("{weak:?}"), "WeakSender(gone)");
 }
