@@ -44,6 +44,10 @@ pub(crate) fn current_mailbox() -> Option<Arc<Mailbox>> {
     CURRENT.with(|current| Arc::clone(&current.mailbox))
 }
 
+/// Polls between two looks at the mailbox, which are a few loads: a shard that is awake answers another
+/// one within so many, and not only in its next round.
+const POLLS_PER_LOOK: usize = 16;
+
 /// The tasks of one shard. It belongs to the thread that made it.
 pub(crate) struct Scheduler {
     mailbox: Arc<Mailbox>,
@@ -98,14 +102,19 @@ impl Scheduler {
 
     /// Polls ready tasks, in the order in which they became ready, until `polls_max` polls are made,
     /// they have begun `leaves_max` leaves together, or none is ready. A task that is woken meanwhile
-    /// goes to the back. Returns the number of polls.
+    /// goes to the back. Tasks that other threads wake meanwhile join in; what they have for the runtime
+    /// ends the run. Returns the number of polls.
     pub(crate) fn run(&self, polls_max: usize, leaves_max: i64) -> usize {
         let mut polled = 0;
         let mut leaves = 0;
-        while polled < polls_max
-            && leaves < leaves_max
-            && let Some(task) = self.ready.pop()
-        {
+        while polled < polls_max && leaves < leaves_max {
+            if polled % POLLS_PER_LOOK == POLLS_PER_LOOK - 1 {
+                if self.mailbox.has_news() {
+                    break;
+                }
+                self.receive_foreign_wakes();
+            }
+            let Some(task) = self.ready.pop() else { break };
             // SAFETY: a queued task is allocated.
             let header = unsafe { task.as_ref() };
             let flags = header.flags.get() & !QUEUED;

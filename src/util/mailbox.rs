@@ -186,6 +186,11 @@ impl Mailbox {
         }
     }
 
+    /// Owner: whether something has come that is no node: a message, or a notification.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_messages.load(Ordering::Relaxed) || self.notified.load(Ordering::Relaxed)
+    }
+
     /// Owner: says that it is about to sleep. True: nothing has come, every post from now on rings
     /// the bell, and [`unpark`](Self::unpark) is due afterwards. False: there is mail, do not sleep.
     #[must_use]
@@ -247,9 +252,7 @@ impl Mailbox {
     }
 
     fn has_mail(&self) -> bool {
-        !without_mark(self.posted.load(Ordering::Relaxed)).is_null()
-            || self.has_messages.load(Ordering::Relaxed)
-            || self.notified.load(Ordering::Relaxed)
+        !without_mark(self.posted.load(Ordering::Relaxed)).is_null() || self.has_news()
     }
 
     /// The poster's half of the handshake (see the module's words); the mail is written.
