@@ -18,6 +18,7 @@ mod family;
 mod tcp;
 mod unix;
 mod shards;
+mod serve;
 mod udp;
 mod address;
 mod connect;
@@ -32,6 +33,7 @@ pub use address::{Address, ToAddress};
 pub use family::Family;
 pub use halves::{ReadHalf, WriteHalf};
 pub use listener::Listener;
+pub use serve::{Serve, ServeReport, serve};
 pub use shards::{ShardListeners, bind_shards};
 pub use stream::{ByteStream, Detached};
 pub use tcp::{

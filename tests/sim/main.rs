@@ -43,6 +43,7 @@ mod groups;
 mod lent;
 mod limits;
 mod receiving;
+mod serving;
 mod storms;
 mod user_code;
 mod writing;

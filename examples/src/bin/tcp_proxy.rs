@@ -2,20 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use corering::Shard;
 use corering::io::copy_bidirectional;
-use corering::net::{TcpListener, TcpStream};
-use corering::signal::Signal;
-use corering::sync::{OwnedPermit, Semaphore};
-use corering::time::timeout;
+use corering::net::{self, TcpListener, TcpStream};
 use corering_examples::ShardOptions;
-use futures_util::future::{Either, select};
 
 /// Connects each client to another address, and passes on what comes, until Ctrl-C or SIGTERM: then it
 /// accepts nobody, and ends when its clients have. Prints "listening on ADDR" when it can be connected
@@ -47,59 +41,36 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> io::Result<()> {
-    let shards = &arguments.shards;
-    let listeners =
-        TcpListener::builder().nodelay(true).bind_shards(arguments.addr, shards.shards)?;
+    let Arguments { addr, to, clients_max, shutdown_timeout, ref shards } = *arguments;
+    let listeners = TcpListener::builder().nodelay(true).bind_shards(addr, shards.shards)?;
     let stop = corering::signal::shutdown();
     let ended = shards.runtime().try_run(async |shard: Shard| {
         let listener = listeners.take(&shard)?;
         if shard.id() == 0 {
             println!("listening on {}", listeners.local_addr());
         }
-        serve(listener, stop.clone(), arguments).await
+        let server = net::serve(listener, move |client, _| pass_on(client, to));
+        let limit = Duration::from_secs(shutdown_timeout.into());
+        server.until(stop.clone()).max_connections(clients_max).grace(limit).await
     });
     ended.map(drop)
 }
 
-/// Serves until the signal comes, then lets clients end until the deadline.
-async fn serve(listener: TcpListener, stop: Signal, arguments: &Arguments) -> io::Result<()> {
-    let Arguments { to, clients_max, shutdown_timeout, .. } = *arguments;
-    let places = Rc::new(Semaphore::new(clients_max));
-    match select(pin!(accept(listener, to, &places)), pin!(stop)).await {
-        Either::Left((Err(error), _)) => return Err(error),
-        Either::Right((signal, _)) => signal?,
-    }
-    // The listener is closed. Clients that are left at the deadline are dropped with the shard.
-    let limit = Duration::from_secs(shutdown_timeout.into());
-    let _ = timeout(limit, places.acquire_many(clients_max)).await;
-    Ok(())
-}
-
-async fn accept(
-    listener: TcpListener,
-    to: SocketAddr,
-    places: &Rc<Semaphore>,
-) -> io::Result<std::convert::Infallible> {
-    loop {
-        let place = Rc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-        // It waits where descriptors have run out.
-        let client = listener.accept().await?;
-        corering::spawn(pass_on(client, to, place));
-    }
-}
-
 #[expect(clippy::manual_async_fn, reason = "such a one would hold what it is given twice")]
-fn pass_on(mut client: TcpStream, to: SocketAddr, place: OwnedPermit) -> impl Future<Output = ()> {
+fn pass_on(mut client: TcpStream, to: SocketAddr) -> impl Future<Output = io::Result<()>> {
     async move {
-        let _place = place;
         let connected = TcpStream::connect(to).await;
         let nodelay = |server: TcpStream| server.set_nodelay(true).map(|()| server);
         let mut server = match connected.and_then(nodelay) {
             Ok(server) => server,
             // The client sees its connection end.
-            Err(error) => return eprintln!("tcp_proxy: {to}: {error}"),
+            Err(error) => {
+                eprintln!("tcp_proxy: {to}: {error}");
+                return Err(error);
+            }
         };
         // Either side may break its connection off; the other one sees its own end then.
-        let _ = copy_bidirectional(&mut client, &mut server).await;
+        copy_bidirectional(&mut client, &mut server).await?;
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::future::{IntoFuture, poll_fn};
+use std::future::{IntoFuture, poll_fn, ready};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use ::hyper::body::{Body, Incoming};
 use ::hyper::{Request, Response, service};
-use futures_util::future::LocalBoxFuture;
-use futures_util::stream::StreamExt;
+use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
 use crate::compat::{Hyper, HyperExecutor, HyperTimer};
-use crate::net::{ByteStream, Family, Listener};
-use crate::task::{CancelToken, JoinSet};
+use crate::net::{self, ByteStream, Family, Listener};
+use crate::task::CancelToken;
 use crate::time;
 
 /// Serves an axum `Router`, or any other tower service of HTTP requests such as those of tonic, on the
@@ -38,8 +37,8 @@ use crate::time;
 ///
 /// # Errors
 ///
-/// Those of [`Listener::accept`], which waits where descriptors have run out. Its connections are closed
-/// then.
+/// Those of [`Listener::accept`], which waits where descriptors have run out; the server has ended as
+/// gracefully by then.
 ///
 /// # Examples
 ///
@@ -213,35 +212,21 @@ impl<F: Family, S> Serve<F, S> {
         B: Body + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Serve { listener, mut make, http, header_timeout, drain_timeout, mut end } = self;
+        let Serve { listener, mut make, http, header_timeout, drain_timeout, end } = self;
         let http = Rc::new(http);
-        let stop = CancelToken::new();
-        let mut connections = JoinSet::new();
-        let mut incoming = listener.incoming();
-        loop {
-            let next = poll_fn(|cx| {
-                // A panic has been told of by its hook.
-                while let Poll::Ready(Some(_)) = connections.poll_next_unpin(cx) {}
-                // What was accepted before the end is served.
-                let accepted = incoming.poll_next_unpin(cx);
-                match &mut end {
-                    Some(end) if accepted.is_pending() => end.as_mut().poll(cx).map(|()| None),
-                    _ => accepted,
-                }
-            });
-            let Some(accepted) = next.await else { break };
-            let stream = accepted?;
-            if let Ok(service) = make(&stream) {
+        let connection = move |stream, stop| match make(&stream) {
+            Ok(service) => {
                 let connection = Connection { stream, service, header_timeout };
-                connections.spawn(connection.serve(http.clone(), stop.clone()));
+                Either::Left(connection.serve(http.clone(), stop))
             }
-        }
-        drop(incoming);
-        drop(listener);
-        stop.cancel();
-        let drained = async { while connections.join_next().await.is_some() {} };
-        // Those that take longer are aborted with the set.
-        time::timeout(drain_timeout, drained).await.or(Ok(()))
+            Err(error) => Either::Right(ready(Err(error))),
+        };
+        let server = net::serve(listener, connection).grace(drain_timeout);
+        let server = match end {
+            Some(end) => server.until(end.map(Ok)),
+            None => server,
+        };
+        server.await.map(drop)
     }
 }
 
@@ -253,7 +238,11 @@ struct Connection<F, S> {
 
 impl<F: Family, S: 'static> Connection<F, S> {
     /// How it ends is between hyper and the client.
-    async fn serve<B>(self, http: Rc<auto::Builder<HyperExecutor>>, stop: CancelToken)
+    async fn serve<B>(
+        self,
+        http: Rc<auto::Builder<HyperExecutor>>,
+        stop: CancelToken,
+    ) -> io::Result<()>
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone,
         S::Future: 'static,
@@ -273,14 +262,14 @@ impl<F: Family, S: 'static> Connection<F, S> {
         poll_fn(|cx| {
             loop {
                 if connection.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
+                    return Poll::Ready(Ok(()));
                 }
                 if has_begun.get() {
                     first = None;
                 } else if let Some(first) = &mut first
                     && Pin::new(first).poll(cx).is_ready()
                 {
-                    return Poll::Ready(());
+                    return Poll::Ready(Ok(()));
                 }
                 if stop.as_mut().is_none_or(|stop| Pin::new(stop).poll(cx).is_pending()) {
                     return Poll::Pending;

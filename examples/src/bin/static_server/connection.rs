@@ -99,7 +99,7 @@ impl Connection {
                 self.skip_body(request.body).await?;
             }
             let keep_alive =
-                request.keep_alive && !body_is_held_back && !self.server.stopping.is_set();
+                request.keep_alive && !body_is_held_back && !self.server.stopping.is_cancelled();
             let context =
                 self.context(keep_alive, request.is_http_1_0, request.method == Method::Head);
             self.answer(&request, &context).await?;
@@ -146,7 +146,7 @@ impl Connection {
 
     /// Receives something, within `limit`.
     async fn receive(&mut self, limit: Duration) -> Result<(), NoInput> {
-        let stopped = pin!(self.server.stopping.wait());
+        let stopped = self.server.stopping.cancelled();
         let received = pin!(self.stream.recv());
         match timeout(limit, select(received, stopped)).await {
             Ok(Either::Left((Ok(bytes), _))) if !bytes.is_empty() => {

@@ -1,16 +1,13 @@
 //! One shard of the server: accepts connections, keeps within its limits, and stops when told.
 
-use std::cell::Cell;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corering::net::TcpListener;
+use corering::net::{self, TcpListener};
 use corering::signal::Signal;
-use corering::sync::{Notify, Semaphore};
-use corering::time::timeout;
-use futures_util::future::{Either, select};
+use corering::task::CancelToken;
+use futures_util::FutureExt;
 
 use crate::connection;
 use crate::response::DateClock;
@@ -32,69 +29,22 @@ pub(crate) struct Server {
     pub(crate) root: Root,
     pub(crate) limits: Limits,
     pub(crate) clock: DateClock,
-    pub(crate) stopping: Stopping,
+    pub(crate) stopping: CancelToken,
 }
 
 impl Server {
     pub(crate) fn new(root: Root, limits: Limits) -> Self {
-        Self { root, limits, clock: DateClock::new(), stopping: Stopping::default() }
+        Self { root, limits, clock: DateClock::new(), stopping: CancelToken::new() }
     }
 
-    /// Serves until the signal comes, then lets requests end until the deadline.
+    /// Serves until the signal comes, then lets requests end until the deadline: connections that wait
+    /// for a request end then, the others after their answer.
     pub(crate) async fn run(self, listener: TcpListener, stop: Signal) -> io::Result<()> {
+        let Limits { connections_max, shutdown_timeout, .. } = self.limits;
+        let stopping = self.stopping.clone();
         let server = Rc::new(self);
-        let places = Rc::new(Semaphore::new(server.limits.connections_max));
-        match select(pin!(accept_all(listener, &server, &places)), pin!(stop)).await {
-            Either::Left((Err(error), _)) => return Err(error),
-            Either::Right((signal, _)) => signal?,
-        }
-        // The listener is closed. Connections that wait for a request end now, the others after
-        // their answer; those that are left at the deadline are dropped with the shard.
-        server.stopping.set();
-        let all_places = places.acquire_many(server.limits.connections_max);
-        let _ = timeout(server.limits.shutdown_timeout, all_places).await;
-        Ok(())
-    }
-}
-
-/// Accepts for ever, as long as there is a place. Without one, clients wait in the kernel's queue.
-async fn accept_all(
-    listener: TcpListener,
-    server: &Rc<Server>,
-    places: &Rc<Semaphore>,
-) -> io::Result<std::convert::Infallible> {
-    loop {
-        let place = Rc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-        // It passes over clients that are gone already, and waits where descriptors have run out.
-        let stream = listener.accept().await?;
-        let server = Rc::clone(server);
-        corering::spawn(async move {
-            connection::serve(stream, server).await;
-            drop(place);
-        });
-    }
-}
-
-/// Whether the server stops, for those who look and those who wait.
-#[derive(Debug, Default)]
-pub(crate) struct Stopping {
-    is_set: Cell<bool>,
-    changed: Notify,
-}
-
-impl Stopping {
-    fn set(&self) {
-        self.is_set.set(true);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.is_set.get()
-    }
-
-    pub(crate) async fn wait(&self) {
-        if !self.is_set.get() {
-            self.changed.notified().await;
-        }
+        let connection = move |stream, _| connection::serve(stream, Rc::clone(&server)).map(Ok);
+        let served = net::serve(listener, connection).until(stop).token(stopping);
+        served.max_connections(connections_max).grace(shutdown_timeout).await.map(drop)
     }
 }
