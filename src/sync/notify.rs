@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_util::future::FusedFuture;
 
@@ -36,12 +36,36 @@ pub struct Notified<'a> {
 
 impl Notify {
     /// A `Notify` without a stored notification.
+    ///
+    /// ```
+    /// use corering::sync::Notify;
+    /// use futures_util::FutureExt;
+    ///
+    /// assert!(Notify::new().notified().now_or_never().is_none());
+    /// ```
     pub const fn new() -> Self {
         let state = State { line: Line::new(), stored: false, round: 0 };
         Notify { state: ShardBound::new(RefCell::new(state)) }
     }
 
     /// Waits for a notification, or takes the stored one.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let notify = corering::sync::Notify::new();
+    /// let ready = std::cell::Cell::new(false);
+    /// let wait = async {
+    ///     while !ready.get() {
+    ///         notify.notified().await;
+    ///     }
+    /// };
+    /// let set = async {
+    ///     ready.set(true);
+    ///     notify.notify_one();
+    /// };
+    /// corering::join!(wait, set);
+    /// # });
+    /// ```
     ///
     /// The future counts as waiting for [`notify_waiters`](Notify::notify_waiters) from the moment
     /// it is made, and for [`notify_one`](Notify::notify_one) from its first poll.
@@ -72,6 +96,14 @@ impl Notify {
     /// Wakes the task that has waited longest, or stores the notification if none waits.
     ///
     /// At most one is stored, however often this is called.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let notify = corering::sync::Notify::new();
+    /// notify.notify_one();
+    /// notify.notified().await;
+    /// # });
+    /// ```
     pub fn notify_one(&self) {
         let mut state = self.state.borrow_mut();
         let first = state.line.call_first(Notification::One);
@@ -85,9 +117,53 @@ impl Notify {
     }
 
     /// Wakes all that wait now. Stores nothing for those that come later.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let notify = corering::sync::Notify::new();
+    /// let (one, other) = (notify.notified(), notify.notified());
+    /// notify.notify_waiters();
+    /// corering::join!(one, other);
+    /// # });
+    /// ```
     pub fn notify_waiters(&self) {
         self.state.borrow_mut().round += 1;
         wake_each(&self.state, State::serve_first);
+    }
+}
+
+impl Notified<'_> {
+    /// Waits for [`notify_one`](Notify::notify_one) from now on, and not only from the first poll. Returns true
+    /// if the notification has come; then the future is ready.
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// use corering::sync::Notify;
+    ///
+    /// corering::block_on(async {
+    ///     let notify = Notify::new();
+    ///     let mut notified = pin!(notify.notified());
+    ///     assert!(!notified.as_mut().enable());
+    ///     // Wakes the one that waits already, and stores nothing.
+    ///     notify.notify_one();
+    ///     assert!(notified.as_mut().enable());
+    ///     notified.await;
+    /// });
+    /// ```
+    pub fn enable(mut self: Pin<&mut Self>) -> bool {
+        // The poll that waits brings the waker.
+        self.as_mut().poll_free(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn poll_free(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let notified = &mut *self;
+        if !notified.done {
+            let Notified { notify, round, place, .. } = notified;
+            ready!(line::poll(&notify.state, place, *round, cx));
+            notified.done = true;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -101,14 +177,10 @@ impl Future for Notified<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let notified = &mut *self;
-        if notified.done {
-            return Poll::Ready(());
-        }
-        let Notified { notify, round, place, toll, .. } = notified;
-        let polled = toll.poll(cx, |cx| line::poll(&notify.state, place, *round, cx));
-        notified.done = polled.is_ready();
-        polled.map(|_| ())
+        let mut toll = self.toll;
+        let polled = toll.poll(cx, |cx| self.as_mut().poll_free(cx));
+        self.toll = toll;
+        polled
     }
 }
 

@@ -143,3 +143,39 @@ fn forgotten_waiter_keeps_one_notification_and_the_line_goes_on() {
     notify.notify_one();
     assert!(poller.poll(&mut behind).is_ready());
 }
+
+#[test]
+fn enabled_future_has_a_place_before_it_is_polled() {
+    let notify = Notify::new();
+    let poller = Poller::new();
+    let mut enabled = Box::pin(notify.notified());
+    let mut behind = Box::pin(notify.notified());
+    assert!(!enabled.as_mut().enable());
+    assert!(poller.poll(&mut behind).is_pending());
+    notify.notify_one();
+    assert_eq!(poller.wakes(), 0);
+    assert!(poller.poll(&mut enabled).is_ready());
+    notify.notify_one();
+    assert_eq!(poller.wakes(), 1);
+    assert!(behind.as_mut().enable() && behind.is_terminated());
+    assert!(poller.poll(&mut behind).is_ready());
+
+    // One that is dropped gives its notification on.
+    let mut dropped = Box::pin(notify.notified());
+    assert!(!dropped.as_mut().enable());
+    notify.notify_one();
+    drop(dropped);
+    assert!(Box::pin(notify.notified()).as_mut().enable());
+}
+
+#[test]
+fn enabled_future_that_is_polled_wakes_by_the_last_waker() {
+    let notify = Notify::new();
+    let poller = Poller::new();
+    let mut enabled = Box::pin(notify.notified());
+    assert!(!enabled.as_mut().enable());
+    assert!(poller.poll(&mut enabled).is_pending());
+    notify.notify_one();
+    assert_eq!(poller.wakes(), 1);
+    assert!(poller.poll(&mut enabled).is_ready());
+}
