@@ -77,7 +77,7 @@
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|
 //! | [`Sender::send`], [`BoundedShardSender::send`], [`TaskQueue::put`] | the value is dropped | the value is dropped | – | the value is dropped, and another has the room | – |
-//! | [`Sender::reserve`], [`BoundedShardSender::reserve`], [`Mutex::lock`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
+//! | [`Sender::reserve`], [`BoundedShardSender::reserve`], [`Mutex::lock`], [`Mutex::lock_owned`], [`Semaphore::acquire`], [`Semaphore::acquire_many`], [`Semaphore::acquire_owned`], [`Semaphore::acquire_many_owned`], [`Notify::notified`] | nothing | nothing | – | another's turn | – |
 //! | [`Sender::reserve_owned`] | a sender that is gone | a sender that is gone | – | a sender that is gone, and another's turn | – |
 //! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`], [`TaskQueue::join`] | nothing | nothing | – | nothing | – |
 //! | [`Receiver::recv`], [`Receiver::recv_many`], [`ShardReceiver::recv`], [`TaskQueue::get`] | nothing | values for the next call | – | values for the next call | – |

@@ -40,7 +40,7 @@ mod semaphore;
 pub mod shard_channel;
 mod store;
 
-pub use mutex::{Mutex, MutexGuard, TryLockError};
+pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
 pub use queue::{FirstIn, LastIn, LifoQueue, Order, PriorityQueue, Queue, Smallest, TaskQueue};
-pub use semaphore::{AcquireError, OwnedPermit, Permit, Semaphore, TryAcquireError};
+pub use semaphore::{AcquireError, OwnedPermit, Permit, PermitOf, Semaphore, TryAcquireError};

@@ -4,7 +4,10 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
+use std::mem;
+use std::ops::Deref;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -18,26 +21,58 @@ use crate::util::shard_bound::{ShardBound, UseStdSyncAcrossThreads};
 /// Permits go to whoever has waited longest. Who asks for many is not overtaken by later ones that
 /// ask for few: they wait behind it, also while there would be enough permits for them. For the same
 /// reason [`try_acquire`](Semaphore::try_acquire) fails while others wait.
+///
+/// Permits are guards: dropping them gives back as many as were taken. So a semaphore never has more
+/// permits than it was made with, as asyncio's `BoundedSemaphore` sees to by an error, unless
+/// [`add_permits`](Semaphore::add_permits) is called.
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use corering::sync::Semaphore;
+///
+/// corering::block_on(async {
+///     let at_most_two = Rc::new(Semaphore::new(2));
+///     let tasks: Vec<_> = (0..10)
+///         .map(|_| {
+///             let at_most_two = Rc::clone(&at_most_two);
+///             corering::spawn(async move {
+///                 let _permit = at_most_two.acquire().await.unwrap();
+///                 corering::yield_now().await;
+///             })
+///         })
+///         .collect();
+///     for task in tasks {
+///         task.await.unwrap();
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Semaphore {
     state: ShardBound<RefCell<State>, dyn UseStdSyncAcrossThreads>,
 }
 
-/// Permits of a [`Semaphore`], which go back to it when this is dropped.
-#[must_use = "a permit that is dropped at once permits nothing"]
-#[derive(Debug)]
-pub struct Permit<'a> {
-    semaphore: &'a Semaphore,
-    permits: usize,
-}
+/// Permits of a [`Semaphore`], borrowed from it.
+pub type Permit<'a> = PermitOf<&'a Semaphore>;
 
 /// Permits of a [`Semaphore`] that keep it alive, and so can be moved into a task.
+pub type OwnedPermit = PermitOf<Rc<Semaphore>>;
+
+/// What [`Permit`] and [`OwnedPermit`] are: permits that go back to their semaphore when this is dropped.
 ///
-/// They go back to the semaphore when this is dropped.
+/// ```
+/// use corering::sync::{Permit, Semaphore};
+///
+/// let semaphore = Semaphore::new(3);
+/// let two: Permit<'_> = semaphore.try_acquire_many(2).unwrap();
+/// assert_eq!(semaphore.available_permits(), 1);
+/// drop(two);
+/// assert_eq!(semaphore.available_permits(), 3);
+/// ```
 #[must_use = "a permit that is dropped at once permits nothing"]
 #[derive(Debug)]
-pub struct OwnedPermit {
-    semaphore: Rc<Semaphore>,
+pub struct PermitOf<S: Deref<Target = Semaphore>> {
+    semaphore: S,
     permits: usize,
 }
 
@@ -46,6 +81,15 @@ impl Semaphore {
     pub const MAX_PERMITS: usize = usize::MAX >> 1;
 
     /// A semaphore with a number of permits.
+    ///
+    /// ```
+    /// use corering::sync::Semaphore;
+    ///
+    /// thread_local! {
+    ///     static AT_MOST_FOUR: Semaphore = const { Semaphore::new(4) };
+    /// }
+    /// assert_eq!(AT_MOST_FOUR.with(|it| it.available_permits()), 4);
+    /// ```
     ///
     /// # Panics
     ///
@@ -56,12 +100,27 @@ impl Semaphore {
         Semaphore { state: ShardBound::new(RefCell::new(state)) }
     }
 
-    /// How many permits nobody holds.
+    /// How many permits are free.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(2);
+    /// let _permit = semaphore.try_acquire().unwrap();
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// ```
     pub fn available_permits(&self) -> usize {
         self.state.borrow().permits
     }
 
     /// Waits for one permit.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let semaphore = corering::sync::Semaphore::new(1);
+    /// let permit = semaphore.acquire().await.unwrap();
+    /// assert!(semaphore.try_acquire().is_err());
+    /// drop(permit);
+    /// # });
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -76,6 +135,14 @@ impl Semaphore {
 
     /// Waits for a number of permits, and gets them all at once.
     ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let megabytes = corering::sync::Semaphore::new(64);
+    /// let _memory = megabytes.acquire_many(48).await.unwrap();
+    /// assert_eq!(megabytes.available_permits(), 16);
+    /// # });
+    /// ```
+    ///
     /// Waits forever if the semaphore never has that many.
     ///
     /// # Cancel safety
@@ -87,10 +154,22 @@ impl Semaphore {
     /// If the semaphore is closed, or is being closed meanwhile.
     pub async fn acquire_many(&self, permits: usize) -> Result<Permit<'_>, AcquireError> {
         Acquire { semaphore: self, permits, place: None, toll: Toll::Due }.await?;
-        Ok(Permit { semaphore: self, permits })
+        Ok(PermitOf { semaphore: self, permits })
     }
 
     /// Waits for one permit that keeps the semaphore alive.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// # corering::block_on(async {
+    /// let semaphore = Rc::new(corering::sync::Semaphore::new(1));
+    /// let permit = Rc::clone(&semaphore).acquire_owned().await.unwrap();
+    /// let task = corering::spawn(async move { drop(permit) });
+    /// semaphore.acquire().await.unwrap();
+    /// # task.await.unwrap();
+    /// # });
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -104,6 +183,16 @@ impl Semaphore {
     }
 
     /// Waits for a number of permits that keep the semaphore alive, and gets them all at once.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// # corering::block_on(async {
+    /// let semaphore = Rc::new(corering::sync::Semaphore::new(3));
+    /// let permits = Rc::clone(&semaphore).acquire_many_owned(2).await.unwrap();
+    /// assert_eq!(permits.permits(), 2);
+    /// # });
+    /// ```
     ///
     /// Waits forever if the semaphore never has that many.
     ///
@@ -119,10 +208,16 @@ impl Semaphore {
         permits: usize,
     ) -> Result<OwnedPermit, AcquireError> {
         Acquire { semaphore: &self, permits, place: None, toll: Toll::Due }.await?;
-        Ok(OwnedPermit { semaphore: self, permits })
+        Ok(PermitOf { semaphore: self, permits })
     }
 
     /// Takes one permit if that is possible without waiting.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(1);
+    /// let _permit = semaphore.try_acquire().unwrap();
+    /// assert!(semaphore.try_acquire().is_err());
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,25 +228,68 @@ impl Semaphore {
 
     /// Takes a number of permits if that is possible without waiting.
     ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// let _permits = semaphore.try_acquire_many(2).unwrap();
+    /// assert!(semaphore.try_acquire_many(2).is_err());
+    /// ```
+    ///
     /// # Errors
     ///
     /// If not as many permits are free, if others wait, or if the semaphore is closed.
     pub fn try_acquire_many(&self, permits: usize) -> Result<Permit<'_>, TryAcquireError> {
         self.take_now(permits)?;
-        Ok(Permit { semaphore: self, permits })
+        Ok(PermitOf { semaphore: self, permits })
     }
 
     /// Takes one permit that keeps the semaphore alive, if that is possible without waiting.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// let semaphore = Rc::new(corering::sync::Semaphore::new(1));
+    /// let _permit = Rc::clone(&semaphore).try_acquire_owned().unwrap();
+    /// assert!(semaphore.try_acquire().is_err());
+    /// ```
     ///
     /// # Errors
     ///
     /// If no permit is free, if others wait for one, or if the semaphore is closed.
     pub fn try_acquire_owned(self: Rc<Self>) -> Result<OwnedPermit, TryAcquireError> {
-        self.take_now(1)?;
-        Ok(OwnedPermit { semaphore: self, permits: 1 })
+        self.try_acquire_many_owned(1)
     }
 
-    /// Adds permits, which go to those that wait.
+    /// Takes a number of permits that keep the semaphore alive, if that is possible without waiting.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// use corering::sync::Semaphore;
+    ///
+    /// let semaphore = Rc::new(Semaphore::new(3));
+    /// let permits = Rc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
+    /// assert!(Rc::clone(&semaphore).try_acquire_many_owned(2).is_err());
+    /// assert_eq!(permits.permits(), 2);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If not as many permits are free, if others wait, or if the semaphore is closed.
+    pub fn try_acquire_many_owned(
+        self: Rc<Self>,
+        permits: usize,
+    ) -> Result<OwnedPermit, TryAcquireError> {
+        self.take_now(permits)?;
+        Ok(PermitOf { semaphore: self, permits })
+    }
+
+    /// Adds permits, which go to the tasks that wait.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(0);
+    /// semaphore.add_permits(2);
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
     ///
     /// # Panics
     ///
@@ -164,15 +302,44 @@ impl Semaphore {
         wake_each(&self.state, State::serve_first);
     }
 
+    /// Takes up to `permits` free permits away from the semaphore for good. Returns how many there were.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// assert_eq!(semaphore.forget_permits(2), 2);
+    /// assert_eq!(semaphore.forget_permits(2), 1);
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// ```
+    pub fn forget_permits(&self, permits: usize) -> usize {
+        let mut state = self.state.borrow_mut();
+        let forgotten = permits.min(state.permits);
+        state.permits -= forgotten;
+        forgotten
+    }
+
     /// Closes the semaphore: all that wait, and all that come later, get an error.
     ///
     /// Permits that are held stay valid.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let semaphore = corering::sync::Semaphore::new(1);
+    /// semaphore.close();
+    /// assert!(semaphore.acquire().await.is_err());
+    /// # });
+    /// ```
     pub fn close(&self) {
         self.state.borrow_mut().closed = true;
         wake_each(&self.state, State::serve_first);
     }
 
     /// Whether the semaphore was closed.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(1);
+    /// semaphore.close();
+    /// assert!(semaphore.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.state.borrow().closed
     }
@@ -186,39 +353,81 @@ impl Semaphore {
     }
 }
 
-impl Permit<'_> {
+impl<S: Deref<Target = Semaphore>> PermitOf<S> {
+    /// Permits that were taken from the semaphore and forgotten.
+    pub(super) fn taken(semaphore: S, permits: usize) -> Self {
+        PermitOf { semaphore, permits }
+    }
+
     /// How many permits these are.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// assert_eq!(semaphore.try_acquire_many(2).unwrap().permits(), 2);
+    /// ```
     pub fn permits(&self) -> usize {
         self.permits
     }
 
     /// Takes the permits away from the semaphore for good.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// semaphore.try_acquire().unwrap().forget();
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
     pub fn forget(mut self) {
         self.permits = 0;
     }
-}
 
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        if self.permits > 0 {
-            self.semaphore.add_permits(self.permits);
-        }
+    /// Adds the permits of `other` to these.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// let mut permit = semaphore.try_acquire().unwrap();
+    /// permit.merge(semaphore.try_acquire_many(2).unwrap());
+    /// assert_eq!(permit.permits(), 3);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If they are permits of another semaphore.
+    pub fn merge(&mut self, mut other: Self) {
+        let is_same = ptr::eq(&*self.semaphore, &*other.semaphore);
+        assert!(is_same, "only permits of the same semaphore can be merged");
+        self.permits += mem::take(&mut other.permits);
+    }
+
+    /// Takes `permits` of these permits out. `None`, and nothing changes, if they are not as many.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(3);
+    /// let mut three = semaphore.try_acquire_many(3).unwrap();
+    /// drop(three.split(2).unwrap());
+    /// assert_eq!((three.permits(), semaphore.available_permits()), (1, 2));
+    /// assert!(three.split(2).is_none());
+    /// ```
+    pub fn split(&mut self, permits: usize) -> Option<Self>
+    where
+        S: Clone,
+    {
+        self.permits = self.permits.checked_sub(permits)?;
+        Some(PermitOf { semaphore: self.semaphore.clone(), permits })
+    }
+
+    /// The semaphore whose permits these are.
+    ///
+    /// ```
+    /// let semaphore = corering::sync::Semaphore::new(1);
+    /// let permit = semaphore.try_acquire().unwrap();
+    /// assert_eq!(permit.semaphore().available_permits(), 0);
+    /// ```
+    pub fn semaphore(&self) -> &S {
+        &self.semaphore
     }
 }
 
-impl OwnedPermit {
-    /// How many permits these are.
-    pub fn permits(&self) -> usize {
-        self.permits
-    }
-
-    /// Takes the permits away from the semaphore for good.
-    pub fn forget(mut self) {
-        self.permits = 0;
-    }
-}
-
-impl Drop for OwnedPermit {
+impl<S: Deref<Target = Semaphore>> Drop for PermitOf<S> {
     fn drop(&mut self) {
         if self.permits > 0 {
             self.semaphore.add_permits(self.permits);

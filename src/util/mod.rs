@@ -10,6 +10,7 @@ pub(crate) mod expiry;
 pub(crate) mod line;
 pub(crate) mod linked_slab;
 pub(crate) mod mailbox;
+pub(crate) mod owned_ref_mut;
 pub(crate) mod park;
 pub(crate) mod poll_pinned;
 pub(crate) mod pool;

@@ -182,6 +182,10 @@ async fn others(beside: &Beside) {
         .await;
     let mutex = Mutex::new(0);
     beside.endless("sync::mutex::lock", async move || *mutex.lock().await += 1).await;
+    let mutex = Rc::new(Mutex::new(0));
+    beside
+        .endless("sync::mutex::lock_owned", async move || *mutex.clone().lock_owned().await += 1)
+        .await;
     let notify = Notify::new();
     beside
         .endless("sync::notify::notified", async move || {

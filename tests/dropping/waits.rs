@@ -54,6 +54,12 @@ pub(crate) async fn give_their_turn_on(world: &World, moment: Moment) {
     };
     gives_its_turn_on(world, moment, "Mutex::lock", lock, || is_over.add_permits(1)).await;
     holder.await.expect("it does not panic");
+    let held = RefCell::new(mutex.clone().try_lock_owned().ok());
+    let lock = || -> Boxed<'static, ()> {
+        let mutex = mutex.clone();
+        Box::pin(async move { drop(mutex.lock_owned().await) })
+    };
+    gives_its_turn_on(world, moment, "Mutex::lock_owned", lock, || drop(held.take())).await;
 
     type Acquire = fn(Rc<Semaphore>) -> Boxed<'static, ()>;
     let acquires: [(&str, Acquire); 4] = [

@@ -257,3 +257,42 @@ fn forgotten_waiter_keeps_its_permit_and_the_line_goes_on() {
     semaphore.add_permits(1);
     assert!(poller.poll(&mut behind).is_ready());
 }
+
+#[test]
+fn permits_can_be_merged_and_split() {
+    let semaphore = Rc::new(Semaphore::new(5));
+    let mut permits = Rc::clone(&semaphore).try_acquire_many_owned(2).expect("five are free");
+    permits.merge(Rc::clone(&semaphore).try_acquire_many_owned(3).expect("three are free"));
+    assert_eq!((permits.permits(), semaphore.available_permits()), (5, 0));
+    assert!(Rc::clone(&semaphore).try_acquire_many_owned(1).is_err());
+    assert!(permits.split(6).is_none());
+    let part = permits.split(4).expect("there are five");
+    assert!(Rc::ptr_eq(part.semaphore(), &semaphore));
+    assert_eq!((permits.permits(), part.permits()), (1, 4));
+    drop(permits);
+    assert_eq!(semaphore.available_permits(), 1);
+    drop(part);
+    assert_eq!(semaphore.available_permits(), 5);
+    let mut none = semaphore.try_acquire().expect("five are free").split(0).expect("none");
+    assert_eq!(semaphore.available_permits(), 5);
+    none.merge(semaphore.try_acquire().expect("five are free"));
+    assert_eq!(semaphore.available_permits(), 4);
+}
+
+#[test]
+#[should_panic(expected = "of the same semaphore")]
+fn permits_of_two_semaphores_cannot_be_merged() {
+    let (one, other) = (Semaphore::new(1), Semaphore::new(1));
+    one.try_acquire().expect("one is free").merge(other.try_acquire().expect("one is free"));
+}
+
+#[test]
+fn free_permits_can_be_forgotten_and_no_others() {
+    let semaphore = Semaphore::new(3);
+    let held = semaphore.try_acquire().expect("three are free");
+    assert_eq!(semaphore.forget_permits(1), 1);
+    assert_eq!(semaphore.forget_permits(9), 1);
+    assert_eq!(semaphore.forget_permits(9), 0);
+    drop(held);
+    assert_eq!(semaphore.available_permits(), 1);
+}
