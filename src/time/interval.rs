@@ -67,6 +67,15 @@ pub struct Interval {
 }
 
 /// What an [`Interval`] does about ticks for which nobody waited in time.
+///
+/// They are those of tokio's `MissedTickBehavior`. A tick is late if it is taken more than 5 ms after its
+/// moment; with a period below 5 ms, if it is taken a period after it, or later.
+///
+/// asyncio has no interval, but two idioms. A chain of `loop.call_at(due, ..)` with `due += period` has the
+/// beat of [`Burst`](MissedTicks::Burst). A loop that does its work and then `await asyncio.sleep(period)`
+/// has its period between the end of one turn and the next: that is [`sleep`](super::sleep) in a
+/// loop here, too, or [`Interval::reset`] after the work. It is near [`Delay`](MissedTicks::Delay), which
+/// moves the beat only if the work takes longer than the period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissedTicks {
@@ -74,7 +83,7 @@ pub enum MissedTicks {
     /// ticks is kept. The default.
     #[default]
     Burst,
-    /// The beat moves: the next tick comes one period after the late one.
+    /// The beat moves: the next tick comes one period after the late one was taken.
     Delay,
     /// They are left out: the next tick comes when the beat has its next.
     Skip,
@@ -126,14 +135,15 @@ impl Interval {
     /// When the tick after the one of `due` comes, which is taken at `now`; `None` for never.
     fn after(&self, due: Instant, now: Instant) -> Option<Instant> {
         let next = due.checked_add(self.period)?;
-        if now < next {
+        let late = now.saturating_duration_since(due);
+        if late <= TOLERANCE && late < self.period {
             return Some(next);
         }
         match self.missed_ticks {
             MissedTicks::Burst => Some(next),
             MissedTicks::Delay => now.checked_add(self.period),
             MissedTicks::Skip => {
-                let late = (now - due).as_nanos() % self.period.as_nanos();
+                let late = late.as_nanos() % self.period.as_nanos();
                 // A remainder is below the period, so its seconds fit as the period's did.
                 let late = Duration::new(
                     (late / NANOSECONDS) as u64,
@@ -144,9 +154,65 @@ impl Interval {
         }
     }
 
-    /// Moves the next tick to one period from now.
+    /// Moves the next tick to one period from now. The beat goes on from there.
     pub fn reset(&mut self) {
-        self.sleep.reset_to(now().checked_add(self.period));
+        self.reset_after(self.period);
+    }
+
+    /// Lets the next tick come now. The beat goes on from there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::time::{self, Duration};
+    ///
+    /// corering::block_on(async {
+    ///     let mut beat = time::interval(Duration::from_secs(3600));
+    ///     let first = beat.tick().await;
+    ///     beat.reset_immediately();
+    ///     assert!(beat.tick().await - first < Duration::from_secs(3600));
+    /// });
+    /// ```
+    pub fn reset_immediately(&mut self) {
+        self.reset_at(now());
+    }
+
+    /// Moves the next tick to `after` from now; after `Duration::MAX` none comes. The beat goes on from
+    /// there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::time::{self, Duration};
+    ///
+    /// corering::block_on(async {
+    ///     let mut beat = time::interval(Duration::from_secs(3600));
+    ///     let first = beat.tick().await;
+    ///     beat.reset_after(Duration::from_millis(1));
+    ///     assert!(beat.tick().await - first < Duration::from_secs(3600));
+    /// });
+    /// ```
+    pub fn reset_after(&mut self, after: Duration) {
+        self.sleep.reset_to(now().checked_add(after));
+    }
+
+    /// Moves the next tick to `deadline`, and the beat with it. If that is past, the tick comes
+    /// now, and those that follow are missed ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::time::{self, Duration};
+    ///
+    /// corering::block_on(async {
+    ///     let mut beat = time::interval(Duration::from_secs(3600));
+    ///     let soon = beat.tick().await + Duration::from_millis(1);
+    ///     beat.reset_at(soon);
+    ///     assert_eq!(beat.tick().await, soon);
+    /// });
+    /// ```
+    pub fn reset_at(&mut self, deadline: Instant) {
+        self.sleep.reset_to(Some(deadline));
     }
 
     /// The distance of the ticks.
@@ -194,6 +260,9 @@ impl fmt::Debug for Interval {
     }
 }
 
+/// A tick that is taken this long after its moment is still in time.
+const TOLERANCE: Duration = Duration::from_millis(5);
+
 const NANOSECONDS: u128 = 1_000_000_000;
 
 #[cfg(test)]
@@ -211,8 +280,34 @@ mod tests {
     fn a_tick_in_time_is_followed_by_one_a_period_after_it() {
         for missed_ticks in [MissedTicks::Burst, MissedTicks::Delay, MissedTicks::Skip] {
             let (interval, start) = beat(missed_ticks);
-            let taken = start + Duration::from_secs(9);
-            assert_eq!(interval.after(start, taken), Some(start + Duration::from_secs(10)));
+            for taken in [start, start + TOLERANCE] {
+                assert_eq!(interval.after(start, taken), Some(start + Duration::from_secs(10)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tick_within_its_period_may_be_late() {
+        let next = |missed_ticks| {
+            let (interval, start) = beat(missed_ticks);
+            let taken = start + TOLERANCE + Duration::from_nanos(1);
+            interval.after(start, taken).expect("it is near") - start
+        };
+        assert_eq!(next(MissedTicks::Burst), Duration::from_secs(10));
+        assert_eq!(next(MissedTicks::Delay), Duration::new(10, 5_000_001));
+        assert_eq!(next(MissedTicks::Skip), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_tick_of_a_short_period_is_late_by_a_period() {
+        let start = now();
+        let mut interval = interval_at(start, Duration::from_millis(1));
+        let taken = start + Duration::from_micros(1_500);
+        for (missed_ticks, next) in
+            [(MissedTicks::Burst, 1_000), (MissedTicks::Delay, 2_500), (MissedTicks::Skip, 2_000)]
+        {
+            interval.set_missed_ticks(missed_ticks);
+            assert_eq!(interval.after(start, taken), Some(start + Duration::from_micros(next)));
         }
     }
 

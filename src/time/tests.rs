@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::poll;
+
 use super::*;
 use crate::net::UnixStream;
 use crate::{Driver, Runtime, metrics, spawn, yield_now};
@@ -252,6 +254,30 @@ async fn ticks_that_nobody_waited_for_come_in_a_burst() {
     for n in 1..=10 {
         assert_eq!(beat.tick().await, first + n * SHORT);
     }
+}
+
+#[corering::test]
+async fn next_tick_can_be_moved_and_the_beat_with_it() {
+    let mut beat = interval(LONG);
+    let first = beat.tick().await;
+    beat.reset_immediately();
+    let second = beat.tick().await;
+    assert!(second >= first && second < first + LONG);
+    beat.reset_after(SHORT);
+    let third = beat.tick().await;
+    assert!(third >= second + SHORT && third < second + LONG);
+    beat.reset_at(third + SHORT);
+    assert_eq!(beat.tick().await, third + SHORT);
+    assert!(poll!(pin!(beat.tick())).is_pending());
+    assert_eq!(metrics().timers, 1);
+    beat.reset();
+    assert_eq!(metrics().timers, 0);
+    // What is past comes now, and what follows it has been missed.
+    beat.reset_at(first - LONG);
+    assert_eq!([beat.tick().await, beat.tick().await], [first - LONG, first]);
+    beat.reset_after(Duration::MAX);
+    assert!(poll!(pin!(beat.tick())).is_pending());
+    assert_eq!(metrics().timers, 0);
 }
 
 #[corering::test]
