@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Builder, Runtime, ShutdownReport};
 use crate::driver::{Backend, Metrics};
@@ -61,6 +61,17 @@ impl Simulation {
     /// sockets other than those of TCP (liburing#1549).
     pub fn miss_ends(&self) -> &Self {
         self.world.miss_ends();
+        self
+    }
+
+    /// What the wall clock shows, a day in 2027 at first.
+    pub fn wall(&self) -> SystemTime {
+        self.world.wall()
+    }
+
+    /// Sets the wall clock, forward or back, as an administrator or NTP does.
+    pub fn set_wall(&self, to: SystemTime) -> &Self {
+        self.world.set_wall(to);
         self
     }
 

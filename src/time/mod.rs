@@ -5,8 +5,10 @@
 //! what the shard has to do first. A duration that reaches beyond the clock's end, as
 //! [`Duration::MAX`] does, never passes.
 //!
-//! A limit in time for any future is [`timeout`]. [`within`] limits a single operation, waits for its
-//! end, and so gives the buffer back.
+//! A limit in time for any future is [`timeout`]. [`within`] limits a single operation, waits for its end, and so gives the buffer
+//! back.
+//!
+//! Timers go by a clock that nobody sets. [`sleep_until_wall`] goes by the wall clock.
 //!
 //! Read `sleep.rs` first.
 
@@ -15,12 +17,14 @@
 mod interval;
 mod sleep;
 mod timeout;
+mod wall;
 
 pub use crate::driver::{SingleOperation, Within, within};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use std::time::{Duration, Instant};
+pub use std::time::{Duration, Instant, SystemTime};
 pub use timeout::{Elapsed, timeout, timeout_at};
+pub use wall::{sleep_until_wall, wall};
 
 use crate::sys::clock;
 

@@ -139,6 +139,10 @@ async fn timers(beside: &Beside) {
     let past = time::now();
     beside.endless("time::sleep::sleep", async || time::sleep(Duration::ZERO).await).await;
     beside.endless("time::sleep::sleep_until", async move || time::sleep_until(past).await).await;
+    let wall = time::wall();
+    beside
+        .endless("time::wall::sleep_until_wall", async move || time::sleep_until_wall(wall).await)
+        .await;
     let mut over = time::sleep(Duration::ZERO);
     beside.endless("time::sleep::Sleep", async move || Pin::new(&mut over).await).await;
     let mut beat = time::interval(Duration::from_nanos(1));

@@ -177,7 +177,9 @@ pub(crate) async fn take_nothing_from_others(world: &World, moment: Moment) -> i
     other.await;
     assert!(stop.is_cancelled(), "{row}, {moment:?}");
 
-    let waits: [(&str, Boxed<'_, ()>); 3] = [
+    let soon = time::wall() + Duration::from_millis(1);
+    let waits: [(&str, Boxed<'_, ()>); 4] = [
+        ("time::sleep_until_wall", Box::pin(time::sleep_until_wall(soon))),
         ("time::sleep", Box::pin(time::sleep(Duration::from_millis(1)))),
         ("time::sleep_until", Box::pin(time::sleep_until(time::now() + Duration::from_millis(1)))),
         ("task::yield_now", Box::pin(yield_now())),

@@ -46,4 +46,5 @@ mod receiving;
 mod serving;
 mod storms;
 mod user_code;
+mod wall_clock;
 mod writing;

@@ -9,12 +9,15 @@ use super::faults::Faults;
 use super::random::Random;
 use super::socket::{Socket, SocketId};
 use super::trace::Trace;
-use crate::sys::clock;
+use crate::sys::clock::{self, Virtual};
 use crate::sys::ring::Cqe;
 use io_uring::opcode;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The same in every world, so that a program that prints the time prints the same: a day in 2027.
+const WALL_AT_START: Duration = Duration::from_secs(1_800_000_000);
 
 pub(super) type OperationId = u64;
 pub(super) type RingId = u32;
@@ -30,9 +33,11 @@ pub(super) struct State {
     pub(super) hears_ends: bool,
     /// The virtual moment at offset zero.
     pub(super) base: Instant,
+    /// What the wall clock showed at offset zero, as if nobody had set it since.
+    wall_base: SystemTime,
     /// Virtual time since the world began.
     pub(super) now: Duration,
-    /// Whether this thread's clock follows this world.
+    /// Whether this thread's clocks follow this world.
     pub(super) rules_clock: bool,
     pub(super) events: BTreeMap<(Duration, u64), Event>,
     pub(super) sockets: BTreeMap<SocketId, Socket>,
@@ -137,6 +142,7 @@ impl State {
             accepts_wait: true,
             hears_ends: true,
             base: Instant::now(),
+            wall_base: SystemTime::UNIX_EPOCH + WALL_AT_START,
             now: Duration::ZERO,
             rules_clock: false,
             events: BTreeMap::new(),
@@ -173,8 +179,24 @@ impl State {
     /// Sets the clock forward. It never goes back.
     pub(super) fn move_clock(&mut self, to: Duration) {
         self.now = self.now.max(to);
+        self.show_clocks();
+    }
+
+    /// What the wall clock of this world shows.
+    pub(super) fn wall(&self) -> SystemTime {
+        self.wall_base + self.now
+    }
+
+    /// Sets the wall clock, forward or back.
+    pub(super) fn set_wall(&mut self, to: SystemTime) {
+        self.wall_base = to - self.now;
+        self.show_clocks();
+    }
+
+    /// Lets this thread's clocks show this world's, if it rules them.
+    pub(super) fn show_clocks(&self) {
         if self.rules_clock {
-            clock::set_virtual(Some(self.base + self.now));
+            clock::set_virtual(Some(Virtual { now: self.base + self.now, wall: self.wall() }));
         }
     }
 

@@ -7,9 +7,9 @@ use crate::util::current::{Current, Entered, Pointer};
 use crate::util::sync_types::thread_local;
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
-use std::time::Duration;
 #[cfg(test)]
 use std::time::Instant;
+use std::time::{Duration, SystemTime};
 
 thread_local! {
     static POINTER: Pointer<World> = const { Pointer::empty() };
@@ -60,6 +60,16 @@ impl World {
     /// Virtual time since the world was made.
     pub(crate) fn elapsed(&self) -> Duration {
         self.state().now
+    }
+
+    /// What the wall clock shows.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.state().wall()
+    }
+
+    /// Sets the wall clock, forward or back.
+    pub(crate) fn set_wall(&self, to: SystemTime) {
+        self.state().set_wall(to);
     }
 
     /// Makes an operation fail.
@@ -125,7 +135,7 @@ impl World {
     fn rule_clock(&self) {
         let mut state = self.state();
         state.rules_clock = true;
-        clock::set_virtual(Some(state.base + state.now));
+        state.show_clocks();
     }
 }
 
