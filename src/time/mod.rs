@@ -5,10 +5,45 @@
 //! what the shard has to do first. A duration that reaches beyond the clock's end, as
 //! [`Duration::MAX`] does, never passes.
 //!
-//! A limit in time for any future is [`timeout`]. [`within`] limits a single operation, waits for its end, and so gives the buffer
-//! back.
+//! A limit in time for any future is [`timeout`], or [`timeout_with`] where the future moves its own
+//! limit. [`within`] limits a single operation, waits for its end, and so gives the buffer back.
 //!
 //! Timers go by a clock that nobody sets. [`sleep_until_wall`] goes by the wall clock.
+//!
+//! # Callbacks
+//!
+//! asyncio's `loop.call_soon`, `call_later` and `call_at` are tasks that run a closure, and the
+//! `cancel` of their handles is [`abort`](crate::JoinHandle::abort). A handle that is dropped cancels
+//! nothing, as in asyncio.
+//!
+//! ```
+//! use corering::time::{self, Duration, Instant};
+//! use corering::{JoinHandle, spawn};
+//!
+//! fn call_soon(callback: impl FnOnce() + 'static) -> JoinHandle<()> {
+//!     spawn(async move { callback() })
+//! }
+//!
+//! fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> JoinHandle<()> {
+//!     call_at(time::now() + delay, callback)
+//! }
+//!
+//! fn call_at(when: Instant, callback: impl FnOnce() + 'static) -> JoinHandle<()> {
+//!     spawn(async move {
+//!         time::sleep_until(when).await;
+//!         callback();
+//!     })
+//! }
+//!
+//! corering::block_on(async {
+//!     let later = call_later(Duration::from_millis(1), || println!("later"));
+//!     let never = call_later(Duration::from_millis(1), || unreachable!("it is cancelled"));
+//!     call_soon(|| println!("soon"));
+//!     never.abort();
+//!     later.await.unwrap();
+//!     assert!(never.await.unwrap_err().is_cancelled());
+//! });
+//! ```
 //!
 //! Read `sleep.rs` first.
 
@@ -23,7 +58,7 @@ pub use crate::driver::{SingleOperation, Within, within};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::{Duration, Instant, SystemTime};
-pub use timeout::{Elapsed, timeout, timeout_at};
+pub use timeout::{Elapsed, Limit, Timeout, timeout, timeout_at, timeout_with};
 pub use wall::{sleep_until_wall, wall};
 
 use crate::sys::clock;

@@ -132,7 +132,10 @@ impl Sleep {
     pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         match ready!(self.alarm.poll(deadline, cx.waker())) {
-            Ok(()) => Poll::Ready(()),
+            Ok(()) => {
+                self.elapsed = true;
+                Poll::Ready(())
+            }
             Err(error) => nowhere(&error),
         }
     }
@@ -145,9 +148,7 @@ impl Future for Sleep {
         if self.elapsed {
             return self.toll.poll(cx, |_| Poll::Ready(()));
         }
-        ready!(self.poll_alarm(cx));
-        self.elapsed = true;
-        Poll::Ready(())
+        self.poll_alarm(cx)
     }
 }
 

@@ -236,6 +236,66 @@ async fn an_elapsed_limit_is_an_io_error_of_its_kind() {
 }
 
 #[corering::test]
+async fn limit_is_moved_between_the_polls_of_its_future() {
+    let (end, ended) = crate::sync::oneshot::channel::<()>();
+    let mut limited = Box::pin(timeout(Duration::ZERO, ended));
+    assert!(poll!(limited.as_mut()).is_pending());
+    let later = now() + LONG;
+    limited.as_mut().reschedule(later);
+    assert_eq!((limited.deadline(), metrics().timers), (Some(later), 0));
+    sleep(SHORT).await;
+    assert!(poll!(limited.as_mut()).is_pending() && !limited.is_expired());
+    // Nearer, and past.
+    limited.as_mut().reschedule(now());
+    assert_eq!(limited.as_mut().await, Err(Elapsed));
+    assert!(limited.is_expired());
+    assert_eq!(limited.as_mut().await, Err(Elapsed));
+    // The future stands where it was.
+    limited.as_mut().reschedule(None);
+    assert!(!limited.is_expired() && limited.deadline().is_none());
+    assert!(poll!(limited.as_mut()).is_pending());
+    end.send(()).expect("it is awaited");
+    assert_eq!(limited.await, Ok(Ok(())));
+    assert_eq!(metrics().timers, 0);
+}
+
+#[corering::test]
+async fn body_moves_its_own_limit() {
+    let begin = now();
+    let ended = timeout_with(begin + SHORT, async |limit| {
+        assert_eq!(limit.deadline(), Some(begin + SHORT));
+        limit.reschedule(begin + LONG);
+        sleep(2 * SHORT).await;
+        limit.reschedule(None);
+        sleep(SHORT).await;
+        assert_eq!(limit.deadline(), None);
+        "in its own time"
+    });
+    assert_eq!(ended.await, Ok("in its own time"));
+    let mut steps = 0;
+    let ended = timeout_with(None, async |limit| {
+        steps += 1;
+        yield_now().await;
+        assert_eq!(metrics().timers, 0, "no limit needs no timer");
+        limit.reschedule(now() + SHORT);
+        yield_now().await;
+        steps += 1;
+        pending::<()>().await;
+    });
+    assert_eq!(ended.await, Err(Elapsed));
+    assert_eq!((steps, metrics().timers), (2, 0));
+}
+
+#[corering::test]
+async fn body_that_ends_wins_over_a_limit_it_has_moved_to_the_past() {
+    let ended = timeout_with(None, async |limit| {
+        limit.reschedule(now());
+        1
+    });
+    assert_eq!(ended.await, Ok(1));
+}
+
+#[corering::test]
 async fn ticks_come_at_their_moments() {
     let begin = now();
     let mut beat = interval_at(begin + SHORT, SHORT);

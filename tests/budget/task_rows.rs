@@ -162,6 +162,22 @@ async fn timers(beside: &Beside) {
             drop(time::timeout_at(limit, free.acquire()).await.expect("it is free"));
         })
         .await;
+    let free = Semaphore::new(1);
+    beside
+        .endless("time::timeout::timeout_with", async move || {
+            let limit = time::now() + longer;
+            let acquired = time::timeout_with(limit, async |_| free.acquire().await.map(drop));
+            acquired.await.expect("it is in time").expect("it is free");
+        })
+        .await;
+    // One that has passed may be awaited again.
+    let mut over = time::timeout(Duration::ZERO, std::future::pending::<()>());
+    beside
+        .endless("time::timeout::Timeout", async move || {
+            let passed = Pin::new(&mut over).await;
+            assert!(passed.is_err());
+        })
+        .await;
 }
 
 async fn signals(beside: &Beside) {

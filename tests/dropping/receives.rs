@@ -7,7 +7,7 @@ use corering::buf::IoBuf;
 use corering::io::{lines, read_until};
 use corering::net::{ByteStream, Family, TcpListener, TcpStream};
 use corering::task::{CancelToken, cooperative, unconstrained};
-use corering::time::{now, timeout, timeout_at, within};
+use corering::time::{now, timeout, timeout_at, timeout_with, within};
 use futures_util::{StreamExt, TryFutureExt};
 
 use crate::moments::{Boxed, MOMENTS, Moment, World, drop_at};
@@ -75,6 +75,16 @@ fn others<F: Family>() -> Vec<(&'static str, Receive<F>)> {
         }),
         ("time::timeout_at", |stream| {
             Box::pin(async { Ok(timeout_at(now() + LONG, stream.recv()).await??.to_vec()) })
+        }),
+        ("time::timeout_with", |stream| {
+            let limit = now() + LONG;
+            Box::pin(async move {
+                let received = timeout_with(limit, async |limit| {
+                    limit.reschedule(now() + LONG);
+                    stream.recv().await
+                });
+                Ok(received.await??.to_vec())
+            })
         }),
         ("time::within", |stream| {
             Box::pin(within(LONG, stream.recv()).map_ok(|bytes| bytes.to_vec()))
