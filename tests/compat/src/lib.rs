@@ -18,6 +18,10 @@ struct ComingFromAsyncio;
 #[doc = include_str!("../../../docs/coming-from-tokio.md")]
 struct ComingFromTokio;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/synchronisation.md")]
+struct Synchronisation;
+
 // The `tokio::select!` of the library's documentation: the library does without tokio.
 #[cfg(doctest)]
 #[doc = include_str!("../../../src/tokio_select.md")]
