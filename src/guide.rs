@@ -4,6 +4,7 @@
 //! |---|---|
 //! | write a first server | [`getting_started`] |
 //! | know what a limit or a drop leaves behind | [`buffers_and_cancellation`] |
+//! | choose a channel or a lock | [`synchronisation`] |
 //! | find what stands in the place of a name of asyncio | [`coming_from_asyncio`] |
 //! | find what stands in the place of a name of tokio | [`coming_from_tokio`] |
 
@@ -15,6 +16,7 @@ macro_rules! page {
     ($name:ident, $file:literal) => {
         #[doc = "[getting-started]: crate::guide::getting_started"]
         #[doc = "[buffers-and-cancellation]: crate::guide::buffers_and_cancellation"]
+        #[doc = "[synchronisation]: crate::guide::synchronisation"]
         #[doc = "[coming-from-asyncio]: crate::guide::coming_from_asyncio"]
         #[doc = "[coming-from-tokio]: crate::guide::coming_from_tokio"]
         #[doc = "[cancel_safety]: crate::cancel_safety"]
@@ -26,5 +28,6 @@ macro_rules! page {
 
 page!(getting_started, "../docs/getting-started.md");
 page!(buffers_and_cancellation, "../docs/buffers-and-cancellation.md");
+page!(synchronisation, "../docs/synchronisation.md");
 page!(coming_from_asyncio, "../docs/coming-from-asyncio.md");
 page!(coming_from_tokio, "../docs/coming-from-tokio.md");
