@@ -10,7 +10,7 @@ use corering::task::{GroupFailure, LocalGroup, local_group, spawn};
 use corering::time::{Duration, sleep, timeout};
 use corering::yield_now;
 
-use crate::net::{poll_once, until};
+use crate::net::{poll_once, until, until_metrics};
 use crate::{Events, Living, PanicsOnDrop, settle};
 
 #[corering::test]
@@ -135,24 +135,25 @@ async fn group_waits_for_children_after_its_body() {
 
 #[corering::test]
 async fn dropped_local_group_drops_all_its_children() {
-    let living = Living::default();
+    let (living, kept) = (Living::default(), RefCell::new(None));
     let mut running = Box::pin(local_group(async |group| {
-        for begins in [true, false] {
-            let (alive, siblings) = (living.one(), group.clone());
-            group.spawn(async move {
-                // One that the group has not taken yet.
-                let not_begun = alive;
-                siblings.spawn(async move {
-                    pending::<()>().await;
-                    drop(not_begun);
-                    Ok(())
-                });
-                if begins { pending().await } else { Ok(()) }
-            });
-        }
+        let alive = living.one();
+        group.spawn(async move {
+            pending::<()>().await;
+            drop(alive);
+            Ok(())
+        });
+        kept.replace(Some(group));
         pending::<Result<(), ()>>().await
     }));
     assert!(poll_once(&mut running).await.is_pending());
+    // The group has not taken this one yet. It holds the group, which holds it.
+    let (group, alive) = (kept.take().expect("the body kept it"), living.one());
+    let itself = group.clone();
+    group.spawn(async move {
+        drop((itself, alive));
+        Ok(())
+    });
     assert_eq!(living.count(), 2);
     drop(running);
     assert_eq!(living.count(), 0);
@@ -162,6 +163,22 @@ async fn dropped_local_group_drops_all_its_children() {
         drop(alive);
         Ok(())
     }));
+    assert_eq!(living.count(), 0);
+}
+
+#[corering::test]
+async fn children_spawned_by_one_that_fails_are_dropped() {
+    let living = Living::default();
+    let living = &living;
+    let failed = local_group(async |group| {
+        let alive = living.one();
+        group.spawn(async move {
+            drop(alive);
+            Ok(())
+        });
+        Err::<(), _>("of the body")
+    });
+    failed.await.expect_err("the body fails");
     assert_eq!(living.count(), 0);
 }
 
@@ -191,7 +208,9 @@ async fn child_that_another_task_spawns_wakes_the_group() {
     let handed = other.clone();
     spawn(async move {
         until(|| handed.borrow().is_some()).await;
-        settle().await;
+        // The group sleeps by then.
+        let rounds = corering::metrics().rounds;
+        until_metrics(|metrics| metrics.rounds > rounds + 3).await;
         let group: LocalGroup<'static, ()> = handed.take().expect("it is there");
         group.spawn(async move {
             events.add("begun");
