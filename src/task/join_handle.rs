@@ -65,6 +65,11 @@ impl<T> JoinHandle<T> {
         AbortHandle { task: self.task.clone() }
     }
 
+    /// The task, without a reference of its own.
+    pub(super) fn task(&self) -> TaskPtr {
+        *self.task
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: the handle holds a reference.
         unsafe { self.task.as_ref() }
@@ -189,8 +194,8 @@ impl fmt::Debug for AbortHandle {
 /// here, so that no user code runs within an abort.
 ///
 /// # Safety
-/// On the task's thread; the caller holds a reference.
-unsafe fn abort(task: TaskPtr) {
+/// On the task's thread; the caller holds a reference, or knows of one that stays while this runs.
+pub(super) unsafe fn abort(task: TaskPtr) {
     // SAFETY: the caller holds a reference.
     let header = unsafe { task.as_ref() };
     if header.has(COMPLETE | CANCELLED) {

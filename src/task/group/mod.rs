@@ -26,7 +26,9 @@ use std::time::Duration;
 use futures_util::future::FusedFuture;
 use slab::Slab;
 
-use super::{AbortHandle, CancelToken, JoinHandle, spawn};
+use super::header::TaskPtr;
+use super::join_handle::abort;
+use super::{CancelToken, JoinHandle, spawn};
 use crate::util::shard_bound::{SendAHandleOfTheGroupsToken, ShardBound};
 use crate::util::unwind::shield;
 use crate::util::waker_cell::WakerCell;
@@ -324,8 +326,9 @@ impl<E> fmt::Debug for GroupScope<E> {
 struct Shared<E> {
     token: CancelToken,
     grace: Cell<Duration>,
-    /// `None` while a child is being spawned.
-    children: RefCell<Slab<Option<AbortHandle>>>,
+    /// The tasks of the children, without references of their own; `None` while one is being spawned.
+    /// A child is taken out by the drop of its future.
+    children: RefCell<Slab<Option<TaskPtr>>>,
     failures: Failures<E>,
     /// Who awaits the group.
     owner: WakerCell,
@@ -348,7 +351,7 @@ impl<E: 'static> Shared<E> {
         let member = Member::enter(Rc::clone(shared));
         let key = member.key();
         let task = spawn(Child::new(future, member));
-        shared.children.borrow_mut()[key] = Some(task.abort_handle());
+        shared.children.borrow_mut()[key] = Some(task.task());
         ChildHandle { task: Some(task), done: false }
     }
 
@@ -364,20 +367,22 @@ impl<E: 'static> Shared<E> {
 impl<E> Shared<E> {
     fn abort_children(&self) {
         // An abort runs no user code.
-        self.children
-            .borrow()
-            .iter()
-            .filter_map(|(_, child)| child.as_ref())
-            .for_each(AbortHandle::abort);
+        for (_, task) in self.children.borrow().iter() {
+            if let Some(task) = *task {
+                // SAFETY: this is the shard's thread, and a task whose future is not dropped yet is its
+                // scheduler's, who gives the reference up after that.
+                unsafe { abort(task) };
+            }
+        }
     }
 
     /// A child is gone.
     fn leave(&self, key: usize) {
-        let (gone, is_last) = {
+        let is_last = {
             let mut children = self.children.borrow_mut();
-            (children.remove(key), children.is_empty())
+            children.remove(key);
+            children.is_empty()
         };
-        drop(gone);
         if is_last {
             shield(|| self.owner.wake());
         }
