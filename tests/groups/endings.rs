@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::thread;
@@ -401,4 +402,15 @@ async fn group_that_feeds_itself_leaves_others_their_turn() {
     assert!(spawned.get() > 1);
     group.cancel();
     group.join().await.expect("it was cancelled");
+}
+
+#[test]
+fn group_outside_a_runtime_cannot_spawn_and_stays_empty() {
+    let group = TaskGroup::<()>::new();
+    let panic = catch_unwind(AssertUnwindSafe(|| group.spawn(|_| async { Ok(()) })));
+    let panic = panic.expect_err("there is no runtime");
+    let message = panic.downcast_ref::<&str>().expect("it is a text");
+    assert!(message.contains("needs a corering runtime"), "{message}");
+    assert!(group.is_empty());
+    drop(group);
 }
