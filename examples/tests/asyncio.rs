@@ -93,7 +93,8 @@ fn without_head(text: &str) -> &str {
 fn shown() -> Vec<Shown> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/coming-from-asyncio.md");
     let page = fs::read_to_string(page).expect("the page is there");
-    let sections = page.split("\n### `").skip(1);
+    let (_, programs) = page.split_once("\n## Programs side by side\n").expect("it has some");
+    let sections = programs.split("\n### `").skip(1);
     sections
         .map(|section| shown_in(section).expect("a sentence, both programs, and their output"))
         .collect()

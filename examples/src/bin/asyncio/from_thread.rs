@@ -1,8 +1,9 @@
 //! A thread has the shard run a future, and waits for its result.
 
-use std::sync::mpsc;
 use std::thread;
 
+use corering::Handle;
+use corering::task::JoinError;
 use corering::time::{self, Duration};
 
 async fn double(number: u32) -> u32 {
@@ -11,16 +12,10 @@ async fn double(number: u32) -> u32 {
 }
 
 #[corering::main]
-pub(crate) async fn main() {
-    let (questions, mut asked) = corering::shard_channel();
-    let thread = thread::spawn(move || {
-        let (answer, answered) = mpsc::channel();
-        questions.send((21, answer)).expect("the shard listens");
-        println!("the thread received {}", answered.recv().expect("the shard answers"));
-    });
-    while let Some((number, answer)) = asked.recv().await {
-        // The thread may have ended, and wants no answer then.
-        let _ = answer.send(double(number).await);
-    }
-    thread.join().expect("the thread ends by itself");
+pub(crate) async fn main() -> Result<(), JoinError> {
+    let shard = Handle::current();
+    let thread = thread::spawn(move || shard.block_on(|| double(21)));
+    let joined = corering::spawn_blocking(move || thread.join().expect("the thread does not panic"));
+    println!("the thread received {}", joined.await??);
+    Ok(())
 }

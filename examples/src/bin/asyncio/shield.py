@@ -3,17 +3,19 @@
 import asyncio
 
 
-async def pay():
-    await asyncio.sleep(0.05)
+async def pay(confirmed):
+    await confirmed.wait()
     print("paid")
 
 
 async def main():
-    payment = asyncio.create_task(pay())
+    confirmed = asyncio.Event()
+    payment = asyncio.create_task(pay(confirmed))
     try:
         await asyncio.wait_for(asyncio.shield(payment), timeout=0.01)
     except TimeoutError:
         print("the request gave up")
+    confirmed.set()
     await payment
 
 

@@ -1,6 +1,6 @@
 //! Runs three tasks as a group. One fails, and the others end for it.
 
-use corering::task::JoinSet;
+use corering::task::TaskGroup;
 use corering::time::{self, Duration};
 
 /// Prints when it is dropped, at whatever moment of its work.
@@ -20,21 +20,15 @@ async fn work() -> Result<(), String> {
 
 async fn fail() -> Result<(), String> {
     time::sleep(Duration::from_millis(10)).await;
-    Err("out of luck".into())
+    Err("out of luck".to_owned())
 }
 
 #[corering::main]
 pub(crate) async fn main() {
-    let mut group = JoinSet::new();
-    group.spawn(work());
-    group.spawn(work());
-    group.spawn(fail());
-    let mut failed = None;
-    while let Some(ended) = group.join_next().await {
-        if let Ok(Err(error)) = ended {
-            group.abort_all();
-            failed = Some(error);
-        }
-    }
-    println!("failed: {}", failed.expect("one fails"));
+    let group = TaskGroup::new();
+    group.spawn(|_| work());
+    group.spawn(|_| work());
+    group.spawn(|_| fail());
+    let failed = group.join().await.expect_err("one fails");
+    println!("failed: {}", failed.first());
 }

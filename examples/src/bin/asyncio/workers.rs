@@ -3,28 +3,32 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use corering::task::{JoinError, JoinSet};
+use corering::sync::Queue;
+use corering::task::JoinSet;
+
+async fn worker(queue: Rc<Queue<u32>>, done: Rc<RefCell<Vec<u32>>>) {
+    while let Some(job) = queue.get().await {
+        corering::yield_now().await;
+        done.borrow_mut().push(job * job);
+        queue.task_done();
+    }
+}
 
 #[corering::main]
-pub(crate) async fn main() -> Result<(), JoinError> {
-    let queue: Rc<RefCell<Vec<u32>>> = Rc::new(RefCell::new((1..10).rev().collect()));
+pub(crate) async fn main() {
+    let queue = Rc::new(Queue::unbounded());
     let done = Rc::new(RefCell::new(Vec::new()));
+    for job in 1..10 {
+        queue.try_put(job).expect("the queue is not shut down");
+    }
     let mut workers = JoinSet::new();
     for _ in 0..3 {
-        let (queue, done) = (queue.clone(), done.clone());
-        workers.spawn(async move {
-            loop {
-                let Some(job) = queue.borrow_mut().pop() else { return };
-                corering::yield_now().await;
-                done.borrow_mut().push(job * job);
-            }
-        });
+        workers.spawn(worker(queue.clone(), done.clone()));
     }
-    while let Some(ended) = workers.join_next().await {
-        ended?;
-    }
+    queue.join().await;
+    // Dropped, the set aborts the workers, which wait for more.
+    drop(workers);
     let mut done = done.take();
     done.sort_unstable();
     println!("{} jobs are done: {done:?}", done.len());
-    Ok(())
 }
