@@ -35,7 +35,7 @@ fn watched_value_reaches_another_shard() {
             return ROUNDS;
         }
         let mut receiver = receiver.clone();
-        let mut last = *receiver.borrow();
+        let mut last = *receiver.borrow_and_update();
         while last < ROUNDS {
             cooperative(receiver.changed()).await.expect("the sender is kept");
             let value = *receiver.borrow_and_update();
