@@ -59,6 +59,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::pin::pin;
     use std::rc::Rc;
+    use std::time::Duration;
 
     use corering::sync::Semaphore;
     use corering::task::JoinSet;
@@ -66,6 +67,7 @@ mod tests {
     use futures_util::poll;
 
     use super::Condition;
+    use crate::simulated::{Numbers, defaults, drop_after, pause, run};
 
     type Items = Condition<VecDeque<u32>>;
 
@@ -180,6 +182,58 @@ mod tests {
                 drop(locked);
             }
             assert_eq!(other.await.expect("it does not panic"), 7);
+        }
+    }
+
+    /// Takes items, or gives up after a moment, so many times.
+    async fn take_or_leave(items: Rc<Items>, mut numbers: Numbers, times: usize) {
+        for _ in 0..times {
+            let moment = numbers.moment();
+            drop_after(moment, async {
+                let locked = items.value.lock().await;
+                let mut locked = items.wait_for(locked, |items| !items.is_empty()).await;
+                locked.pop_front();
+                // The others wait for the lock meanwhile.
+                pause(numbers.moment() / 10).await;
+            })
+            .await;
+        }
+    }
+
+    #[test]
+    fn waits_dropped_at_random_keep_no_notification() {
+        for seed in 0..200 {
+            run(seed, defaults(), async move {
+                let mut numbers = Numbers::new(seed);
+                let items = Rc::new(Items::default());
+                let patient = corering::spawn({
+                    let items = items.clone();
+                    async move {
+                        loop {
+                            let locked = items.value.lock().await;
+                            let mut locked = items.wait_for(locked, |it| !it.is_empty()).await;
+                            if locked.pop_front() == Some(u32::MAX) {
+                                return;
+                            }
+                        }
+                    }
+                });
+                let mut others = JoinSet::new();
+                for _ in 0..5 {
+                    others.spawn(take_or_leave(items.clone(), numbers.fork(), 20));
+                }
+                while !others.is_empty() {
+                    items.value.lock().await.push_back(7);
+                    items.notify(1);
+                    drop_after(numbers.moment(), others.join_next()).await;
+                }
+                // Whoever was notified and left has told the one that is patient.
+                pause(Duration::from_secs(1)).await;
+                assert!(items.value.lock().await.is_empty(), "it waits for what is there");
+                items.value.lock().await.push_back(u32::MAX);
+                items.notify(1);
+                patient.await.expect("it does not panic");
+            });
         }
     }
 }

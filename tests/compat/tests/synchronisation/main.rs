@@ -1,6 +1,9 @@
 //! `tokio::sync` without tokio's runtime, and what asyncio has beside it: within a shard, across shards, and
 //! as `docs/synchronisation.md` shows it.
 
+#[path = "../../../common/simulated.rs"]
+mod simulated;
+
 mod across;
 mod condition;
 mod dropped;
