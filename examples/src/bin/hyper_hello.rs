@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use corering::compat::{Hyper, HyperExecutor, HyperTimer};
-use corering::net::{TcpListener, TcpStream};
+use corering::net::{self, TcpListener, TcpStream};
 use corering::signal::Signal;
+use corering::task::CancelToken;
 use corering::time::timeout;
 use corering_examples::ShardOptions;
 use futures_util::future::{Either, select};
@@ -19,7 +20,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 
 /// Answers every request with "Hello, World!", until Ctrl-C or SIGTERM: by HTTP/1.1, and by HTTP/2 to
 /// clients that begin with it. Prints "listening on ADDR" when it can be connected to.
@@ -59,44 +59,32 @@ fn run(Arguments { addr, shards }: &Arguments) -> io::Result<()> {
 }
 
 /// Serves connections until the signal, and then the requests that have begun.
-async fn serve(listener: TcpListener, mut stop: Signal) -> io::Result<()> {
+async fn serve(listener: TcpListener, stop: Signal) -> io::Result<()> {
     let mut http = auto::Builder::new(HyperExecutor);
     http.http1().timer(HyperTimer).header_read_timeout(HEADER_TIME_MAX);
     http.http2().timer(HyperTimer).keep_alive_interval(HEADER_TIME_MAX);
     let http = Rc::new(http);
-    let connections = GracefulShutdown::new();
-    loop {
-        corering::select_biased! {
-            stopped = stop => break stopped?,
-            accepted = listener.accept() => {
-                let connection = Connection { stream: accepted?, http: http.clone() };
-                corering::spawn(connection.serve(stop.clone(), connections.watcher()));
-            }
-        }
-    }
-    drop(listener);
-    // What takes longer is closed with the runtime.
-    let _ = timeout(END_TIME_MAX, connections.shutdown()).await;
-    Ok(())
+    let connection = move |stream, stop| connection(http.clone(), stream, stop);
+    net::serve(listener, connection).until(stop).grace(END_TIME_MAX).await.map(drop)
 }
 
-struct Connection {
-    stream: TcpStream,
+/// How a connection ends is between hyper and the client.
+async fn connection(
     http: Rc<auto::Builder<HyperExecutor>>,
-}
-
-impl Connection {
-    /// How a connection ends is between hyper and the client: the answer has no errors.
-    async fn serve(mut self, stop: Signal, watcher: Watcher) {
-        // Until a client shows which HTTP it speaks, hyper has no limit.
-        let first = timeout(HEADER_TIME_MAX, self.stream.peek());
-        match select(pin!(first), stop).await {
-            Either::Left((Ok(Ok([_, ..])), _)) => {}
-            _ => return,
-        }
-        let connection = self.http.serve_connection(Hyper::new(self.stream), service_fn(hello));
-        let _ = watcher.watch(connection).await;
+    mut stream: TcpStream,
+    stop: CancelToken,
+) -> io::Result<()> {
+    // Until a client shows which HTTP it speaks, hyper has no limit.
+    let first = timeout(HEADER_TIME_MAX, stream.peek());
+    if !matches!(stop.run(first).await, Ok(Ok(Ok([_, ..])))) {
+        return Ok(());
     }
+    let mut connection = pin!(http.serve_connection(Hyper::new(stream), service_fn(hello)));
+    if let Either::Right(_stopped) = select(connection.as_mut(), stop.cancelled()).await {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+    Ok(())
 }
 
 async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
