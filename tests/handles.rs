@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle, ThreadId};
+use std::time::Duration;
 
 use child::Child;
 use corering::{
@@ -350,13 +351,19 @@ fn blocking_inside_a_runtime_is_refused() {
         let other = served.handle.clone();
         let checks = move || {
             let (own, task) = (Handle::current(), other.spawn(|| async {}));
+            let mut limited = other.spawn(|| async {});
             for handle in [own, other] {
                 let told = told(|| drop(handle.block_on(|| async {})));
                 assert!(told.starts_with("Handle::block_on inside a corering runtime"), "{told}");
                 assert!(told.contains("await"), "{told}");
             }
-            let told = told(|| drop(task.join()));
-            assert!(told.starts_with("RemoteHandle::join inside a corering runtime"), "{told}");
+            let with_a_limit = told(|| drop(limited.join_timeout(Duration::ZERO)));
+            assert!(
+                with_a_limit.starts_with("RemoteHandle::join_timeout inside"),
+                "{with_a_limit}"
+            );
+            let without = told(|| drop(task.join()));
+            assert!(without.starts_with("RemoteHandle::join inside"), "{without}");
         };
         served.handle.block_on(|| async move { checks() }).expect("each check holds");
         // On a thread of the pool it blocks no shard.
@@ -436,6 +443,23 @@ fn forked_child_has_an_error_from_the_handle_of_its_parent() {
         });
         assert_eq!(code, 0, "the child says why");
     }
+}
+
+#[test]
+fn join_with_a_limit_leaves_a_task_that_takes_longer() {
+    beside_a_runtime(|served| {
+        let (end, mut ended) = shard_channel::<()>();
+        let mut task = served.handle.spawn(move || async move {
+            ended.recv().await;
+            7
+        });
+        for limit in [Duration::ZERO, Duration::from_millis(1)] {
+            assert!(task.join_timeout(limit).is_none());
+        }
+        drop(end);
+        let joined = task.join_timeout(Duration::MAX);
+        assert_eq!(joined.expect("there is no limit").expect("it ends"), 7);
+    });
 }
 
 /// Counts the closures and futures of a storm that are alive.

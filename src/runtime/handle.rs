@@ -6,8 +6,11 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, FusedFuture};
+use futures_util::future::{
+    AbortHandle, AbortRegistration, Abortable, Aborted, FusedFuture, FutureExt,
+};
 
 use super::across::{self, Replied, Reply, ShardError};
 use crate::driver;
@@ -320,9 +323,43 @@ impl<T> RemoteHandle<T> {
     /// });
     /// ```
     #[track_caller]
-    pub fn join(self) -> Result<T, JoinError> {
+    pub fn join(mut self) -> Result<T, JoinError> {
         check_may_block("RemoteHandle::join");
-        park::block_on(self)
+        let output = park::block_on(None, |cx| self.poll_unpin(cx));
+        output.expect("without a limit it waits until the output is there")
+    }
+
+    /// As [`join`](Self::join), for as long as `limit` at most: `None` if the task has not ended by then. It
+    /// goes on, and the handle may be used again.
+    ///
+    /// # Errors
+    ///
+    /// As awaiting it.
+    ///
+    /// # Panics
+    ///
+    /// Inside a runtime, whose shard it would block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = corering::Runtime::builder().build()?;
+    /// let mut task = runtime.handle().spawn(|| async { 42 });
+    /// // The runtime is not inside `block_on`.
+    /// assert!(task.join_timeout(Duration::from_millis(1)).is_none());
+    /// runtime.block_on(async {
+    ///     let limit = Duration::from_secs(60);
+    ///     let joined = corering::spawn_blocking(move || task.join_timeout(limit)).await.unwrap();
+    ///     assert_eq!(joined.expect("within a minute").unwrap(), 42);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn join_timeout(&mut self, limit: Duration) -> Option<Result<T, JoinError>> {
+        check_may_block("RemoteHandle::join_timeout");
+        park::block_on(Some(limit), |cx| self.poll_unpin(cx))
     }
 
     /// In a forked child nobody replies.
