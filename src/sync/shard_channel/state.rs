@@ -10,22 +10,26 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::channel::{SendError, TryRecvError, TrySendError};
-use crate::util::line::{Owner, Place, Places, leave, offer, wake_each};
+use crate::util::line::{Offer, Owner, Place, Places, leave, offer, wake_each};
 use crate::util::linked_slab::List;
 
 /// The state of a channel, for its ends on whatever threads.
+// A line of the cache that threads hand to each other is what a value costs most. All that is written
+// for each value is in one: the mutex's own word, and the first three fields.
+#[repr(align(64))]
 pub(super) struct Shared<T>(Mutex<State<T>>);
 
+#[repr(C)]
 struct State<T> {
     queue: VecDeque<T>,
-    /// Values that the channel holds at most.
-    capacity: usize,
     /// Room that senders have been given and have not filled.
     reserved: usize,
+    receiver: Option<Waker>,
+    /// Values that the channel holds at most.
+    capacity: usize,
     senders: usize,
     /// The receiver takes nothing that is sent from now on.
     closed: bool,
-    receiver: Option<Waker>,
     places: Places<(), ()>,
     lines: [List; 2],
 }
@@ -257,12 +261,7 @@ impl<T> State<T> {
     }
 
     /// `None` if a clone of the waker is needed.
-    fn stand<R>(
-        &mut self,
-        what: For,
-        place: &mut Place,
-        offer: &mut crate::util::line::Offer<'_>,
-    ) -> Option<Poll<R>> {
+    fn stand<R>(&mut self, what: For, place: &mut Place, offer: &mut Offer<'_>) -> Option<Poll<R>> {
         let line = &mut self.lines[what as usize];
         self.places.stand(line, place, (), offer).then_some(Poll::Pending)
     }
