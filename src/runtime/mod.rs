@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::driver::{self, Backend, Job, Metrics, Parts};
 use crate::sys::{clock, log, signal};
-use crate::task::Scheduler;
+use crate::task::{Allowance, Scheduler};
 use crate::util::budget;
 use crate::util::mailbox::{Mailbox, Message};
 use crate::util::pool::Pool;
@@ -88,15 +88,6 @@ pub struct ShutdownReport {
     /// Closures of `spawn_blocking` that still run. They go on to their end, unobserved.
     pub running_closures: usize,
 }
-
-/// Polls of tasks in one round, before the kernel is visited: enough that a visit costs little for
-/// each, few enough that no completion waits long.
-const POLLS_PER_ROUND: usize = 128;
-
-/// Leaves that the tasks of one round may begin together, the main future included, so that tasks
-/// whose sources are always ready do not keep the kernel, the timers and the signals waiting. The
-/// poll that goes beyond it is the last of its round.
-const LEAVES_PER_ROUND: i64 = 512;
 
 impl Runtime {
     /// Begins the configuration of a runtime.
@@ -151,27 +142,47 @@ impl Runtime {
         let mut future = pin!(future);
         let mut woken = true;
         loop {
-            budget::begin_poll();
-            if woken && let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                self.driver.submit_staged();
-                return output;
+            let mut left = Allowance::of_a_round();
+            loop {
+                let mut yielded = false;
+                if woken {
+                    budget::begin_poll();
+                    if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                        self.driver.submit_staged();
+                        return output;
+                    }
+                    left.take(1, budget::taken());
+                    yielded = self.scheduler.take_root_wake_from_here();
+                }
+                self.run_tasks(&mut left);
+                woken = self.scheduler.take_root_wake_from_here() | yielded;
+                // Woken by a task, it goes on in the same round: to spawn a task and to await it is
+                // not worth a visit to the kernel. What was staged is, and what woke itself has
+                // asked for it.
+                if !woken || yielded || left.is_spent() || self.driver.has_staged() {
+                    break;
+                }
             }
-            woken = self.round(LEAVES_PER_ROUND - budget::taken(), true);
+            woken = self.visit(woken, true);
         }
     }
 
-    /// One round: ready tasks, timers, messages, and a visit to the kernel, which waits if there is
-    /// nothing else to do, and somebody to wait for: the main future, or a task. Returns whether the
-    /// main future was woken.
-    fn round(&self, leaves_max: i64, main_runs: bool) -> bool {
-        let polls = self.scheduler.run(POLLS_PER_ROUND, leaves_max) as u64;
+    /// Runs ready tasks, as far as the round's allowance goes.
+    fn run_tasks(&self, left: &mut Allowance) {
+        let polls = self.scheduler.run(left);
         let counted = &self.driver.counters.polls;
         counted.set(counted.get() + polls);
+    }
+
+    /// The end of a round: timers, messages, and a visit to the kernel, which waits if there is
+    /// nothing else to do, and somebody to wait for: the main future, or a task. Returns whether the
+    /// main future was woken.
+    fn visit(&self, woken: bool, main_runs: bool) -> bool {
         self.driver.fire_timers();
         signal::deliver();
         self.scheduler.receive_foreign_wakes();
         self.run_messages();
-        let woken = self.scheduler.take_root_wake();
+        let woken = self.scheduler.take_root_wake() || woken;
         let idle = !woken && !self.scheduler.has_ready();
         self.driver.turn(idle && (main_runs || self.scheduler.live_tasks() > 0));
         self.scheduler.take_root_wake() || woken
@@ -265,7 +276,8 @@ impl Runtime {
         let over = deadline.map(|deadline| self.driver.timers.insert(deadline, waker));
         let is_over = || deadline.is_some_and(|deadline| clock::now() >= deadline);
         while self.scheduler.live_tasks() > 0 && !is_over() {
-            self.round(LEAVES_PER_ROUND, false);
+            self.run_tasks(&mut Allowance::of_a_round());
+            self.visit(false, false);
         }
         if let Some(over) = over {
             self.driver.timers.remove(over);

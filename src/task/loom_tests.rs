@@ -39,7 +39,7 @@ fn block_on<F: Future>(scheduler: &Rc<Scheduler>, mailbox: &Mailbox, future: F) 
         }
         loop {
             scheduler.receive_foreign_wakes();
-            scheduler.run(8, i64::MAX);
+            scheduler.run(&mut Allowance::of_polls(8));
             if scheduler.take_root_wake() {
                 break;
             }
@@ -67,7 +67,7 @@ fn spawn_waiting<const N: usize>(
         Poll::Pending
     }));
     let _entered = scheduler.enter();
-    scheduler.run(1, i64::MAX);
+    scheduler.run(&mut Allowance::of_polls(1));
     let waker = slot.borrow_mut().take().expect("the task has waited");
     (handle, waker)
 }
@@ -92,7 +92,7 @@ fn spawn_pending(scheduler: &Rc<Scheduler>, drops: &Rc<Cell<usize>>) -> (JoinHan
         .await
     });
     let _entered = scheduler.enter();
-    scheduler.run(1, i64::MAX);
+    scheduler.run(&mut Allowance::of_polls(1));
     let waker = slot.borrow_mut().take().expect("the task has waited");
     (handle, waker)
 }

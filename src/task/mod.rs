@@ -59,7 +59,7 @@ pub use yield_now::{YieldNow, yield_now};
 // Users look for it beside `spawn`. Nothing here uses it.
 pub use crate::runtime::{BlockingHandle, spawn_blocking};
 
-pub(crate) use scheduler::{Scheduler, current_mailbox};
+pub(crate) use scheduler::{Allowance, Scheduler, current_mailbox};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

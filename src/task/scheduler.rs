@@ -44,9 +44,55 @@ pub(crate) fn current_mailbox() -> Option<Arc<Mailbox>> {
     CURRENT.with(|current| Arc::clone(&current.mailbox))
 }
 
+/// What the polls of one round may take, until the kernel, the timers and the signals are looked at.
+pub(crate) struct Allowance {
+    polls: i64,
+    leaves: i64,
+    /// As few polls are left when the mailbox is looked at next.
+    look_at: i64,
+}
+
 /// Polls between two looks at the mailbox, which are a few loads: a shard that is awake answers another
 /// one within so many, and not only in its next round.
-const POLLS_PER_LOOK: usize = 16;
+const POLLS_PER_LOOK: i64 = 16;
+
+impl Allowance {
+    /// 128 polls: enough that a visit to the kernel costs little for each, few enough that no
+    /// completion waits long. They may begin 512 leaves together, so that tasks whose sources are
+    /// always ready keep nothing else waiting. The poll that goes beyond either is the last.
+    pub(crate) fn of_a_round() -> Self {
+        Allowance::new(128, 512)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_polls(polls: i64) -> Self {
+        Allowance::new(polls, i64::MAX)
+    }
+
+    fn new(polls: i64, leaves: i64) -> Self {
+        Allowance { polls, leaves, look_at: polls - POLLS_PER_LOOK }
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, polls: i64, leaves: i64) {
+        self.polls -= polls;
+        self.leaves -= leaves;
+    }
+
+    #[inline]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.polls <= 0 || self.leaves <= 0
+    }
+
+    #[inline]
+    fn is_time_to_look(&mut self) -> bool {
+        let is_time = self.polls <= self.look_at;
+        if is_time {
+            self.look_at -= POLLS_PER_LOOK;
+        }
+        is_time
+    }
+}
 
 /// The tasks of one shard. It belongs to the thread that made it.
 pub(crate) struct Scheduler {
@@ -100,15 +146,13 @@ impl Scheduler {
         unsafe { JoinHandle::new(task) }
     }
 
-    /// Polls ready tasks, in the order in which they became ready, until `polls_max` polls are made,
-    /// they have begun `leaves_max` leaves together, or none is ready. A task that is woken meanwhile
-    /// goes to the back. Tasks that other threads wake meanwhile join in; what they have for the runtime
-    /// ends the run. Returns the number of polls.
-    pub(crate) fn run(&self, polls_max: usize, leaves_max: i64) -> usize {
+    /// Polls ready tasks, in the order in which they became ready, until the allowance is spent or
+    /// none is ready. A task that is woken meanwhile goes to the back. Tasks that other threads wake
+    /// meanwhile join in; what they have for the runtime ends the run. Returns the number of polls.
+    pub(crate) fn run(&self, left: &mut Allowance) -> u64 {
         let mut polled = 0;
-        let mut leaves = 0;
-        while polled < polls_max && leaves < leaves_max {
-            if polled % POLLS_PER_LOOK == POLLS_PER_LOOK - 1 {
+        while !left.is_spent() {
+            if left.is_time_to_look() {
                 if self.mailbox.has_news() {
                     break;
                 }
@@ -129,7 +173,7 @@ impl Scheduler {
             budget::begin_poll();
             // SAFETY: not complete, so live; a running task is never queued, so it was not running.
             unsafe { self.run_task(task, flags & CANCELLED != 0) };
-            leaves += budget::taken();
+            left.take(1, budget::taken());
         }
         polled
     }
@@ -166,10 +210,15 @@ impl Scheduler {
         self.root_waker.clone()
     }
 
-    /// Whether the root waker was used since the last call.
+    /// Whether the root waker was used on this thread since the last call.
+    pub(crate) fn take_root_wake_from_here(&self) -> bool {
+        self.root_woken.replace(false)
+    }
+
+    /// Whether the root waker was used, on any thread, since the last call.
     pub(crate) fn take_root_wake(&self) -> bool {
         // Both are looked at: a wake from each side is one wake.
-        self.root_woken.replace(false) | self.mailbox.take_notified()
+        self.take_root_wake_from_here() | self.mailbox.take_notified()
     }
 
     /// Marks the root future as woken, from this thread.

@@ -46,7 +46,7 @@ impl Shard {
                 return output;
             }
             self.scheduler.receive_foreign_wakes();
-            self.scheduler.run(64, i64::MAX);
+            self.scheduler.run(&mut Allowance::of_polls(64));
             if !self.scheduler.has_ready() && self.mailbox.prepare_park() {
                 assert!(self.mailbox.wait_for_ring(), "a wake was lost");
                 self.mailbox.unpark();
@@ -59,7 +59,7 @@ impl Shard {
     fn run_all(&self) {
         let _entered = self.scheduler.enter();
         self.scheduler.receive_foreign_wakes();
-        while self.scheduler.run(64, i64::MAX) > 0 {}
+        while self.scheduler.run(&mut Allowance::of_polls(64)) > 0 {}
     }
 }
 
@@ -218,7 +218,7 @@ fn ten_thousand_busy_tasks_take_equal_turns_under_a_budget() {
         })));
     }
     for _ in 0..3 * TASKS / 50 {
-        assert_eq!(shard.scheduler.run(50, i64::MAX), 50);
+        assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(50)), 50);
         let polls = polls.borrow();
         let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
         assert!(most - least <= 1, "one task had {most} turns, another {least}");
@@ -232,11 +232,11 @@ fn run_stops_at_its_budget_and_says_how_many_it_polled() {
     for _ in 0..5 {
         drop(shard.scheduler.spawn(async {}));
     }
-    assert_eq!(shard.scheduler.run(3, i64::MAX), 3);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(3)), 3);
     assert!(shard.scheduler.has_ready());
-    assert_eq!(shard.scheduler.run(3, i64::MAX), 2);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(3)), 2);
     assert!(!shard.scheduler.has_ready());
-    assert_eq!(shard.scheduler.run(0, i64::MAX), 0);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(0)), 0);
 }
 
 #[test]
@@ -245,13 +245,13 @@ fn many_wakes_before_a_poll_are_one_poll() {
     let _entered = shard.scheduler.enter();
     let slot = Rc::new(RefCell::new(None));
     let handle = shard.scheduler.spawn(publish_waker(&slot));
-    assert_eq!(shard.scheduler.run(64, i64::MAX), 1);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(64)), 1);
     let waker = slot.borrow_mut().take().unwrap();
     for _ in 0..3 {
         waker.wake_by_ref();
         waker.clone().wake();
     }
-    assert_eq!(shard.scheduler.run(64, i64::MAX), 1);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(64)), 1);
     drop(handle);
 }
 
@@ -297,7 +297,7 @@ fn a_waker_that_ends_the_task_it_is_to_wait_for_is_not_kept_waiting() {
     let _entered = shard.scheduler.enter();
     let mut handle = shard.scheduler.spawn(async { 3 });
     let scheduler = Rc::clone(&shard.scheduler);
-    let waker = hook_waker(move || _ = scheduler.run(1, i64::MAX));
+    let waker = hook_waker(move || _ = scheduler.run(&mut Allowance::of_polls(1)));
     let polled = Pin::new(&mut handle).poll(&mut Context::from_waker(&waker));
     assert!(matches!(polled, Poll::Ready(Ok(3))), "its clone ran the task");
 }

@@ -141,7 +141,7 @@ fn futures_whose_drop_panics_do_not_stop_the_shutdown() {
         }));
         drop(shard.scheduler.spawn(Grumpy::new()));
     }
-    assert_eq!(shard.scheduler.run(4, i64::MAX), 4);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(4)), 4);
     drop(shard);
     assert_eq!(drops.get(), 3);
 }

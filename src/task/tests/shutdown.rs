@@ -16,7 +16,7 @@ fn the_end_of_the_scheduler_drops_every_future() {
         })
         .collect();
     // Some idle, some queued again, some never polled.
-    assert_eq!(shard.scheduler.run(50, i64::MAX), 50);
+    assert_eq!(shard.scheduler.run(&mut Allowance::of_polls(50)), 50);
     assert_eq!(shard.scheduler.live_tasks(), 100);
     drop(shard);
     assert_eq!(drops.get(), 100);
@@ -33,7 +33,7 @@ fn cancel_all_leaves_a_scheduler_that_works() {
     let shard = Shard::new();
     let queued = shard.scheduler.spawn(async {});
     let idle = shard.scheduler.spawn(pending::<()>());
-    shard.scheduler.run(1, i64::MAX);
+    shard.scheduler.run(&mut Allowance::of_polls(1));
     shard.scheduler.cancel_all();
     assert!(!shard.scheduler.has_ready());
     assert_eq!(shard.scheduler.live_tasks(), 0);
