@@ -82,8 +82,8 @@ impl<T> Future for BlockingHandle<T> {
         self.done = true;
         Poll::Ready(match reply {
             Some(Ok(value)) => Ok(value),
-            Some(Err(payload)) => Err(JoinError::panicked(payload)),
-            None => Err(JoinError::cancelled()),
+            Some(Err(payload)) => Err(JoinError::panicked(None, payload)),
+            None => Err(JoinError::cancelled(None)),
         })
     }
 }

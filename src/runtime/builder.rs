@@ -9,6 +9,7 @@ use crate::driver::{Backend, Job, Limits, ReceivePolicy};
 use crate::sys::refusal::Refusal;
 use crate::sys::ring::{KernelRing, Ring};
 use crate::sys::{limits, log, setup};
+use crate::task::{PanicHook, TaskPanic};
 use crate::util::pool::{self, Pool};
 
 /// The configuration of a runtime, with a default for everything.
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub(super) blocking_threads: usize,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
+    pub(super) on_panic: Option<PanicHook>,
 }
 
 /// What the kernel makes of more places in a submission queue.
@@ -72,6 +74,7 @@ impl Builder {
             blocking_threads: 512,
             limits,
             times,
+            on_panic: None,
         };
         Builder { config }
     }
@@ -202,6 +205,36 @@ impl Builder {
     /// [`unsent_bytes`](crate::Metrics::unsent_bytes). Default: 5 seconds.
     pub fn linger(mut self, limit: Duration) -> Self {
         self.config.limits.linger = limit;
+        self
+    }
+
+    /// Calls a function when a task panics, on its shard, before the handle of the task reports it: to
+    /// count, or to log what nobody awaits. The panic hook of the process has run by then.
+    ///
+    /// The function runs within the task that panics. What it panics with itself is dropped. Main
+    /// futures and closures of [`spawn_blocking`](crate::spawn_blocking) are no tasks, and are reported to
+    /// those who await them alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// static PANICS: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let builder = corering::Runtime::builder().on_panic(|panic| {
+    ///     assert_eq!(panic.message(), Some("no luck"));
+    ///     PANICS.fetch_add(1, Ordering::Relaxed);
+    /// });
+    /// builder.build()?.block_on(async {
+    ///     let task = corering::spawn(async { panic!("no luck") });
+    ///     assert!(task.await.unwrap_err().is_panic());
+    /// });
+    /// assert_eq!(PANICS.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_panic(mut self, hook: impl Fn(&TaskPanic<'_>) + Send + Sync + 'static) -> Self {
+        self.config.on_panic = Some(PanicHook::new(hook));
         self
     }
 

@@ -15,7 +15,7 @@ use futures_util::future::{
 use super::across::{self, Replied, Reply, ShardError};
 use crate::driver;
 use crate::sys::fork::fork_generation;
-use crate::task::{self, JoinError};
+use crate::task::{self, JoinError, panicked_here};
 use crate::util::mailbox::Mailbox;
 use crate::util::park;
 use crate::util::unwind::catch;
@@ -232,8 +232,10 @@ async fn run<F: Future>(
         let abortable = async { Abortable::new(future, registration).await };
         let mut abortable = pin!(abortable);
         poll_fn(|cx| match catch(|| abortable.as_mut().poll(cx)) {
-            Ok(ended) => ended.map(|ended| ended.map_err(|Aborted| JoinError::cancelled())),
-            Err(payload) => Poll::Ready(Err(JoinError::panicked(payload))),
+            Ok(ended) => {
+                ended.map(|ended| ended.map_err(|Aborted| JoinError::cancelled(task::try_id())))
+            }
+            Err(payload) => Poll::Ready(Err(panicked_here(payload))),
         })
         .await
     };
@@ -377,7 +379,7 @@ impl<T> Future for RemoteHandle<T> {
             false => ready!(Pin::new(&mut self.replied).poll(cx)),
         };
         self.done = true;
-        Poll::Ready(replied.unwrap_or_else(|| Err(JoinError::cancelled())))
+        Poll::Ready(replied.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }
 

@@ -126,7 +126,7 @@ impl Running {
                 }
                 Ok(Poll::Pending) => Poll::Pending,
                 Err(payload) => {
-                    let panic = JoinError::panicked(payload);
+                    let panic = JoinError::panicked(None, payload);
                     self.all.failed(self.shard, &panic);
                     resume_unwind(panic.into_panic())
                 }

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::driver::{self, Backend, Job, Metrics, Parts};
 use crate::sys::{clock, log, signal};
-use crate::task::{Allowance, Scheduler};
+use crate::task::{self, Allowance, Scheduler};
 use crate::util::budget;
 use crate::util::mailbox::{Mailbox, Message};
 use crate::util::pool::Pool;
@@ -105,7 +105,7 @@ impl Runtime {
             Parts { backend, mailbox: mailbox.clone(), pool: pool.clone(), limits: config.limits };
         Ok(Runtime {
             driver: driver::Driver::new(parts)?,
-            scheduler: Scheduler::new(mailbox.clone()),
+            scheduler: Scheduler::new(mailbox.clone(), config.on_panic.clone()),
             handle: Handle::of(mailbox),
             pool,
             messages: RefCell::default(),
@@ -135,11 +135,11 @@ impl Runtime {
             !driver::is_running(),
             "block_on inside a corering runtime: await the future, or spawn a task for it"
         );
+        let mut future = pin!(task::in_this_context(future));
         let _scheduler = self.scheduler.enter();
         let _driver = self.driver.enter();
         let waker = self.scheduler.root_waker();
         let mut cx = Context::from_waker(&waker);
-        let mut future = pin!(future);
         let mut woken = true;
         loop {
             let mut left = Allowance::of_a_round();

@@ -1,15 +1,18 @@
 //! The allocation of one task, and what its vtable does with the future and the output.
 
+use std::any;
 use std::future::Future;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::JoinError;
 use super::header::{Header, TaskPtr, Vtable};
-use super::waker;
+use super::id::Id;
+use super::{scheduler, waker};
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::CheckedCell;
 use crate::util::unwind::{Payload, catch, discard};
@@ -28,9 +31,14 @@ enum Stage<F: Future> {
 }
 
 /// Allocates a task. Its two references are the scheduler's and the join handle's.
-pub(super) fn allocate<F: Future + 'static>(future: F, mailbox: Arc<Mailbox>) -> TaskPtr {
+pub(super) fn allocate<F: Future + 'static>(
+    future: F,
+    id: Id,
+    context: Option<Rc<super::local::Context>>,
+    mailbox: Arc<Mailbox>,
+) -> TaskPtr {
     let cell = Box::new(TaskCell {
-        header: Header::new(mailbox, TaskCell::<F>::VTABLE),
+        header: Header::new(id, context, mailbox, TaskCell::<F>::VTABLE),
         stage: CheckedCell::new(Stage::Future(future)),
     });
     // The pointer keeps the provenance of the whole cell.
@@ -45,6 +53,7 @@ impl<F: Future + 'static> TaskCell<F> {
         take_output: Self::take_output,
         drop_output: Self::drop_output,
         free: Self::free,
+        future: any::type_name::<F>,
     };
 
     /// # Safety
@@ -79,7 +88,8 @@ impl<F: Future + 'static> TaskCell<F> {
         let output = match unsafe { Self::with_stage(task, polled) } {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(JoinError::panicked(payload)),
+            // SAFETY: the task is being polled, so it is allocated.
+            Err(payload) => Err(unsafe { scheduler::panicked(task, payload) }),
         };
         // SAFETY: as above; the future is not used again.
         if let Err(payload) = unsafe { Self::drop_stage(task) } {
@@ -96,8 +106,10 @@ impl<F: Future + 'static> TaskCell<F> {
     unsafe fn cancel(task: TaskPtr) {
         // SAFETY: the task is marked as running, and the handles look at a complete task only.
         let error = match unsafe { Self::drop_stage(task) } {
-            Ok(()) => JoinError::cancelled(),
-            Err(payload) => JoinError::panicked(payload),
+            // SAFETY: the caller's task is allocated.
+            Ok(()) => JoinError::cancelled(unsafe { task.as_ref() }.id()),
+            // SAFETY: as above.
+            Err(payload) => unsafe { scheduler::panicked(task, payload) },
         };
         // SAFETY: the stage's value was just dropped.
         unsafe { Self::set_stage(task, Stage::Output(Err(error))) };

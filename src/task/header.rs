@@ -6,9 +6,12 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::id::Id;
+use super::local::Context;
 use crate::util::mailbox::{Mailbox, Node};
 use crate::util::sync_types::{AtomicUsize, Ordering, fence};
 
@@ -24,11 +27,15 @@ pub(super) struct Header {
     pub(super) vtable: &'static Vtable,
     // The shard's thread only.
     pub(super) flags: Cell<u8>,
+    /// The number of the task, in the bytes that the flags leave.
+    id: [u8; 7],
     pub(super) queue_next: Cell<Option<TaskPtr>>,
     pub(super) live_previous: Cell<Option<TaskPtr>>,
     pub(super) live_next: Cell<Option<TaskPtr>>,
     /// Who awaits the join handle.
     pub(super) join_waker: Cell<Option<Waker>>,
+    /// Until the task is complete. The header may be freed on another thread, which may not drop it.
+    pub(super) context: Cell<Option<Rc<Context>>>,
 }
 
 /// What depends on the future's type. Every function takes the task's own pointer, runs on the
@@ -44,6 +51,8 @@ pub(super) struct Vtable {
     pub(super) drop_output: unsafe fn(TaskPtr),
     /// Frees the memory; future and output are gone. The one function for any thread.
     pub(super) free: unsafe fn(TaskPtr),
+    /// The name of the future's type.
+    pub(super) future: fn() -> &'static str,
 }
 
 // Flags of the shard's thread.
@@ -74,18 +83,36 @@ pub(super) const REFERENCE: usize = 1 << 2;
 
 impl Header {
     /// The header of a task that the scheduler and one join handle refer to, queued to run.
-    pub(super) fn new(mailbox: Arc<Mailbox>, vtable: &'static Vtable) -> Self {
+    pub(super) fn new(
+        id: Id,
+        context: Option<Rc<Context>>,
+        mailbox: Arc<Mailbox>,
+        vtable: &'static Vtable,
+    ) -> Self {
         Header {
             node: Node::new(),
             state: AtomicUsize::new(2 * REFERENCE),
             mailbox,
             vtable,
             flags: Cell::new(JOINABLE),
+            id: id.to_bytes(),
             queue_next: Cell::new(None),
             live_previous: Cell::new(None),
             live_next: Cell::new(None),
             join_waker: Cell::new(None),
+            context: Cell::new(context),
         }
+    }
+
+    pub(super) fn id(&self) -> Id {
+        Id::from_bytes(self.id)
+    }
+
+    /// What the task carries, on the shard's thread.
+    pub(super) fn context(&self) -> Option<Rc<Context>> {
+        let context = self.context.take();
+        self.context.set(context.clone());
+        context
     }
 
     #[inline]

@@ -5,9 +5,12 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::id::Id;
+
 /// A task ended without an output: it was cancelled, or it panicked.
 #[non_exhaustive]
 pub struct JoinError {
+    task: Option<Id>,
     cause: Cause,
 }
 
@@ -17,12 +20,18 @@ enum Cause {
 }
 
 impl JoinError {
-    pub(crate) fn cancelled() -> Self {
-        JoinError { cause: Cause::Cancelled }
+    pub(crate) fn cancelled(task: impl Into<Option<Id>>) -> Self {
+        JoinError { task: task.into(), cause: Cause::Cancelled }
     }
 
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        JoinError { cause: Cause::Panicked(Payload(payload)) }
+    pub(crate) fn panicked(task: impl Into<Option<Id>>, payload: Box<dyn Any + Send>) -> Self {
+        JoinError { task: task.into(), cause: Cause::Panicked(Payload(payload)) }
+    }
+
+    /// The number of the task. `None`: it was a closure of
+    /// [`spawn_blocking`](super::spawn_blocking), or a main future.
+    pub fn id(&self) -> Option<Id> {
+        self.task
     }
 
     /// Whether the task was aborted, or was still running when its runtime ended.
@@ -89,9 +98,14 @@ unsafe impl Sync for Payload {}
 
 impl Payload {
     fn message(&self) -> Option<&str> {
-        if let Some(message) = self.0.downcast_ref::<&'static str>() {
-            return Some(message);
-        }
-        self.0.downcast_ref::<String>().map(String::as_str)
+        message(&*self.0)
     }
+}
+
+/// The text of a panic's payload.
+pub(super) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    if let Some(message) = payload.downcast_ref::<&'static str>() {
+        return Some(message);
+    }
+    payload.downcast_ref::<String>().map(String::as_str)
 }

@@ -1,5 +1,6 @@
 //! What a spawner holds of its task: the right to await, to abort, and to let go.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,6 +11,7 @@ use futures_util::future::FusedFuture;
 
 use super::JoinError;
 use super::header::{CANCELLED, COMPLETE, Header, JOINABLE, TaskPtr, release};
+use super::id::Id;
 use super::waker;
 use crate::util::budget::Toll;
 use crate::util::shard_bound::{AwaitTheHandleOnItsShard, ShardBound};
@@ -59,10 +61,15 @@ impl<T> JoinHandle<T> {
         self.header().has(COMPLETE)
     }
 
+    /// The number of the task.
+    pub fn id(&self) -> Id {
+        self.header().id()
+    }
+
     /// A second handle, which can abort the task but not await it.
     pub fn abort_handle(&self) -> AbortHandle {
-        self.header().add_reference();
-        AbortHandle { task: self.task.clone() }
+        // SAFETY: the handle holds a reference, and stays on the task's thread.
+        unsafe { AbortHandle::of(*self.task) }
     }
 
     /// The task, without a reference of its own.
@@ -143,11 +150,28 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("finished", &self.is_finished())
+            .finish()
     }
 }
 
-/// The right to abort a task, without its output. It stays on the task's shard.
+/// The right to abort a task, without its output, and what is known of it. It stays on the task's shard.
+///
+/// # Examples
+/// ```
+/// use corering::task;
+///
+/// corering::block_on(async {
+///     let task = task::Builder::new().name("waits").spawn(std::future::pending::<()>());
+///     for handle in task::all() {
+///         assert_eq!(handle.name().as_deref(), Some("waits"));
+///         handle.abort();
+///     }
+///     assert!(task.await.unwrap_err().is_cancelled());
+/// });
+/// ```
 pub struct AbortHandle {
     task: ShardBound<TaskPtr, dyn AwaitTheHandleOnItsShard>,
 }
@@ -162,6 +186,24 @@ impl AbortHandle {
     /// Whether the task is complete.
     pub fn is_finished(&self) -> bool {
         self.header().has(COMPLETE)
+    }
+
+    /// The number of the task.
+    pub fn id(&self) -> Id {
+        self.header().id()
+    }
+
+    /// The name that [`task::Builder`](super::Builder) has given the task, until it is complete.
+    pub fn name(&self) -> Option<Cow<'static, str>> {
+        Some(self.header().context()?.name()?.to_cow())
+    }
+
+    /// # Safety
+    /// On the task's thread; the task is allocated.
+    pub(super) unsafe fn of(task: TaskPtr) -> Self {
+        // SAFETY: the caller's word.
+        unsafe { task.as_ref() }.add_reference();
+        AbortHandle { task: ShardBound::new(task) }
     }
 
     fn header(&self) -> &Header {
@@ -186,7 +228,12 @@ impl Drop for AbortHandle {
 
 impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortHandle").field("finished", &self.is_finished()).finish()
+        f.debug_struct("AbortHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("future", &(self.header().vtable.future)())
+            .field("finished", &self.is_finished())
+            .finish()
     }
 }
 

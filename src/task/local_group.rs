@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::group::Failures;
-use super::{GroupError, GroupFailure, JoinError};
+use super::{GroupError, GroupFailure, panicked_here};
 use crate::util::budget;
 use crate::util::shard_bound::{SendAHandleOfTheGroupsToken, ShardBound};
 use crate::util::unwind::{catch, drop_quietly};
@@ -254,7 +254,7 @@ impl<E> Future for Child<'_, E> {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(()))) => None,
             Ok(Poll::Ready(Err(error))) => Some(GroupFailure::Error(error)),
-            Err(payload) => Some(GroupFailure::Panic(JoinError::panicked(payload))),
+            Err(payload) => Some(GroupFailure::Panic(panicked_here(payload))),
         };
         failure.into_iter().for_each(|failure| self.fail(failure));
         // How it ended tells more than a Drop that panics after it.
@@ -267,7 +267,7 @@ impl<E> Drop for Child<'_, E> {
     fn drop(&mut self) {
         let future = self.future.take();
         if let Err(payload) = catch(|| drop(future)) {
-            self.fail(GroupFailure::Panic(JoinError::panicked(payload)));
+            self.fail(GroupFailure::Panic(panicked_here(payload)));
         }
     }
 }

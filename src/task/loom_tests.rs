@@ -24,7 +24,7 @@ fn check(preemptions: usize, model: impl Fn(Rc<Scheduler>, Arc<Mailbox>) + Send 
     explore(preemptions, move || {
         let mailbox = Mailbox::new().unwrap();
         let left = Arc::downgrade(&mailbox);
-        model(Scheduler::new(Arc::clone(&mailbox)), mailbox);
+        model(Scheduler::new(Arc::clone(&mailbox), None), mailbox);
         assert!(left.upgrade().is_none(), "a task or a waker was leaked");
     });
 }

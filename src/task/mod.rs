@@ -32,34 +32,42 @@
 //! Read `header.rs` first, then `scheduler.rs`, `waker.rs` and `join_handle.rs`. Groups stand on what
 //! is public here: `group/mod.rs`.
 
+mod builder;
 mod cancel;
 mod cell;
 mod cooperative;
 mod group;
 mod header;
+mod id;
 mod join_error;
 mod join_handle;
 mod join_set;
 mod lists;
+mod local;
 mod local_group;
 mod scheduler;
 mod waker;
 mod yield_now;
 
+pub use builder::{Builder, TaskPanic};
 pub use cancel::{CancelHandle, CancelOnDrop, CancelToken, Cancelled, UntilCancelled};
 pub use cooperative::{Cooperative, cooperative, unconstrained};
 pub use group::{ChildHandle, GroupError, GroupFailure, GroupScope, TaskGroup};
+pub use id::Id;
 pub use join_error::JoinError;
 pub use join_handle::{AbortHandle, JoinHandle};
 pub use join_set::JoinSet;
+pub use local::{AccessError, LocalKey, LocalScope};
 pub use local_group::{LocalGroup, local_group};
-pub use scheduler::spawn;
+pub use scheduler::{all, current, id, spawn, try_id};
 pub use yield_now::{YieldNow, yield_now};
 
-// Users look for it beside `spawn`. Nothing here uses it.
+// Users look for them beside `spawn`. Nothing here uses them.
 pub use crate::runtime::{BlockingHandle, spawn_blocking};
 
-pub(crate) use scheduler::{Allowance, Scheduler, current_mailbox};
+pub(crate) use builder::PanicHook;
+pub(crate) use local::in_this_context;
+pub(crate) use scheduler::{Allowance, Scheduler, current_mailbox, panicked_here};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -8,18 +8,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::builder::PanicHook;
 use super::cell::allocate;
 use super::header::{
     CANCELLED, COMPLETE, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release, release_ended,
 };
-use super::join_handle::JoinHandle;
+use super::id::{Id, Ids};
+use super::join_handle::{AbortHandle, JoinHandle};
 use super::lists::{LiveList, RunQueue};
+use super::local::Context;
 use super::waker::RootWaker;
+use super::{JoinError, TaskPanic};
 use crate::util::budget;
-use crate::util::current::{self, Current, Pointer};
+use crate::util::current::{self, Current, Hidden, Pointer};
 use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::{Ordering, thread_local};
-use crate::util::unwind::shield;
+use crate::util::unwind::{Payload, drop_quietly, shield};
 
 /// Spawns a task onto the shard of this thread. It runs until it is complete or aborted, also when
 /// the handle is dropped.
@@ -32,10 +36,112 @@ use crate::util::unwind::shield;
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match Scheduler::current() {
         Some(scheduler) => scheduler.spawn(future),
-        None => panic!(
-            "spawn needs a corering runtime on this thread: call it inside corering::block_on or \
-             under #[corering::main]"
-        ),
+        None => panic!("{NO_RUNTIME}"),
+    }
+}
+
+pub(super) const NO_RUNTIME: &str = "spawn needs a corering runtime on this thread: call it inside \
+    corering::block_on or under #[corering::main]";
+
+/// The task that calls, if it is one: the future of `block_on` is none.
+///
+/// # Examples
+/// ```
+/// use corering::task;
+///
+/// corering::block_on(async {
+///     assert!(task::current().is_none());
+///     let task = task::Builder::new().name("worker").spawn(async {
+///         let current = task::current().expect("this is a task");
+///         current.name().map(|name| name.len())
+///     });
+///     assert_eq!(task.await.unwrap(), Some(6));
+/// });
+/// ```
+pub fn current() -> Option<AbortHandle> {
+    let running = CURRENT.with(|current| current.running.get())??;
+    // SAFETY: what runs is live, and this is its thread.
+    Some(unsafe { AbortHandle::of(running) })
+}
+
+/// The number of the task that calls.
+///
+/// # Panics
+/// Outside a task; the future of `block_on` is none. See [`try_id`].
+///
+/// # Examples
+/// ```
+/// corering::block_on(async {
+///     let task = corering::spawn(async { corering::task::id() });
+///     assert_eq!(task.id(), task.await.unwrap());
+/// });
+/// ```
+#[track_caller]
+pub fn id() -> Id {
+    try_id().expect("no task calls: the future of block_on is none, and has no number")
+}
+
+/// The number of the task that calls, if it is one: the future of `block_on` is none.
+///
+/// # Examples
+/// ```
+/// assert_eq!(corering::task::try_id(), None);
+/// ```
+pub fn try_id() -> Option<Id> {
+    let running = CURRENT.with(|current| current.running.get())??;
+    // SAFETY: what runs is live, and this is its thread.
+    Some(unsafe { running.as_ref() }.id())
+}
+
+/// The tasks of this thread's shard that are not complete, oldest first: to debug, or to abort them.
+///
+/// It costs a step for each. Outside a runtime there are none.
+///
+/// # Examples
+/// ```
+/// use corering::task;
+///
+/// corering::block_on(async {
+///     corering::spawn(std::future::pending::<()>());
+///     for task in task::all() {
+///         println!("{task:?}");
+///     }
+/// });
+/// ```
+pub fn all() -> Vec<AbortHandle> {
+    let mut tasks = Vec::new();
+    CURRENT.with(|current| {
+        // SAFETY: what is in the list is live, and this is its thread.
+        current.live.for_each(|task| tasks.push(unsafe { AbortHandle::of(task) }));
+    });
+    tasks
+}
+
+/// Reports a panic of a task to the runtime's hook, and makes an error of it.
+///
+/// # Safety
+/// The task is live, and this is its thread.
+#[cold]
+pub(super) unsafe fn panicked(task: TaskPtr, payload: Payload) -> JoinError {
+    // SAFETY: the caller's word.
+    let header = unsafe { task.as_ref() };
+    let id = header.id();
+    if let Some(hook) = CURRENT.with(|current| current.on_panic.clone()).flatten() {
+        let context = header.context();
+        let name = context.as_deref().and_then(Context::name);
+        let panic = TaskPanic::new(id, name, &*payload);
+        shield(|| hook.call(&panic));
+    }
+    JoinError::panicked(id, payload)
+}
+
+/// As [`panicked`], of a part of the task that runs, which goes on.
+#[cold]
+pub(crate) fn panicked_here(payload: Payload) -> JoinError {
+    match CURRENT.with(|current| current.running.get()).flatten() {
+        // SAFETY: what runs is live, and this is its thread.
+        Some(running) => unsafe { panicked(running, payload) },
+        None => JoinError::panicked(None, payload),
     }
 }
 
@@ -101,6 +207,10 @@ pub(crate) struct Scheduler {
     live: LiveList,
     root_waker: Waker,
     root_woken: Cell<bool>,
+    ids: Ids,
+    /// The task whose code runs.
+    running: Cell<Option<TaskPtr>>,
+    on_panic: Option<PanicHook>,
 }
 
 impl Scheduler {
@@ -108,13 +218,16 @@ impl Scheduler {
     ///
     /// # Panics
     /// The mailbox belongs to another scheduler: the two would take each other's thread for theirs.
-    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Rc<Scheduler> {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, on_panic: Option<PanicHook>) -> Rc<Scheduler> {
         assert!(mailbox.claim(), "a mailbox belongs to one scheduler");
         Rc::new(Scheduler {
             ready: RunQueue::default(),
             live: LiveList::default(),
             root_waker: RootWaker::waker(Arc::clone(&mailbox)),
             root_woken: Cell::new(false),
+            ids: Ids::default(),
+            running: Cell::new(None),
+            on_panic,
             mailbox,
         })
     }
@@ -132,12 +245,25 @@ impl Scheduler {
     /// Makes this the thread's current scheduler until the guard is dropped. Guards are dropped in
     /// the reverse order of their making.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        Entered { _scheduler: CURRENT.enter(Rc::clone(self)), _budget: budget::Apart::begin() }
+        Entered {
+            _scheduler: CURRENT.enter(Rc::clone(self)),
+            _budget: budget::Apart::begin(),
+            _context: Context::hide(),
+        }
     }
 
     /// Makes a task of `future`, at the back of the run queue.
     pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let task = allocate(future, Arc::clone(&self.mailbox));
+        self.spawn_with(future, Context::inherited())
+    }
+
+    #[inline]
+    pub(super) fn spawn_with<F: Future + 'static>(
+        &self,
+        future: F,
+        context: Option<Rc<Context>>,
+    ) -> JoinHandle<F::Output> {
+        let task = allocate(future, self.ids.next(), context, Arc::clone(&self.mailbox));
         // SAFETY: the task is new, so in no list; the scheduler's reference lasts until it is out.
         unsafe { self.live.push(task) };
         // SAFETY: this is the task's thread, and the task is allocated.
@@ -171,10 +297,12 @@ impl Scheduler {
             polled += 1;
             header.flags.set(flags | RUNNING);
             budget::begin_poll();
+            self.running.set(Some(task));
             // SAFETY: not complete, so live; a running task is never queued, so it was not running.
             unsafe { self.run_task(task, flags & CANCELLED != 0) };
             left.take(1, budget::taken());
         }
+        self.running.set(None);
         polled
     }
 
@@ -300,7 +428,7 @@ impl Scheduler {
         let header = unsafe { task.as_ref() };
         if !aborted {
             // SAFETY: not complete, so the future is there; not running until now, so not entered.
-            if let Poll::Ready(()) = unsafe { (header.vtable.poll)(task) } {
+            if let Poll::Ready(()) = unsafe { self.poll_task(task) } {
                 // SAFETY: its output is stored.
                 return unsafe { self.finish(task) };
             }
@@ -318,15 +446,41 @@ impl Scheduler {
         }
     }
 
+    /// Polls a task in its context.
+    ///
+    /// # Safety
+    /// As for the vtable's `poll`.
+    #[inline]
+    unsafe fn poll_task(&self, task: TaskPtr) -> Poll<()> {
+        // SAFETY: the caller's task is live.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: nobody writes it meanwhile: it is written when a task begins and when it ends.
+        let has_context = unsafe { &*header.context.as_ptr() }.is_some();
+        if has_context {
+            let context = header.context();
+            let _entered = context.as_ref().map(Context::enter);
+            // SAFETY: the caller's word.
+            unsafe { (header.vtable.poll)(task) }
+        } else {
+            // SAFETY: the caller's word.
+            unsafe { (header.vtable.poll)(task) }
+        }
+    }
+
     /// Drops the future of a task, and ends it.
     ///
     /// # Safety
     /// The task is live, marked as running, and its future is not entered.
     unsafe fn cancel(&self, task: TaskPtr) {
         // SAFETY: a live task is allocated.
-        let cancel = unsafe { task.as_ref() }.vtable.cancel;
+        let header = unsafe { task.as_ref() };
+        let before = self.running.replace(Some(task));
+        let context = header.context();
+        let entered = context.as_ref().map(Context::enter);
         // SAFETY: the caller's word.
-        unsafe { cancel(task) };
+        unsafe { (header.vtable.cancel)(task) };
+        drop(entered);
+        self.running.set(before);
         // SAFETY: an output ("cancelled") is stored.
         unsafe { self.finish(task) };
     }
@@ -347,6 +501,7 @@ impl Scheduler {
             header.add_reference();
         }
         // From here on user code may drop the handle, spawn, wake and abort.
+        drop_quietly(header.context.take());
         if flags & JOINABLE == 0 {
             // SAFETY: complete, and the handle, who alone could take the output, is gone.
             unsafe { (header.vtable.drop_output)(task) };
@@ -372,6 +527,7 @@ impl Drop for Scheduler {
 pub(crate) struct Entered {
     _scheduler: current::Entered<Scheduler>,
     _budget: budget::Apart,
+    _context: Hidden<Context>,
 }
 
 thread_local! {

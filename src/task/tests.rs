@@ -31,7 +31,7 @@ struct Shard {
 impl Shard {
     fn new() -> Self {
         let mailbox = Mailbox::new().unwrap();
-        Shard { scheduler: Scheduler::new(Arc::clone(&mailbox)), mailbox }
+        Shard { scheduler: Scheduler::new(Arc::clone(&mailbox), None), mailbox }
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -409,5 +409,5 @@ fn a_wake_from_within_another_scheduler_of_the_thread_is_not_lost() {
 #[should_panic(expected = "a mailbox belongs to one scheduler")]
 fn a_mailbox_has_one_scheduler() {
     let shard = Shard::new();
-    drop(Scheduler::new(Arc::clone(&shard.mailbox)));
+    drop(Scheduler::new(Arc::clone(&shard.mailbox), None));
 }

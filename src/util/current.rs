@@ -67,6 +67,17 @@ impl<T> Current<T> {
         ptr::eq(self.pointer(), value)
     }
 
+    /// Whether there is no current value.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pointer().is_null()
+    }
+
+    /// The thread has no current value until the guard is dropped, or another is entered.
+    pub(crate) fn hide(&self) -> Hidden<T> {
+        Hidden { place: self.0, previous: self.0.with(|place| place.0.replace(ptr::null())) }
+    }
+
     #[inline(always)]
     fn pointer(&self) -> *const T {
         self.0.with(|place| place.0.get())
@@ -86,6 +97,21 @@ impl<T> Drop for Entered<T> {
         let in_order = Current(self.place).is(&self.value);
         self.place.with(|place| place.0.set(self.previous));
         // What is read here rests on it.
+        assert!(in_order, "guards left out of order");
+    }
+}
+
+/// While it lives, what was current before it is not.
+#[must_use = "the value is hidden only as long as the guard lives"]
+pub(crate) struct Hidden<T: 'static> {
+    place: &'static LocalKey<Pointer<T>>,
+    previous: *const T,
+}
+
+impl<T> Drop for Hidden<T> {
+    fn drop(&mut self) {
+        let in_order = Current(self.place).is_empty();
+        self.place.with(|place| place.0.set(self.previous));
         assert!(in_order, "guards left out of order");
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::{GroupFailure, Shared};
-use crate::task::{Cancelled, JoinError};
+use crate::task::{Cancelled, panicked_here};
 use crate::util::unwind::{catch, discard};
 
 /// A child's future, which tells the group of failures. Its panics end here.
@@ -45,7 +45,7 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for Child<F, E> {
                 return Poll::Ready(Some(value));
             }
             Ok(Poll::Ready(Err(error))) => GroupFailure::Error(error),
-            Err(payload) => GroupFailure::Panic(JoinError::panicked(payload)),
+            Err(payload) => GroupFailure::Panic(panicked_here(payload)),
         };
         this.ended = true;
         this.member.fail(failure);
@@ -61,7 +61,7 @@ impl<F, E> Drop for Child<F, E> {
             Ok(()) => {}
             // How it ended tells more than a Drop that panicked after it.
             Err(payload) if self.ended => discard(payload),
-            Err(payload) => self.member.fail(GroupFailure::Panic(JoinError::panicked(payload))),
+            Err(payload) => self.member.fail(GroupFailure::Panic(panicked_here(payload))),
         }
     }
 }

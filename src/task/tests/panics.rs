@@ -66,7 +66,7 @@ fn the_error_of_a_panic_says_its_message() {
 
     let io: std::io::Error = formatted.into();
     assert_eq!(io.to_string(), "the task panicked: number 1");
-    let cancelled = JoinError::cancelled();
+    let cancelled = JoinError::cancelled(None);
     assert_eq!(cancelled.to_string(), "the task was cancelled");
     let _: Box<dyn std::error::Error + Send + Sync> = cancelled.into();
 }
@@ -215,5 +215,5 @@ impl<T: 'static> JoinSet<T> {
 #[test]
 #[should_panic(expected = "the task was cancelled, it did not panic")]
 fn into_panic_of_a_cancelled_task_panics() {
-    drop(JoinError::cancelled().into_panic());
+    drop(JoinError::cancelled(None).into_panic());
 }
