@@ -10,7 +10,7 @@ use super::Scheduler;
 use super::id::Id;
 use super::join_handle::JoinHandle;
 use super::local::{Context, Name};
-use super::scheduler::NO_RUNTIME;
+use super::scheduler::no_runtime;
 
 /// Spawns a task with a name.
 ///
@@ -51,7 +51,7 @@ impl Builder {
     /// Outside a corering runtime.
     #[track_caller]
     pub fn spawn<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
-        let Some(scheduler) = Scheduler::current() else { panic!("{NO_RUNTIME}") };
+        let Some(scheduler) = Scheduler::current() else { no_runtime() };
         let inherited = Context::inherited();
         let context = match self.name {
             Some(name) => Some(Context::named(name, inherited)),

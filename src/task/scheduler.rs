@@ -36,12 +36,17 @@ use crate::util::unwind::{Payload, drop_quietly, shield};
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match Scheduler::current() {
         Some(scheduler) => scheduler.spawn(future),
-        None => panic!("{NO_RUNTIME}"),
+        None => no_runtime(),
     }
 }
 
-pub(super) const NO_RUNTIME: &str = "spawn needs a corering runtime on this thread: call it inside \
-    corering::block_on or under #[corering::main]";
+#[track_caller]
+pub(super) fn no_runtime() -> ! {
+    panic!(
+        "spawn needs a corering runtime on this thread: call it inside corering::block_on or \
+         under #[corering::main]"
+    )
+}
 
 /// The task that calls, if it is one: the future of `block_on` is none.
 ///
