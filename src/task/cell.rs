@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::JoinError;
-use super::header::{Header, TaskPtr, Vtable};
+use super::header::{Header, TAKEN, TaskPtr, Vtable};
 use super::id::Id;
 use super::{scheduler, waker};
 use crate::util::mailbox::Mailbox;
@@ -23,11 +23,11 @@ struct TaskCell<F: Future> {
     stage: CheckedCell<Stage<F>>,
 }
 
-enum Stage<F: Future> {
-    Future(F),
-    Output(Result<F::Output, JoinError>),
-    /// The output was taken or dropped.
-    Gone,
+/// The flags say which it is: the future until the task is `COMPLETE`, then the output, and nothing
+/// once that is `TAKEN`.
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Result<F::Output, JoinError>>,
 }
 
 /// Allocates a task. Its two references are the scheduler's and the join handle's.
@@ -39,7 +39,7 @@ pub(super) fn allocate<F: Future + 'static>(
 ) -> TaskPtr {
     let cell = Box::new(TaskCell {
         header: Header::new(id, context, mailbox, TaskCell::<F>::VTABLE),
-        stage: CheckedCell::new(Stage::Future(future)),
+        stage: CheckedCell::new(Stage { future: ManuallyDrop::new(future) }),
     });
     // The pointer keeps the provenance of the whole cell.
     // SAFETY: a box is never null.
@@ -76,10 +76,8 @@ impl<F: Future + 'static> TaskCell<F> {
         let mut context = Context::from_waker(&waker);
         let polled = |stage: *mut Stage<F>| {
             catch(|| {
-                // SAFETY: `with_stage`'s access is exclusive, see below.
-                let Stage::Future(future) = (unsafe { &mut *stage }) else {
-                    unreachable!("a task that is not complete holds its future");
-                };
+                // SAFETY: `with_stage`'s access is exclusive, see below, and the future is there.
+                let future: &mut F = unsafe { &mut (*stage).future };
                 // SAFETY: the future lives in the task's allocation and is dropped in place.
                 unsafe { Pin::new_unchecked(future) }.poll(&mut context)
             })
@@ -92,12 +90,12 @@ impl<F: Future + 'static> TaskCell<F> {
             Err(payload) => Err(unsafe { scheduler::panicked(task, payload) }),
         };
         // SAFETY: as above; the future is not used again.
-        if let Err(payload) = unsafe { Self::drop_stage(task) } {
+        if let Err(payload) = unsafe { Self::drop_future(task) } {
             // The output tells more than a Drop that panicked after it.
             discard(payload);
         }
-        // SAFETY: the stage's value was just dropped.
-        unsafe { Self::set_stage(task, Stage::Output(output)) };
+        // SAFETY: the future was just dropped.
+        unsafe { Self::set_output(task, output) };
         Poll::Ready(())
     }
 
@@ -105,30 +103,30 @@ impl<F: Future + 'static> TaskCell<F> {
     /// On the shard's thread; the future is there and not entered.
     unsafe fn cancel(task: TaskPtr) {
         // SAFETY: the task is marked as running, and the handles look at a complete task only.
-        let error = match unsafe { Self::drop_stage(task) } {
+        let error = match unsafe { Self::drop_future(task) } {
             // SAFETY: the caller's task is allocated.
             Ok(()) => JoinError::cancelled(unsafe { task.as_ref() }.id()),
             // SAFETY: as above.
             Err(payload) => unsafe { scheduler::panicked(task, payload) },
         };
-        // SAFETY: the stage's value was just dropped.
-        unsafe { Self::set_stage(task, Stage::Output(Err(error))) };
+        // SAFETY: the future was just dropped.
+        unsafe { Self::set_output(task, Err(error)) };
     }
 
     /// # Safety
     /// On the shard's thread; the task is complete; `output` points at an
     /// `Option<Result<F::Output, JoinError>>`.
     unsafe fn take_output(task: TaskPtr, output: *mut ()) {
-        let take = |stage: *mut Stage<F>| {
-            // SAFETY: the stage of a complete task holds a value.
-            unsafe { ptr::replace(stage, Stage::Gone) }
-        };
+        // SAFETY: the caller's task is allocated.
+        let header = unsafe { task.as_ref() };
+        if header.has(TAKEN) {
+            return;
+        }
+        header.insert(TAKEN);
+        // SAFETY: the output is there, and read once: that it is taken is written down.
+        let take = |stage: *mut Stage<F>| unsafe { ptr::read(&raw const (*stage).output) };
         // SAFETY: the task is complete, and only its one join handle looks at the stage.
-        let taken = match unsafe { Self::with_stage(task, take) } {
-            Stage::Output(output) => Some(output),
-            Stage::Gone => None,
-            Stage::Future(_) => unreachable!("a complete task holds no future"),
-        };
+        let taken = Some(ManuallyDrop::into_inner(unsafe { Self::with_stage(task, take) }));
         // SAFETY: the caller vouches for the pointer and its type.
         unsafe { *output.cast::<Option<Result<F::Output, JoinError>>>() = taken };
     }
@@ -136,35 +134,44 @@ impl<F: Future + 'static> TaskCell<F> {
     /// # Safety
     /// On the shard's thread; the task is complete, and nobody else will look at its output.
     unsafe fn drop_output(task: TaskPtr) {
+        // SAFETY: the caller's task is allocated.
+        let header = unsafe { task.as_ref() };
+        if header.has(TAKEN) {
+            return;
+        }
+        header.insert(TAKEN);
+        let drop_in_place = |stage: *mut Stage<F>| {
+            // SAFETY: the output is there, and dropped once: that it is taken is written down.
+            catch(|| unsafe { ManuallyDrop::drop(&mut (*stage).output) })
+        };
         // SAFETY: by the caller's word the stage is ours.
-        if let Err(payload) = unsafe { Self::drop_stage(task) } {
+        if let Err(payload) = unsafe { Self::with_stage(task, drop_in_place) } {
             discard(payload);
         }
-        // SAFETY: the stage's value was just dropped.
-        unsafe { Self::set_stage(task, Stage::Gone) };
     }
 
-    /// Writes the stage, whose value is already dropped.
+    /// Writes the output in the place of the future, which is dropped already.
     ///
     /// # Safety
     /// As for [`with_stage`](Self::with_stage).
-    unsafe fn set_stage(task: TaskPtr, value: Stage<F>) {
+    unsafe fn set_output(task: TaskPtr, output: Result<F::Output, JoinError>) {
         let write = |stage: *mut Stage<F>| {
             // SAFETY: the pointer is to the stage's own place.
-            unsafe { stage.write(value) }
+            unsafe { stage.write(Stage { output: ManuallyDrop::new(output) }) }
         };
         // SAFETY: the caller's word is the same.
         unsafe { Self::with_stage(task, write) };
     }
 
-    /// Drops what the stage holds, in place, and catches its panic.
+    /// Drops the future, in place, and catches its panic.
     ///
     /// # Safety
-    /// As for [`with_stage`](Self::with_stage), and the caller writes a new value afterwards.
-    unsafe fn drop_stage(task: TaskPtr) -> Result<(), Payload> {
+    /// As for [`with_stage`](Self::with_stage); the future is there, and the caller writes an output
+    /// afterwards.
+    unsafe fn drop_future(task: TaskPtr) -> Result<(), Payload> {
         let drop_in_place = |stage: *mut Stage<F>| {
-            // SAFETY: the stage holds a value, and the caller replaces it without dropping it.
-            catch(|| unsafe { stage.drop_in_place() })
+            // SAFETY: the future is there, and the caller replaces it without dropping it.
+            catch(|| unsafe { ManuallyDrop::drop(&mut (*stage).future) })
         };
         // SAFETY: the caller's word is the same.
         unsafe { Self::with_stage(task, drop_in_place) }
@@ -177,8 +184,7 @@ impl<F: Future + 'static> TaskCell<F> {
         // Tells loom that the memory ends here.
         // SAFETY: nobody uses the task any more.
         unsafe { Self::with_stage(task, |_| ()) };
-        // SAFETY: as above; the header is dropped once, here. The stage is not: it holds nothing,
-        // and if it did, this could be the wrong thread to drop it.
+        // SAFETY: as above; the header is dropped once, here. The stage is not: it holds nothing.
         unsafe { task.drop_in_place() };
         // SAFETY: the pointer came from a box of this layout, and `MaybeUninit` drops nothing.
         drop(unsafe { Box::from_raw(task.cast::<MaybeUninit<Self>>().as_ptr()) });

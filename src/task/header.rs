@@ -66,10 +66,13 @@ pub(super) const RUNNING: u8 = 1 << 1;
 pub(super) const WOKEN: u8 = 1 << 2;
 /// Aborted. The future is dropped when the task runs next, or when its poll has returned.
 pub(super) const CANCELLED: u8 = 1 << 3;
-/// The future is gone, the task is off the live list, and no flag but `QUEUED` changes any more.
+/// The future is gone, the task is off the live list, and only `QUEUED`, `JOINABLE` and `TAKEN` change.
 pub(super) const COMPLETE: u8 = 1 << 4;
 /// The join handle exists, and with it whoever will drop the output.
 pub(super) const JOINABLE: u8 = 1 << 5;
+
+/// The output was taken or dropped.
+pub(super) const TAKEN: u8 = 1 << 6;
 
 // `state`, of all threads: two bits, and the count of references above them.
 

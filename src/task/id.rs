@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The number of a task, which no other task of the process has, then or later.
@@ -17,18 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(u64);
+pub struct Id(NonZeroU64);
 
 impl Id {
     /// What a header has room for beside its flags.
     #[inline]
     pub(super) fn to_bytes(self) -> [u8; 7] {
-        let [bytes @ .., _] = self.0.to_le_bytes();
+        let [bytes @ .., _] = self.0.get().to_le_bytes();
         bytes
     }
 
     pub(super) fn from_bytes([a, b, c, d, e, f, g]: [u8; 7]) -> Self {
-        Id(u64::from_le_bytes([a, b, c, d, e, f, g, 0]))
+        let number = u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
+        Id(NonZeroU64::new(number).expect("the first number is 1"))
     }
 }
 
@@ -61,7 +63,7 @@ impl Ids {
             id = new_block();
         }
         self.next.set(id + 1);
-        Id(id)
+        Id(NonZeroU64::new(id).expect("the first number is 1"))
     }
 }
 
