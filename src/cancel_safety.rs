@@ -88,7 +88,7 @@
 //! |---|---|---|---|---|---|
 //! | [`io::nop`], [`Watched::readable`], [`Watched::writable`] | nothing | nothing | nothing | nothing | – |
 //! | [`time::sleep`], [`time::sleep_until`], [`time::sleep_until_wall`], [`Interval::tick`], [`task::yield_now`] | nothing | nothing; the same tick for the next call | – | nothing; the same tick for the next call | – |
-//! | [`time::timeout`], [`time::timeout_at`], [`time::timeout_with`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
+//! | [`time::timeout`], [`time::timeout_at`], [`time::timeout_with`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`], [`LocalKey::scope`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
 //! | [`CancelToken::cancelled`] | nothing | nothing | – | nothing | – |
 //! | [`signal::ctrl_c`], [`signal::terminate`], [`signal::shutdown`] | nothing | nothing; the others that wait are told | – | nothing; the others that wait are told | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
@@ -116,6 +116,6 @@ use crate::{
         channel::{Receiver, Sender},
         shard_channel::{BoundedShardSender, ShardReceiver, ShardSender},
     },
-    task::{self, CancelToken, JoinHandle, JoinSet, TaskGroup},
+    task::{self, CancelToken, JoinHandle, JoinSet, LocalKey, TaskGroup},
     time::{self, Interval},
 };

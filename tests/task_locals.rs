@@ -52,18 +52,18 @@ async fn scopes_nest_and_end_with_their_future() -> io::Result<()> {
 
 #[corering::test]
 async fn spawned_tasks_keep_what_their_spawner_had() -> io::Result<()> {
-    let grandchild = NUMBER.scope(1, async {
-        let child = spawn(async {
-            let grandchild = spawn(async {
+    let (sender, receiver) = corering::sync::oneshot::channel();
+    let child = NUMBER.sync_scope(1, || {
+        spawn(async {
+            drop(spawn(async {
                 yield_now().await;
-                NUMBER.get()
-            });
+                let _ = sender.send(NUMBER.get());
+            }));
             NUMBER.sync_scope(2, || assert_eq!(NUMBER.get(), 2));
-            grandchild
-        });
-        child.await
+        })
     });
-    assert_eq!(grandchild.await?.await?, 1);
+    child.await?;
+    assert_eq!(receiver.await.unwrap(), 1);
     assert!(spawn(async { NUMBER.try_get() }).await?.is_err());
     Ok(())
 }
@@ -205,11 +205,13 @@ async fn nothing_is_inherited_by_threads_and_their_closures() -> io::Result<()> 
 fn main_future_has_the_values_around_block_on_and_tasks_have_not() {
     let outside = Runtime::builder().build().unwrap();
     NUMBER.sync_scope(1, || {
-        let task = outside.block_on(async {
+        let tasks = RefCell::new(Vec::new());
+        outside.block_on(async {
             assert_eq!(NUMBER.get(), 1);
-            spawn(async { NUMBER.get() })
+            tasks.borrow_mut().push(spawn(async { NUMBER.get() }));
         });
         // Inherited from the main future, and not from where the loop is run again.
+        let task = tasks.take().remove(0);
         NUMBER.sync_scope(2, || outside.block_on(async { assert_eq!(task.await.unwrap(), 1) }));
     });
 }

@@ -59,7 +59,7 @@ impl Ids {
     #[inline]
     pub(super) fn next(&self) -> Id {
         let mut id = self.next.get();
-        if id % BLOCK == 0 {
+        if id.is_multiple_of(BLOCK) {
             id = new_block();
         }
         self.next.set(id + 1);

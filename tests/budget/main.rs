@@ -38,6 +38,7 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("net::halves::shutdown", "the row of the stream's, which is this one"),
     ("runtime::shards::submit_to", "its message is taken in a later round"),
     ("runtime::test_support::nop", "the same as io::nop"),
+    ("task::local::scope", "what is in it pays"),
     ("task::cooperative::unconstrained", "it is there to have no limit"),
 ];
 

@@ -12,6 +12,8 @@ use futures_util::{StreamExt, TryFutureExt};
 
 use crate::moments::{Boxed, MOMENTS, Moment, World, drop_at};
 
+corering::task_local! { static NUMBER: u32; }
+
 /// Receives one or more of the bytes that a peer sends in threes.
 type Receive<F> = for<'a> fn(&'a mut ByteStream<F>) -> Boxed<'a, io::Result<Vec<u8>>>;
 
@@ -94,6 +96,9 @@ fn others<F: Family>() -> Vec<(&'static str, Receive<F>)> {
         }),
         ("task::cooperative", |stream| {
             Box::pin(cooperative(stream.recv()).map_ok(|bytes| bytes.to_vec()))
+        }),
+        ("LocalKey::scope", |stream| {
+            Box::pin(NUMBER.scope(1, stream.recv()).map_ok(|bytes| bytes.to_vec()))
         }),
         ("task::unconstrained", |stream| {
             Box::pin(unconstrained(stream.recv()).map_ok(|bytes| bytes.to_vec()))

@@ -71,7 +71,6 @@ pub struct LocalKey<T: 'static> {
 
 impl<T: 'static> LocalKey<T> {
     #[doc(hidden)]
-    #[expect(clippy::new_without_default, reason = "a key is a static, made by `task_local!`")]
     pub const fn new() -> Self {
         LocalKey { address: 0, value: PhantomData }
     }
