@@ -87,6 +87,25 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 
 pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::time::{self, Duration};
+    /// use std::pin::pin;
+    ///
+    /// corering::block_on(async {
+    ///     let mut work = pin!(time::timeout(Duration::from_millis(1), async {
+    ///         time::sleep(Duration::from_millis(5)).await;
+    ///         "done"
+    ///     }));
+    ///     assert!(work.as_mut().await.is_err() && work.is_expired());
+    ///     // It has not lost what it has done so far.
+    ///     work.as_mut().reschedule(None);
+    ///     assert_eq!(work.deadline(), None);
+    ///     assert_eq!(work.await, Ok("done"));
+    /// });
+    /// ```
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Timeout<F> {
         #[pin]
@@ -141,11 +160,6 @@ impl<F> Timeout<F> {
     /// ```
     pub fn reschedule(self: Pin<&mut Self>, deadline: impl Into<Option<Instant>>) {
         self.project().limit.reset_to(deadline.into());
-    }
-
-    /// The future, which the limit ends no more. One that is pinned stays where it is.
-    pub fn into_inner(self) -> F {
-        self.future
     }
 }
 
@@ -240,6 +254,23 @@ pub async fn timeout_with<T>(
 }
 
 /// The limit of a body that runs in [`timeout_with`].
+///
+/// # Examples
+///
+/// ```
+/// use corering::time::{self, Duration, Limit};
+///
+/// async fn work(limit: &Limit) {
+///     assert_eq!(limit.deadline(), None);
+///     // It is known now how long the rest may take.
+///     limit.reschedule(time::now() + Duration::from_millis(1));
+///     std::future::pending().await
+/// }
+///
+/// corering::block_on(async {
+///     assert!(time::timeout_with(None, async |limit| work(limit).await).await.is_err());
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Limit {
     /// `None`: never.
