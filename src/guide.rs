@@ -7,7 +7,20 @@
 //! | choose a channel or a lock | [`synchronisation`] |
 //! | find what stands in the place of a name of asyncio | [`coming_from_asyncio`] |
 //! | find what stands in the place of a name of tokio | [`coming_from_tokio`] |
-
+//!
+// Some of the names are there by a feature.
+#![cfg_attr(
+    all(
+        feature = "macros",
+        feature = "axum-ws",
+        feature = "futures-io",
+        feature = "hyper-client",
+        feature = "tokio-guest",
+        feature = "tokio-io"
+    ),
+    doc = "# Names\n\nEvery name of corering that the tables of these pages give:\n",
+    doc = include_str!("../docs/names.md")
+)]
 #![forbid(unsafe_code)]
 
 /// A page. Its links lead to files where they are read as such; here they lead to modules, since the
@@ -16,10 +29,12 @@ macro_rules! page {
     ($name:ident, $file:literal) => {
         #[doc = "[getting-started]: crate::guide::getting_started"]
         #[doc = "[buffers-and-cancellation]: crate::guide::buffers_and_cancellation"]
-        #[doc = "[synchronisation]: crate::guide::synchronisation"]
         #[doc = "[coming-from-asyncio]: crate::guide::coming_from_asyncio"]
         #[doc = "[coming-from-tokio]: crate::guide::coming_from_tokio"]
         #[doc = "[cancel_safety]: crate::cancel_safety"]
+        #[doc = "[cleaning-up]: crate::guide::buffers_and_cancellation#code-that-must-run-in-the-end"]
+        #[doc = "[synchronisation]: crate::guide::synchronisation"]
+        #[doc = "[tls]: crate::guide::coming_from_tokio#codecs-tls-and-extension-traits"]
         #[doc = ""]
         #[doc = include_str!($file)]
         pub mod $name {}

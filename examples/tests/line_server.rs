@@ -32,7 +32,7 @@ fn lines_are_answered_and_kept_and_a_signal_ends_the_server(driver: &str) {
     assert_eq!(log, "hello\nyou\n");
 
     server.signal(Signal::TERM);
-    assert_eq!(server.text(), "ended, 0 connections cut off\n");
+    assert_eq!(server.text(), "1 connections: 1 finished, 0 failed, 0 panicked, 0 aborted\n");
     assert!(answers.next().is_none(), "the connection has ended");
 }
 

@@ -3,11 +3,12 @@
 use std::io;
 
 use corering::io::lines;
-use corering::net::{TcpListener, TcpStream};
+use corering::net::{self, TcpListener, TcpStream};
+use corering::task::CancelToken;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
 
-async fn serve(mut stream: TcpStream) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, _stop: CancelToken) -> io::Result<()> {
     let mut head = lines(&mut stream);
     while head.next_line().await?.is_some_and(|line| !line.is_empty()) {}
     drop(head);
@@ -19,7 +20,9 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
 pub(crate) async fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let server = corering::spawn(async move { serve(listener.accept().await?).await });
+    let stop = CancelToken::new();
+    let server = corering::spawn(net::serve(listener, serve).token(stop.clone()).into_future());
+
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
     let mut head = lines(stream);
@@ -28,5 +31,7 @@ pub(crate) async fn main() -> io::Result<()> {
     {
         println!("header: {line}");
     }
-    server.await?
+
+    stop.cancel();
+    server.await?.map(drop)
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use corering::net::{TcpListener, TcpStream};
+use corering::net::{self, TcpListener, TcpStream};
+use corering::task::CancelToken;
 
-async fn serve(mut stream: TcpStream) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, _stop: CancelToken) -> io::Result<()> {
     let message = stream.recv().await?;
     println!("the server received {}", String::from_utf8_lossy(&message));
     stream.write_all(message).await?;
@@ -15,10 +16,14 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
 pub(crate) async fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let server = corering::spawn(async move { serve(listener.accept().await?).await });
+    let stop = CancelToken::new();
+    let server = corering::spawn(net::serve(listener, serve).token(stop.clone()).into_future());
+
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all("hello").await?;
     println!("the client received {}", String::from_utf8_lossy(&stream.recv().await?));
     stream.close().await?;
-    server.await?
+
+    stop.cancel();
+    server.await?.map(drop)
 }
