@@ -147,14 +147,14 @@ impl<T> ShardReceiver<T> {
     /// ```
     pub async fn recv(&mut self) -> Option<T> {
         let ShardReceiver { shared, toll, .. } = self;
-        let mut waiting = Waiting { shared, is_kept: false };
+        let mut receiving = Receiving { shared, is_kept: false };
         let received = poll_fn(|cx| {
             let polled = toll.poll(cx, |cx| shared.poll_recv(cx));
-            waiting.is_kept = polled.is_pending();
+            receiving.is_kept = polled.is_pending();
             polled
         })
         .await;
-        drop(waiting);
+        drop(receiving);
         self.ended = received.is_none();
         received
     }
@@ -335,12 +335,12 @@ impl<T> fmt::Debug for ShardReceiver<T> {
 }
 
 /// A wait for a value, whose waker is forgotten when this is dropped.
-struct Waiting<'a, T> {
+struct Receiving<'a, T> {
     shared: &'a Shared<T>,
     is_kept: bool,
 }
 
-impl<T> Drop for Waiting<'_, T> {
+impl<T> Drop for Receiving<'_, T> {
     fn drop(&mut self) {
         if self.is_kept {
             self.shared.forget_receiver();
