@@ -347,7 +347,7 @@ fn storm_of_ends_on_shards_and_threads_loses_nothing() {
     let rounds: u64 =
         std::env::var("STORM_ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     for driver in test_support::drivers() {
-        for seed in 0..500 * rounds {
+        for seed in 0..200 * rounds {
             round(driver, seed);
         }
     }
