@@ -362,7 +362,11 @@ impl<V: Values> Store<V> {
         }))
     }
 
-    fn poll_room(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    pub(super) fn poll_room(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
         if self.is_out() {
             return again_later(cx);
         }
@@ -372,7 +376,8 @@ impl<V: Values> Store<V> {
         })
     }
 
-    fn leave_putters(&self, place: &mut Place) {
+    /// A putter leaves the line; room that was reserved for it is the next one's.
+    pub(super) fn leave_putters(&self, place: &mut Place) {
         if let Some(Call::Served) = leave(&self.state, |state| state.putters.leave(place)) {
             self.give_room_back();
         }

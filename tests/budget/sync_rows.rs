@@ -48,6 +48,13 @@ async fn channels(beside: &Beside) {
             })
             .await;
     }
+    let (mut sink, mut receiver) = channel::bounded(1);
+    beside
+        .endless("sync::channel::sender::Sender", async move || {
+            sink.feed(1).await.expect("the receiver is there");
+            receiver.try_recv().expect("it was sent");
+        })
+        .await;
     let (sender, mut receiver) = channel::bounded(1);
     beside
         .endless("sync::channel::receiver::recv_many", async move || {

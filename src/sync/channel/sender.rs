@@ -2,18 +2,38 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::mem;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, ready};
 
-use super::{OwnedReserved, Reserved, SendError, Shared, SharedBound, TrySendError};
-use crate::sync::store::{Closed, NoRoom};
+use futures_util::sink::Sink;
+
+use super::{OwnedReserved, Reserved, SendError, Shared, SharedBound, TrySendError, unbounded};
+use crate::sync::store::{Closed, NoRoom, Room};
+use crate::util::budget::Toll;
+use crate::util::line::Place;
 use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
 
-/// The end that values are sent into. Clones send into the same channel.
+/// The end that values are sent into, also as a [`Sink`]. Clones send into the same channel.
 ///
-/// A [`Sink`](https://docs.rs/futures-sink) is made of it by `futures_util::sink::unfold`:
-/// `sink::unfold(sender, async |sender, value| sender.send(value).await.map(|()| sender))`.
+/// ```
+/// use corering::sync::channel;
+/// use futures_util::{StreamExt, stream};
+///
+/// corering::block_on(async {
+///     let (sender, receiver) = channel::bounded(2);
+///     let forwarding = corering::spawn(stream::iter(1..=3).map(Ok).forward(sender));
+///     assert_eq!(receiver.collect::<Vec<_>>().await, [1, 2, 3]);
+///     forwarding.await.unwrap().unwrap();
+/// });
+/// ```
 pub struct Sender<T> {
     shared: SharedBound<T>,
+    /// As a sink: whether it has room, and where it waits for that.
+    has_room: bool,
+    place: Place,
+    toll: Toll,
 }
 
 /// A [`Sender`] that does not keep its channel open: what it is made into again while others do.
@@ -36,7 +56,8 @@ pub struct WeakSender<T> {
 impl<T> Sender<T> {
     pub(super) fn of(shared: &Rc<Shared<T>>) -> Self {
         shared.senders.set(shared.senders.get() + 1);
-        Sender { shared: ShardBound::new(Rc::clone(shared)) }
+        let shared = ShardBound::new(Rc::clone(shared));
+        Sender { shared, has_room: false, place: None, toll: Toll::Due }
     }
 
     /// Sends a value, and waits for room if the channel is full.
@@ -298,8 +319,44 @@ impl<T> Clone for Sender<T> {
     }
 }
 
+/// Closed, the sink is the sender of no channel: the one that it was of ends with its other senders.
+impl<T> Sink<T> for Sender<T> {
+    type Error = SendError<()>;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let Sender { shared, has_room, place, toll } = &mut *self;
+        if !*has_room {
+            let room = ready!(toll.poll(cx, |cx| shared.store.poll_room(place, cx)));
+            room.map_err(|Closed| SendError(()))?;
+            *has_room = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// # Panics
+    ///
+    /// If `poll_ready` has not found room for the value.
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
+        assert!(mem::take(&mut self.has_room), "start_send needs the room of a poll_ready");
+        Room::kept(&self.shared.store).put(value).map_err(|_| SendError(()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        *self = unbounded().0;
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        self.shared.store.leave_putters(&mut self.place);
+        if self.has_room {
+            drop(Room::kept(&self.shared.store));
+        }
         let left = self.shared.senders.get() - 1;
         self.shared.senders.set(left);
         if left == 0 {

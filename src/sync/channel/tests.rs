@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::task::{Context, Poll};
 
 use futures_util::stream::FusedStream;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
 
 use super::*;
 use crate::util::test_waker::{Poller, hook_waker};
@@ -471,4 +471,59 @@ fn weak_sender_neither_opens_nor_keeps_open() {
     assert!(format!("{weak:?}").starts_with("WeakSender {"));
     drop(receiver);
     assert_eq!(format!("{weak:?}"), "WeakSender(gone)");
+}
+
+#[test]
+fn sink_waits_for_room_and_sends_into_it() {
+    let (mut sink, mut receiver) = bounded(1);
+    assert_eq!(
+        sink.send_all(&mut futures_util::stream::iter([Ok(1)])).now_or_never(),
+        Some(Ok(()))
+    );
+    let poller = Poller::new();
+    let mut feed = sink.feed(2);
+    assert!(poller.poll(&mut feed).is_pending());
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(poller.wakes(), 1);
+    assert_eq!(poller.poll(&mut feed), Poll::Ready(Ok(())));
+    assert_eq!(receiver.try_recv(), Ok(2));
+    receiver.close();
+    assert_eq!(sink.feed(3).now_or_never(), Some(Err(SendError(()))));
+}
+
+#[test]
+fn room_of_a_dropped_sink_is_free_for_others() {
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    let (sender, mut receiver) = bounded(1);
+    let mut sinks = [sender.clone(), sender.clone()];
+    assert_eq!(sinks[0].poll_ready_unpin(cx), Poll::Ready(Ok(())));
+    assert!(sinks[1].poll_ready_unpin(cx).is_pending());
+    assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+    let [with_room, waiting] = sinks;
+    drop(with_room);
+    assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)), "the room is promised");
+    drop(waiting);
+    assert_eq!(sender.try_send(1), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok(1));
+}
+
+#[test]
+fn closed_sink_is_a_sender_that_is_gone() {
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    let (mut sink, mut receiver) = bounded(1);
+    let mut second = sink.clone();
+    assert_eq!(sink.poll_ready_unpin(cx), Poll::Ready(Ok(())));
+    assert_eq!(sink.close().now_or_never(), Some(Ok(())));
+    assert_eq!(sink.feed(1).now_or_never(), Some(Err(SendError(()))));
+    assert_eq!(sink.try_send(1), Err(TrySendError::Closed(1)));
+    assert_eq!((second.strong_count(), second.try_send(2)), (1, Ok(())));
+    assert_eq!(second.close().now_or_never(), Some(Ok(())));
+    assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(2), Err(TryRecvError::Closed)));
+}
+
+#[test]
+#[should_panic(expected = "needs the room of a poll_ready")]
+fn sink_that_has_no_room_panics_at_a_send() {
+    let (mut sink, _receiver) = bounded(1);
+    let _ = sink.start_send_unpin(1);
 }
