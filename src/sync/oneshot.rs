@@ -16,6 +16,16 @@ use crate::util::shard_bound::{ShardBound, UseShardChannelAcrossThreads};
 use crate::util::waker_cell::WakerCell;
 
 /// Makes a channel for one value between two tasks of a shard.
+///
+/// ```
+/// use corering::sync::oneshot;
+///
+/// corering::block_on(async {
+///     let (sender, receiver) = oneshot::channel();
+///     corering::spawn(async move { sender.send("the answer") });
+///     assert_eq!(receiver.await, Ok("the answer"));
+/// });
+/// ```
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(Shared {
         value: Cell::new(None),
@@ -66,6 +76,12 @@ struct Shared<T> {
 impl<T> Sender<T> {
     /// Sends the value. Never waits.
     ///
+    /// ```
+    /// let (sender, mut receiver) = corering::sync::oneshot::channel();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
+    ///
     /// # Errors
     ///
     /// Gives the value back if the receiver is gone. That it was sent does not mean that it will be
@@ -79,12 +95,27 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Whether the receiver is gone, so that nobody waits for the value any more.
+    /// Whether the receiver is gone, so that the value is not needed any more.
+    ///
+    /// ```
+    /// let (sender, receiver) = corering::sync::oneshot::channel::<u8>();
+    /// drop(receiver);
+    /// assert!(sender.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.receiver_gone.get()
     }
 
-    /// Waits until the receiver is gone: the moment to give up work that nobody asks for any more.
+    /// Waits until the receiver is gone: the moment to give up work whose answer is not needed any more.
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let (mut sender, receiver) = corering::sync::oneshot::channel::<u8>();
+    /// let closed = corering::spawn(async move { sender.closed().await });
+    /// drop(receiver);
+    /// closed.await.unwrap();
+    /// # });
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -121,6 +152,15 @@ impl<T> fmt::Debug for Sender<T> {
 impl<T> Receiver<T> {
     /// Takes the value if it has been sent.
     ///
+    /// ```
+    /// use corering::sync::oneshot::{self, TryRecvError};
+    ///
+    /// let (sender, mut receiver) = oneshot::channel();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] while it may still come, [`TryRecvError::Closed`] when it never will.
@@ -136,6 +176,12 @@ impl<T> Receiver<T> {
 
     /// Closes the channel: the sender fails from now on. A value that was sent before can still be
     /// received.
+    ///
+    /// ```
+    /// let (sender, mut receiver) = corering::sync::oneshot::channel();
+    /// receiver.close();
+    /// assert_eq!(sender.send(1), Err(1));
+    /// ```
     pub fn close(&mut self) {
         self.shared.receiver_gone.set(true);
         self.shared.sender.wake();
