@@ -7,21 +7,29 @@
 //!   takers wait while there is no value that is not promised
 //! ```
 //!
+//! `state.rs` decides, and is the file to read first; here is what tasks await.
+//!
 //! A putter that is called has room reserved for it; a taker that is called has a value promised to it,
 //! and takes the first there is when it is polled. Either gives back on its drop what it did not use,
 //! and the next in line is called.
 #![forbid(unsafe_code)]
+
+mod outside;
+mod state;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
-use crate::util::budget::Toll;
-use crate::util::line::{Line, Place, leave, offer, wake_each};
+use crate::util::budget::{self, Toll};
+use crate::util::line::{Place, leave, offer, wake_each};
 use crate::util::waker_cell::WakerCell;
+
+use outside::again_later;
+use state::{Call, Stage, State};
 
 /// What holds the values, and so decides in which order they are taken.
 pub trait Values: Default {
@@ -90,12 +98,10 @@ pub(super) struct Room<'a, V: Values> {
     store: &'a Store<V>,
 }
 
-/// Waits for room, and puts the value there if it has one.
+/// Waits for room, which the one that awaits it makes a [`Room`] of.
 struct Putting<'a, V: Values> {
     store: &'a Store<V>,
-    value: Option<V::Item>,
     place: Place,
-    toll: Toll,
 }
 
 /// Waits for a value; `None` if none will come.
@@ -106,68 +112,34 @@ pub(super) struct Taking<'a, V: Values> {
     pub(super) toll: &'a mut Toll,
 }
 
-struct State<V> {
-    values: V,
-    /// Most values, reserved room included. `usize::MAX`: any number.
-    capacity: usize,
-    /// Room that putters were given and have not filled yet.
-    reserved: usize,
-    /// Values that takers were called for and have not taken yet.
-    promised: usize,
-    /// Values put since the store was made.
-    put: u64,
-    stage: Stage,
-    /// While `values` are out, because adding to them runs code of the user's: how many they were.
-    out: Option<usize>,
-    putters: Line<(), Call>,
-    takers: Line<(), Call>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    /// No value is put any more.
-    Closed,
-    /// Closed, and its values were taken out.
-    Emptied,
-}
-
-/// What one that waited is given.
-#[derive(Clone, Copy, Debug)]
-enum Call {
-    /// Room, or a value.
-    Served,
-    /// The store is closed, and for a taker also empty.
-    Closed,
-}
-
 impl<V: Values> Store<V> {
     pub(super) fn new(capacity: Option<usize>) -> Self {
-        let state = State {
-            values: V::default(),
-            capacity: capacity.unwrap_or(usize::MAX),
-            reserved: 0,
-            promised: 0,
-            put: 0,
-            stage: Stage::Open,
-            out: None,
-            putters: Line::new(),
-            takers: Line::new(),
-        };
-        Store { state: RefCell::new(state), only_taker: WakerCell::default() }
+        Store { state: RefCell::new(State::new(capacity)), only_taker: WakerCell::default() }
     }
 
     /// Waits for room for one value.
     pub(super) async fn room(&self) -> Result<Room<'_, V>, Closed> {
-        Putting { store: self, value: None, place: None, toll: Toll::Due }.await?;
-        Ok(Room { store: self })
+        budget::pay().await;
+        self.wait_for_room().await
     }
 
     /// Waits for room and puts a value there. Gives it back if the store is closed.
+    #[inline]
     pub(super) async fn put(&self, value: V::Item) -> Result<(), V::Item> {
-        let mut putting = Putting { store: self, value: Some(value), place: None, toll: Toll::Due };
-        let put = (&mut putting).await;
-        put.map_err(|Closed| putting.value.take().expect("a value that was not put is kept"))
+        budget::pay().await;
+        let value = match self.put_quickly(value) {
+            Ok(()) => return Ok(()),
+            Err(value) => value,
+        };
+        match self.wait_for_room().await {
+            Ok(room) => room.put(value),
+            Err(Closed) => Err(value),
+        }
+    }
+
+    async fn wait_for_room(&self) -> Result<Room<'_, V>, Closed> {
+        Putting { store: self, place: None }.await?;
+        Ok(Room { store: self })
     }
 
     /// Puts a value if there is room and no putter waits for it. Else gives it back.
@@ -218,6 +190,7 @@ impl<V: Values> Store<V> {
         taken.ok_or(Nothing::Yet)?.ok_or(Nothing::Ever)
     }
 
+    #[inline(never)]
     pub(super) fn poll_take(
         &self,
         place: &mut Place,
@@ -338,30 +311,6 @@ impl<V: Values> Store<V> {
         self.state.borrow().put
     }
 
-    #[inline]
-    fn poll_put(
-        &self,
-        place: &mut Place,
-        value: &mut Option<V::Item>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Closed>> {
-        if place.is_none()
-            && let Some(new) = value.take()
-        {
-            match self.put_quickly(new) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(new) => *value = Some(new),
-            }
-        }
-        ready!(self.poll_room(place, cx))?;
-        let Some(new) = value.take() else { return Poll::Ready(Ok(())) };
-        let put = Room { store: self }.put(new);
-        Poll::Ready(put.map_err(|new| {
-            *value = Some(new);
-            Closed
-        }))
-    }
-
     pub(super) fn poll_room(
         &self,
         place: &mut Place,
@@ -412,19 +361,6 @@ impl<V: Values> Store<V> {
         Ok(())
     }
 
-    /// The same with the values taken out, since adding to them runs user code: meanwhile no task can put
-    /// or take. If that code panics, the value is gone and the others are as before.
-    fn put_outside(&self, value: V::Item) {
-        let mut state = self.state.borrow_mut();
-        state.out = Some(state.values.len());
-        let values = mem::take(&mut state.values);
-        let number = state.put;
-        drop(state);
-        let mut outside = Outside { store: self, values, has_put: false };
-        outside.values.push(value, number);
-        outside.has_put = true;
-    }
-
     /// Wakes `next`, and whom `call` calls after it.
     #[inline]
     fn wake_from(&self, next: Option<Waker>, call: impl FnMut(&mut State<V>) -> Option<Waker>) {
@@ -437,146 +373,6 @@ impl<V: Values> Store<V> {
     #[inline]
     fn is_out(&self) -> bool {
         V::COMPARES && self.state.borrow().is_out()
-    }
-}
-
-/// For a poll in the middle of a comparison: the values are back when the task is polled next.
-fn again_later<T>(cx: &mut Context<'_>) -> Poll<T> {
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
-/// Values that are out of their store, and go back when this is dropped.
-struct Outside<'a, V: Values> {
-    store: &'a Store<V>,
-    values: V,
-    has_put: bool,
-}
-
-impl<V: Values> Drop for Outside<'_, V> {
-    fn drop(&mut self) {
-        let mut state = self.store.state.borrow_mut();
-        state.out = None;
-        state.reserved -= 1;
-        // If the store was emptied meanwhile, they are dropped with this.
-        if state.stage != Stage::Emptied {
-            state.put += u64::from(self.has_put);
-            mem::swap(&mut state.values, &mut self.values);
-        }
-        drop(state);
-        wake_each(&self.store.state, State::serve_taker);
-        wake_each(&self.store.state, State::serve_putter);
-    }
-}
-
-impl<V: Values> State<V> {
-    #[inline]
-    fn len(&self) -> usize {
-        match self.out {
-            Some(count) if V::COMPARES => count,
-            _ => self.values.len(),
-        }
-    }
-
-    #[inline]
-    fn is_out(&self) -> bool {
-        V::COMPARES && self.out.is_some()
-    }
-
-    /// Whether both lines are empty.
-    #[inline]
-    fn is_deserted(&self) -> bool {
-        self.takers.is_empty() && self.putters.is_empty()
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.len() + self.reserved < self.capacity
-    }
-
-    /// Room for one that has none, or that was called. `None` if it has to wait.
-    #[inline]
-    fn take_room(&mut self, place: &mut Place) -> Option<Result<(), Closed>> {
-        if place.is_some() {
-            return match self.putters.take(place)? {
-                Call::Served if self.stage == Stage::Open => Some(Ok(())),
-                Call::Served => {
-                    self.reserved -= 1;
-                    Some(Err(Closed))
-                }
-                Call::Closed => Some(Err(Closed)),
-            };
-        }
-        if self.stage != Stage::Open {
-            return Some(Err(Closed));
-        }
-        if !self.putters.is_empty() || !self.has_room() || self.is_out() {
-            return None;
-        }
-        self.reserved += 1;
-        Some(Ok(()))
-    }
-
-    /// A value for one that has no place, or that was called; `Some(None)` if none will come. `None` if it
-    /// has to wait.
-    fn take(&mut self, place: &mut Place) -> Option<Option<V::Item>> {
-        if place.is_some() {
-            return match self.takers.take(place)? {
-                Call::Served => {
-                    self.promised -= 1;
-                    // Those of an emptied store are gone.
-                    Some(self.values.pop())
-                }
-                Call::Closed => Some(None),
-            };
-        }
-        if self.takers.is_empty() && self.len() > self.promised {
-            // `None` if the values are out.
-            return self.values.pop().map(Some);
-        }
-        (self.stage != Stage::Open && self.len() == 0).then_some(None)
-    }
-
-    /// Calls the first putter, for which it reserves room, and gives its waker.
-    #[inline]
-    fn serve_putter(&mut self) -> Option<Waker> {
-        if self.putters.is_empty() {
-            return None;
-        }
-        if self.stage != Stage::Open {
-            return self.putters.call_first(Call::Closed);
-        }
-        if !self.has_room() {
-            return None;
-        }
-        self.reserved += 1;
-        self.putters.call_first(Call::Served)
-    }
-
-    /// Calls the first taker, to which it promises a value, and gives its waker. A taker of a closed store
-    /// gets the end only when the last value is gone: until then one may come back from another taker.
-    #[inline]
-    fn serve_taker(&mut self) -> Option<Waker> {
-        if self.takers.is_empty() {
-            return None;
-        }
-        if self.len() > self.promised {
-            self.promised += 1;
-            return self.takers.call_first(Call::Served);
-        }
-        if self.stage != Stage::Open && self.len() == 0 {
-            return self.takers.call_first(Call::Closed);
-        }
-        None
-    }
-
-    /// Whom a value that was taken leaves room to, or, if it was the last of a closed store, the takers
-    /// behind it.
-    fn next_after_take(&mut self) -> Option<Waker> {
-        match self.stage {
-            Stage::Open => self.serve_putter(),
-            Stage::Closed | Stage::Emptied => self.serve_taker(),
-        }
     }
 }
 
@@ -612,15 +408,12 @@ impl<V: Values> Drop for Room<'_, V> {
     }
 }
 
-/// Values are moved into it and out of it, and never pinned.
-impl<V: Values> Unpin for Putting<'_, V> {}
-
 impl<V: Values> Future for Putting<'_, V> {
     type Output = Result<(), Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Putting { store, value, place, toll } = &mut *self;
-        toll.poll(cx, |cx| store.poll_put(place, value, cx))
+        let Putting { store, place } = &mut *self;
+        store.poll_room(place, cx)
     }
 }
 
@@ -636,6 +429,7 @@ impl<V: Values> Drop for Putting<'_, V> {
 impl<V: Values> Future for Taking<'_, V> {
     type Output = Option<V::Item>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Taking { store, is_alone, place, toll } = &mut *self;
         toll.poll(cx, |cx| match store.take_quickly(place) {
