@@ -47,6 +47,8 @@
 //! | [`select_biased!`] | the futures of the other branches | one is ready |
 //! | [`CancelToken::run`](task::CancelToken::run) | its future | the token is cancelled, by whatever thread |
 //! | [`JoinHandle::abort`], or the drop of a [`JoinSet`](task::JoinSet) | the future of a task | the task would run next |
+//! | the end of a [`TaskGroup`](task::TaskGroup), by the first failure for instance | the futures of its tasks | its grace time is over |
+//! | the end of a [`local_group`](task::local_group) | the futures in it | the first of them fails |
 //! | the end of a [`Runtime`] | the futures of its tasks | [`Builder::drain_timeout`] is over |
 //!
 //! [`time::within`] ends an operation otherwise: it cancels, and waits for the outcome.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use corering::net::{ByteStream, Family};
-use corering::task::{CancelToken, GroupScope, TaskGroup, spawn};
+use corering::task::{CancelToken, GroupScope, TaskGroup, local_group, spawn};
 use corering::time::{Duration, sleep, timeout};
 use corering::yield_now;
 
@@ -145,7 +145,7 @@ fn child(scope: Scope, mut random: Random, alive: Alive, depth: u32) -> Child {
     Box::pin(async move {
         turns(&mut random, 3).await;
         let more = |random: &mut Random| (fork(random), Alive::new(&alive.0), depth - 1);
-        match random.below(if depth == 0 { 7 } else { 9 }) {
+        match random.below(if depth == 0 { 8 } else { 10 }) {
             0 => sleep(moment(&mut random)).await,
             1 => sleep(Duration::MAX).await,
             2 => {
@@ -168,7 +168,8 @@ fn child(scope: Scope, mut random: Random, alive: Alive, depth: u32) -> Child {
             // Without a line on standard error.
             6 if random.below(3) == 0 => resume_unwind(Box::new("by chance")),
             6 => scope.cancel(),
-            7 => {
+            7 => borrow(&mut random, &alive).await?,
+            8 => {
                 for _ in 0..random.below(3) {
                     let (random, alive, depth) = more(&mut random);
                     scope.spawn(|scope| child(scope, random, alive, depth));
@@ -185,6 +186,35 @@ fn child(scope: Scope, mut random: Random, alive: Alive, depth: u32) -> Child {
         }
         Ok(())
     })
+}
+
+/// Children of the child's own future, which borrow.
+async fn borrow(random: &mut Random, alive: &Alive) -> Result<(), &'static str> {
+    let ended = Cell::new(0);
+    let ended = &ended;
+    let joined = local_group(async |group| {
+        for _ in 0..random.below(4) {
+            let (mut random, siblings) = (fork(random), group.clone());
+            group.spawn(async move {
+                let alive = Alive::new(&alive.0);
+                sleep(moment(&mut random)).await;
+                siblings.spawn(async move {
+                    yield_now().await;
+                    ended.set(ended.get() + 1);
+                    drop(alive);
+                    Ok(())
+                });
+                match random.below(8) {
+                    0 => Err("by chance"),
+                    1 => resume_unwind(Box::new("by chance")),
+                    _ => Ok(()),
+                }
+            });
+        }
+        turns(random, 4).await;
+        Ok(())
+    });
+    joined.await.map_err(|_| "local")
 }
 
 /// Sends and receives, whatever comes.

@@ -57,7 +57,9 @@ pub(super) use error::Failures;
 ///   returns then.
 /// - Dropped, or dropped while it is awaited (by a timeout, or because the task around it is
 ///   aborted), it cancels the token and aborts its children without a grace time. Nobody waits for
-///   them: each is gone when its turn in the run queue has come, in this round or the next.
+///   them: each is gone when its turn in the run queue has come, in this round or the next. A group
+///   that is a child's own is dropped with that child; under the outer group's token
+///   ([`under`](Self::under)) and in its grace time it ends as one that is awaited does.
 /// - While nobody awaits it, a failure cancels the token, and aborts the others only if there is no
 ///   grace time; a token that is cancelled from elsewhere aborts nobody until the group is awaited.
 /// - Forgotten by [`mem::forget`](std::mem::forget), it leaves its children alone, and leaks its own
