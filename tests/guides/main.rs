@@ -15,7 +15,7 @@ use page::{Page, Table, paths};
 /// The heading of the first column, and the list of the names that it has to have.
 const LISTS: &[(&str, &str)] = &[
     ("asyncio", include_str!("asyncio.txt")),
-    ("`tokio`", include_str!("tokio-macros.txt")),
+    ("`tokio`", include_str!("tokio.txt")),
     ("`tokio::fs`", include_str!("tokio-fs.txt")),
     ("`tokio::io`", include_str!("tokio-io.txt")),
     ("`tokio::net`", include_str!("tokio-net.txt")),
