@@ -9,8 +9,9 @@ mod net;
 
 use std::cell::Cell;
 use std::future::{IntoFuture, pending};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,7 +19,7 @@ use child::Child;
 use corering::net::{ByteStream, Family, Listener, TcpStream, UnixListener, UnixStream};
 use corering::net::{ServeReport, bind_shards, serve};
 use corering::sync::Notify;
-use corering::task::{CancelToken, JoinHandle};
+use corering::task::{CancelHandle, CancelToken, JoinHandle};
 use corering::test_support::run_configured;
 use corering::time::Duration;
 use corering::{Runtime, spawn};
@@ -46,13 +47,24 @@ async fn unix() -> io::Result<Place<Unix>> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("corering-serving-{}-{number}", std::process::id());
-    let path = std::env::temp_dir().join(name);
-    let listener = UnixListener::bind(&path).await?;
+    let path = Removed(std::env::temp_dir().join(name));
+    // What a process of the same number has left, if it was killed.
+    let _ = std::fs::remove_file(&path.0);
+    let listener = UnixListener::bind(&path.0).await?;
     let connect = move || -> LocalBoxFuture<'static, _> {
-        let path = path.clone();
+        let path = path.0.clone();
         Box::pin(async move { UnixStream::connect(&path).await })
     };
     Ok(Place { listener, connect: Rc::new(connect) })
+}
+
+/// A file that is removed with it.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 type Server = JoinHandle<io::Result<ServeReport>>;
@@ -445,32 +457,25 @@ fn shards_end_their_servers_by_one_signal() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let listeners = bind_shards("127.0.0.1:0", 2).expect("a port is free");
         let address = listeners.local_addr();
-        let client =
-            std::thread::spawn(move || -> io::Result<Vec<corering::task::CancelHandle>> {
-                let stops: Vec<_> = receiver.iter().take(2).collect();
-                for _ in 0..20 {
-                    let mut client = std::net::TcpStream::connect(address)?;
-                    io::Write::write_all(&mut client, b"hello")?;
-                    io::Read::read_exact(&mut client, &mut [0; 5])?;
-                }
-                Ok(stops)
-            });
-        let client = std::sync::Mutex::new(Some(client));
-        let reports = builder.try_run(async |shard| {
-            let stop = CancelToken::new();
-            sender.send(stop.handle()).expect("the client waits for it");
-            let server = serve(listeners.take(&shard)?, echo).token(stop.clone());
-            if shard.id() == 0 {
-                let client = client.lock().expect("one shard takes it").take();
-                spawn(async move {
-                    let client = client.expect("one shard takes it");
-                    let joined = corering::spawn_blocking(|| client.join()).await;
-                    let stops = joined.expect("the pool runs").expect("it does not panic");
-                    stops.expect("each is served").iter().for_each(|stop| stop.cancel());
-                });
-            }
-            server.await
+        let client = std::thread::spawn(move || {
+            // Both listen by then.
+            let stops: Vec<CancelHandle> = receiver.iter().take(2).collect();
+            let ask = || {
+                let mut client = std::net::TcpStream::connect(address)?;
+                client.write_all(b"hello")?;
+                client.read_exact(&mut [0; 5])
+            };
+            let asked: io::Result<()> = (0..20).try_for_each(|_| ask());
+            // Also after an error, which would otherwise be a test that hangs.
+            stops.iter().for_each(CancelHandle::cancel);
+            asked
         });
+        let reports = builder.try_run(async |shard| {
+            let (stop, listener) = (CancelToken::new(), listeners.take(&shard)?);
+            sender.send(stop.handle()).expect("the client waits for it");
+            serve(listener, echo).token(stop).await
+        });
+        client.join().expect("it does not panic").expect("each is served");
         let reports = reports.expect("no server fails");
         let accepted: u64 = reports.iter().map(|report| report.accepted).sum();
         assert_eq!(accepted, 20, "{reports:?}");
