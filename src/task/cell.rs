@@ -6,14 +6,13 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::JoinError;
 use super::header::{Header, TAKEN, TaskPtr, Vtable};
+use super::home::Share;
 use super::id::Id;
 use super::{scheduler, waker};
-use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::CheckedCell;
 use crate::util::unwind::{Payload, catch, discard};
 
@@ -35,10 +34,10 @@ pub(super) fn allocate<F: Future + 'static>(
     future: F,
     id: Id,
     context: Option<Rc<super::local::Context>>,
-    mailbox: Arc<Mailbox>,
+    home: Share,
 ) -> TaskPtr {
     let cell = Box::new(TaskCell {
-        header: Header::new(id, context, mailbox, TaskCell::<F>::VTABLE),
+        header: Header::new(id, context, home, TaskCell::<F>::VTABLE),
         stage: CheckedCell::new(Stage { future: ManuallyDrop::new(future) }),
     });
     // The pointer keeps the provenance of the whole cell.

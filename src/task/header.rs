@@ -7,12 +7,12 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use super::home::Share;
 use super::id::Id;
 use super::local::Context;
-use crate::util::mailbox::{Mailbox, Node};
+use crate::util::mailbox::Node;
 use crate::util::sync_types::{AtomicUsize, Ordering, fence};
 
 /// A task, whatever its future. Whoever holds one also holds, or borrows, a reference.
@@ -23,7 +23,7 @@ pub(super) struct Header {
     // Any thread.
     pub(super) node: Node,
     pub(super) state: AtomicUsize,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) home: Share,
     pub(super) vtable: &'static Vtable,
     // The shard's thread only.
     pub(super) flags: Cell<u8>,
@@ -89,13 +89,13 @@ impl Header {
     pub(super) fn new(
         id: Id,
         context: Option<Rc<Context>>,
-        mailbox: Arc<Mailbox>,
+        home: Share,
         vtable: &'static Vtable,
     ) -> Self {
         Header {
             node: Node::new(),
             state: AtomicUsize::new(2 * REFERENCE),
-            mailbox,
+            home,
             vtable,
             flags: Cell::new(JOINABLE),
             id: id.to_bytes(),

@@ -38,6 +38,7 @@ mod cell;
 mod cooperative;
 mod group;
 mod header;
+mod home;
 mod id;
 mod join_error;
 mod join_handle;

@@ -13,11 +13,12 @@ use super::cell::allocate;
 use super::header::{
     CANCELLED, COMPLETE, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release, release_ended,
 };
+use super::home::{Owner, Share};
 use super::id::{Id, Ids};
 use super::join_handle::{AbortHandle, JoinHandle};
 use super::lists::{LiveList, RunQueue};
 use super::local::Context;
-use super::waker::RootWaker;
+use super::waker::root_waker;
 use super::{JoinError, TaskPanic};
 use crate::util::budget;
 use crate::util::current::{self, Current, Hidden, Pointer};
@@ -152,7 +153,7 @@ pub(crate) fn panicked_here(payload: Payload) -> JoinError {
 
 /// The mailbox of this thread's shard.
 pub(crate) fn current_mailbox() -> Option<Arc<Mailbox>> {
-    CURRENT.with(|current| Arc::clone(&current.mailbox))
+    CURRENT.with(|current| Arc::clone(&current.home.mailbox))
 }
 
 /// What the polls of one round may take, until the kernel, the timers and the signals are looked at.
@@ -207,7 +208,7 @@ impl Allowance {
 
 /// The tasks of one shard. It belongs to the thread that made it.
 pub(crate) struct Scheduler {
-    mailbox: Arc<Mailbox>,
+    home: Owner,
     ready: RunQueue,
     live: LiveList,
     root_waker: Waker,
@@ -225,15 +226,16 @@ impl Scheduler {
     /// The mailbox belongs to another scheduler: the two would take each other's thread for theirs.
     pub(crate) fn new(mailbox: Arc<Mailbox>, on_panic: Option<PanicHook>) -> Rc<Scheduler> {
         assert!(mailbox.claim(), "a mailbox belongs to one scheduler");
+        let home = Owner::new(mailbox);
         Rc::new(Scheduler {
             ready: RunQueue::default(),
             live: LiveList::default(),
-            root_waker: RootWaker::waker(Arc::clone(&mailbox)),
+            root_waker: root_waker(home.share()),
             root_woken: Cell::new(false),
             ids: Ids::default(),
             running: Cell::new(None),
             on_panic,
-            mailbox,
+            home,
         })
     }
 
@@ -244,7 +246,7 @@ impl Scheduler {
 
     /// The mailbox through which other threads reach this shard.
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+        &self.home.mailbox
     }
 
     /// Makes this the thread's current scheduler until the guard is dropped. Guards are dropped in
@@ -268,7 +270,7 @@ impl Scheduler {
         future: F,
         context: Option<Rc<Context>>,
     ) -> JoinHandle<F::Output> {
-        let task = allocate(future, self.ids.next(), context, Arc::clone(&self.mailbox));
+        let task = allocate(future, self.ids.next(), context, self.home.share());
         // SAFETY: the task is new, so in no list; the scheduler's reference lasts until it is out.
         unsafe { self.live.push(task) };
         // SAFETY: this is the task's thread, and the task is allocated.
@@ -284,7 +286,7 @@ impl Scheduler {
         let mut polled = 0;
         while !left.is_spent() {
             if left.is_time_to_look() {
-                if self.mailbox.has_news() {
+                if self.home.mailbox.has_news() {
                     break;
                 }
                 self.receive_foreign_wakes();
@@ -324,7 +326,7 @@ impl Scheduler {
 
     /// Queues the tasks that other threads have woken.
     pub(crate) fn receive_foreign_wakes(&self) {
-        for node in self.mailbox.take_posted() {
+        for node in self.home.mailbox.take_posted() {
             let task: TaskPtr = node.cast();
             // SAFETY: the mailbox's reference, ours now, keeps the task allocated.
             let header = unsafe { task.as_ref() };
@@ -351,7 +353,7 @@ impl Scheduler {
     /// Whether the root waker was used, on any thread, since the last call.
     pub(crate) fn take_root_wake(&self) -> bool {
         // Both are looked at: a wake from each side is one wake.
-        self.take_root_wake_from_here() | self.mailbox.take_notified()
+        self.take_root_wake_from_here() | self.home.mailbox.take_notified()
     }
 
     /// Marks the root future as woken, from this thread.
@@ -408,14 +410,13 @@ impl Scheduler {
         unsafe { self.ready.push(task) };
     }
 
-    /// Calls `then` with this thread's scheduler if it is the one that drains `mailbox`. False:
-    /// this is another thread, or the scheduler is not entered, and the mailbox is the way.
+    /// Calls `then` with this thread's scheduler if it is the one of that home. False: this is another
+    /// thread, or the scheduler is not entered, and the mailbox is the way.
     #[inline]
-    pub(super) fn if_owner(mailbox: &Arc<Mailbox>, then: impl FnOnce(&Scheduler)) -> bool {
-        // Compared is the mailbox, which the caller keeps alive, so that its address is not that
-        // of a later one; and a mailbox has one scheduler.
+    pub(super) fn if_owner(home: &Share, then: impl FnOnce(&Scheduler)) -> bool {
+        // The caller's share keeps the home, so that its address is not that of a later one.
         let is_owner = CURRENT.with(|current| {
-            let is_owner = Arc::ptr_eq(&current.mailbox, mailbox);
+            let is_owner = current.home.is_of(home);
             if is_owner {
                 then(current);
             }
@@ -522,7 +523,7 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         self.cancel_all();
         // Nothing is posted after this, and what was posted before holds only a count.
-        self.mailbox.close();
+        self.home.mailbox.close();
         self.receive_foreign_wakes();
     }
 }

@@ -5,12 +5,12 @@
 //! to the shard's mailbox, at most once until the shard has looked. It never blocks, never polls,
 //! and touches nothing but the header's `state`, its node and its mailbox.
 
-use std::sync::Arc;
-use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
+use std::mem::ManuallyDrop;
+use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::header::{ENDED, POSTED, TaskPtr, release};
+use super::home::Share;
 use super::scheduler::Scheduler;
-use crate::util::mailbox::Mailbox;
 use crate::util::sync_types::Ordering;
 
 /// A waker that holds no reference of its own: to be borrowed and never dropped.
@@ -59,7 +59,7 @@ unsafe fn drop_waker(data: *const ()) {
 pub(super) unsafe fn wake_task(task: TaskPtr) {
     // SAFETY: the caller holds a reference.
     let header = unsafe { task.as_ref() };
-    let here = Scheduler::if_owner(&header.mailbox, |owner| {
+    let here = Scheduler::if_owner(&header.home, |owner| {
         // SAFETY: the task's mailbox is the owner's, so the task is its own, and allocated.
         unsafe { owner.schedule(task) }
     });
@@ -85,7 +85,7 @@ unsafe fn post(task: TaskPtr) {
     header.add_reference();
     // SAFETY: the bit was clear, so the node is in no mailbox; the new reference keeps the task
     // allocated until the owner has taken the node out. The pointer is the whole task's.
-    let posted = unsafe { header.mailbox.post(task.cast()) };
+    let posted = unsafe { header.home.mailbox.post(task.cast()) };
     if posted.is_err() {
         // The runtime has ended. What the post would have carried comes back: a count, since the
         // future is dropped by the shard or has been.
@@ -103,24 +103,37 @@ unsafe fn task(data: *const ()) -> TaskPtr {
 }
 
 /// The waker of a shard's `block_on`.
-pub(super) struct RootWaker {
-    mailbox: Arc<Mailbox>,
+pub(super) fn root_waker(home: Share) -> Waker {
+    // SAFETY: the functions of the vtable fulfil `RawWaker`'s contract, from any thread, for a share.
+    unsafe { Waker::new(home.into_raw(), &ROOT_VTABLE) }
 }
 
-impl RootWaker {
-    pub(super) fn waker(mailbox: Arc<Mailbox>) -> Waker {
-        Waker::from(Arc::new(RootWaker { mailbox }))
-    }
+static ROOT_VTABLE: RawWakerVTable =
+    RawWakerVTable::new(clone_root, wake_root, wake_root_by_ref, drop_root);
+
+unsafe fn clone_root(data: *const ()) -> RawWaker {
+    // SAFETY: the waker that is cloned keeps its share.
+    let home = ManuallyDrop::new(unsafe { Share::from_raw(data) });
+    RawWaker::new(Share::clone(&home).into_raw(), &ROOT_VTABLE)
 }
 
-impl Wake for RootWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
+unsafe fn wake_root(data: *const ()) {
+    // SAFETY: the waker was consumed, and with it its share.
+    notify_root(&unsafe { Share::from_raw(data) });
+}
 
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !Scheduler::if_owner(&self.mailbox, Scheduler::wake_root) {
-            self.mailbox.notify();
-        }
+unsafe fn wake_root_by_ref(data: *const ()) {
+    // SAFETY: the waker keeps its share.
+    notify_root(&ManuallyDrop::new(unsafe { Share::from_raw(data) }));
+}
+
+unsafe fn drop_root(data: *const ()) {
+    // SAFETY: the waker is gone, and with it its share.
+    drop(unsafe { Share::from_raw(data) });
+}
+
+fn notify_root(home: &Share) {
+    if !Scheduler::if_owner(home, Scheduler::wake_root) {
+        home.mailbox.notify();
     }
 }
