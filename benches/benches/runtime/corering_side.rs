@@ -16,7 +16,8 @@ use corering::{
 };
 use criterion::Criterion;
 
-use crate::shared::{self, ARMED, CROWD, DEPTH, FAR, FIRING, READ_SIZE, Turn};
+use crate::shared::{self, DEPTH, READ_SIZE};
+use crate::work::{self, ARMED, CROWD, FAR, FIRING, Turn};
 
 pub(crate) struct Corering {
     runtime: Runtime,
@@ -111,11 +112,11 @@ impl Corering {
 
     fn timers(&self, criterion: &mut Criterion) {
         let far = || sleep(FAR);
-        let armed = self.runtime.block_on(shared::arm(ARMED, far));
-        self.figure(criterion, "timer_insert", FIRING, |rounds| shared::insert_timers(rounds, far));
-        self.figure(criterion, "timer_cancel", FIRING, |rounds| shared::cancel_timers(rounds, far));
+        let armed = self.runtime.block_on(work::arm(ARMED, far));
+        self.figure(criterion, "timer_insert", FIRING, |rounds| work::insert_timers(rounds, far));
+        self.figure(criterion, "timer_cancel", FIRING, |rounds| work::cancel_timers(rounds, far));
         self.figure(criterion, "timer_fire", FIRING, |rounds| {
-            shared::fire_timers(rounds, sleep_until)
+            work::fire_timers(rounds, sleep_until)
         });
         drop(armed);
     }

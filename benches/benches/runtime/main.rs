@@ -22,13 +22,21 @@
 //! ```console
 //! $ cargo bench -p corering-bench                  # all, in about two minutes
 //! $ cargo bench -p corering-bench -- yield         # those whose name holds `yield`
+//! $ cargo bench -p corering-bench --bench runtime -- --with-peers spawn
 //! ```
+//!
+//! `--with-peers` builds the programs in `benches/peers` and adds monoio, compio and glommio, each in a
+//! process of its own: tasks, yields, the turn that two tasks hand over, timers of monoio and compio, and
+//! glommio's channel. The others have none, and a task of glommio's cannot wait for so many timers.
 
 mod corering_side;
+mod peers_side;
 mod raw_side;
 mod shared;
 mod tokio_side;
+mod work;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use corering::Driver;
@@ -37,7 +45,14 @@ use criterion::Criterion;
 use corering_side::Corering;
 use tokio_side::Tokio;
 
-fn main() {
+fn main() -> ExitCode {
+    let with_peers = match peers_side::asked_for() {
+        Ok(with_peers) => with_peers,
+        Err(failure) => {
+            eprintln!("{failure}");
+            return ExitCode::FAILURE;
+        }
+    };
     // Interleaving would serve a comparison better; criterion runs one after the other. A claim
     // about two figures that are near each other needs a paired run.
     let mut criterion = Criterion::default()
@@ -54,5 +69,9 @@ fn main() {
     }
     Tokio::new().measure(&mut criterion);
     raw_side::measure(&mut criterion);
+    for peer in with_peers {
+        peer.measure(&mut criterion);
+    }
     criterion.final_summary();
+    ExitCode::SUCCESS
 }

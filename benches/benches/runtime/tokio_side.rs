@@ -13,7 +13,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{sleep, sleep_until};
 
-use crate::shared::{self, ARMED, CROWD, DEPTH, FAR, FIRING, READ_SIZE, Turn};
+use crate::shared::{self, DEPTH, READ_SIZE};
+use crate::work::{self, ARMED, CROWD, FAR, FIRING, Turn};
 
 pub(crate) struct Tokio {
     runtime: Runtime,
@@ -95,10 +96,10 @@ impl Tokio {
     fn timers(&self, criterion: &mut Criterion) {
         let far = || sleep(FAR);
         let until = |due: Instant| sleep_until(due.into());
-        let armed = self.runtime.block_on(shared::arm(ARMED, far));
-        self.figure(criterion, "timer_insert", FIRING, |rounds| shared::insert_timers(rounds, far));
-        self.figure(criterion, "timer_cancel", FIRING, |rounds| shared::cancel_timers(rounds, far));
-        self.figure(criterion, "timer_fire", FIRING, |rounds| shared::fire_timers(rounds, until));
+        let armed = self.runtime.block_on(work::arm(ARMED, far));
+        self.figure(criterion, "timer_insert", FIRING, |rounds| work::insert_timers(rounds, far));
+        self.figure(criterion, "timer_cancel", FIRING, |rounds| work::cancel_timers(rounds, far));
+        self.figure(criterion, "timer_fire", FIRING, |rounds| work::fire_timers(rounds, until));
         drop(armed);
     }
 
