@@ -248,3 +248,31 @@ fn a_posted_task_that_ends_before_the_shard_looks_is_freed_once() {
     drop(shard);
     assert!(mailbox.upgrade().is_none(), "every task has let its mailbox go");
 }
+
+#[test]
+fn mailbox_is_freed_by_the_last_waker_on_any_thread() {
+    let on_thread = |act: Box<dyn FnOnce() -> Waker + Send>| thread::spawn(act).join().unwrap();
+    // Where the waker that is left was cloned, and where it is dropped.
+    for (cloned_elsewhere, dropped_elsewhere) in
+        [(false, false), (false, true), (true, false), (true, true)]
+    {
+        let shard = Shard::new();
+        let left = Arc::downgrade(&shard.mailbox);
+        let root = shard.scheduler.root_waker();
+        let clone: Box<dyn FnOnce() -> Waker + Send> = Box::new(move || root.clone());
+        let waker = if cloned_elsewhere { on_thread(clone) } else { clone() };
+        // Given back while the shard is entered, which the others are not.
+        let entered = shard.scheduler.enter();
+        let here = shard.scheduler.root_waker();
+        drop((here.clone(), here));
+        drop(entered);
+        drop(shard);
+        assert!(left.upgrade().is_some(), "the waker keeps it");
+        waker.wake_by_ref();
+        match dropped_elsewhere {
+            true => thread::spawn(move || drop(waker)).join().unwrap(),
+            false => drop(waker),
+        }
+        assert!(left.upgrade().is_none(), "a share was lost");
+    }
+}
