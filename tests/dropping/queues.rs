@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use corering::sync::channel::{bounded, unbounded};
 use corering::sync::{LifoQueue, Order, PriorityQueue, Queue, TaskQueue};
+use corering::{JoinHandle, yield_now};
 
 use crate::moments::{Boxed, Moment, World, drop_at};
 
@@ -54,23 +55,52 @@ async fn keep_all<O: Order<u8>>(world: &World, moment: Moment, queue: &TaskQueue
     assert_eq!(got, [0, 1, 2, 3], "{row}, {queue:?}, {moment:?}");
 }
 
-/// The same of two that take: what one was promised when it is dropped, the other gets.
+/// The same of two that take: what one was promised when it is dropped, the other gets, which waits
+/// behind it.
 pub(crate) async fn pass_values_on(world: &World, moment: Moment) {
     let (sender, receiver) = bounded(1);
-    let (mut dropped, mut other) = (receiver.clone(), receiver);
-    let send = async || sender.try_send(1).expect("there is room");
-    let first = drop_at(world, moment, Box::pin(dropped.recv()), send).await.flatten();
-    if first.is_none() {
-        let _ = sender.try_send(1);
-        assert_eq!(other.recv().await, Some(1), "Receiver::recv, {moment:?}");
+    let (mut dropped, other) = (receiver.clone(), Cell::new(Some(receiver)));
+    let wait = || {
+        let mut other = other.take()?;
+        Some(corering::spawn(async move { other.recv().await }))
+    };
+    let row = "Receiver::recv";
+    let take = Box::pin(dropped.recv());
+    passes_on(world, moment, row, take, wait, || _ = sender.try_send(1)).await;
+
+    let queue = Rc::new(Queue::new(1));
+    let waits = Cell::new(true);
+    let wait = || {
+        let queue = Rc::clone(&queue);
+        waits.take().then(|| corering::spawn(async move { queue.get().await }))
+    };
+    let row = "TaskQueue::get";
+    let take = Box::pin(queue.get());
+    passes_on(world, moment, row, take, wait, || _ = queue.try_put(1)).await;
+}
+
+async fn passes_on(
+    world: &World,
+    moment: Moment,
+    row: &str,
+    take: Boxed<'_, Option<u8>>,
+    wait: impl Fn() -> Option<JoinHandle<Option<u8>>>,
+    put: impl Fn(),
+) {
+    let mut other = None;
+    let provoke = async || {
+        other = wait();
+        yield_now().await;
+        put();
+    };
+    let taken = drop_at(world, moment, take, provoke).await.flatten();
+    let is_provoked = other.is_some();
+    let other = other.or_else(wait).expect("the other has not waited");
+    // The value of the other, if the first was not put, or was taken.
+    if !is_provoked || taken.is_some() {
+        put();
     }
-    let queue = Queue::new(1);
-    let put = async || queue.try_put(1).expect("there is room");
-    let first = drop_at(world, moment, Box::pin(queue.get()), put).await.flatten();
-    if first.is_none() {
-        let _ = queue.try_put(1);
-        assert_eq!(queue.get().await, Some(1), "TaskQueue::get, {moment:?}");
-    }
+    assert_eq!(other.await.expect("it does not panic"), Some(1), "{row}, {moment:?}");
 }
 
 /// The rows of putting at one moment.
