@@ -185,19 +185,13 @@ mod tests {
         }
     }
 
-    /// Takes items, or gives up after a moment, so many times.
-    async fn take_or_leave(items: Rc<Items>, mut numbers: Numbers, times: usize) {
-        for _ in 0..times {
-            let moment = numbers.moment();
-            drop_after(moment, async {
-                let locked = items.value.lock().await;
-                let mut locked = items.wait_for(locked, |items| !items.is_empty()).await;
-                locked.pop_front();
-                // The others wait for the lock meanwhile.
-                pause(numbers.moment() / 10).await;
-            })
-            .await;
-        }
+    /// Takes an item, or gives up after a moment.
+    async fn take_or_leave(items: Rc<Items>, moment: Duration) {
+        drop_after(moment, async {
+            let locked = items.value.lock().await;
+            items.wait_for(locked, |items| !items.is_empty()).await.pop_front();
+        })
+        .await;
     }
 
     #[test]
@@ -206,33 +200,25 @@ mod tests {
             run(seed, defaults(), async move {
                 let mut numbers = Numbers::new(seed);
                 let items = Rc::new(Items::default());
-                let patient = corering::spawn({
-                    let items = items.clone();
-                    async move {
-                        loop {
-                            let locked = items.value.lock().await;
-                            let mut locked = items.wait_for(locked, |it| !it.is_empty()).await;
-                            if locked.pop_front() == Some(u32::MAX) {
-                                return;
-                            }
-                        }
+                for _ in 0..20 {
+                    let mut others = JoinSet::new();
+                    for _ in 0..5 {
+                        others.spawn(take_or_leave(items.clone(), numbers.moment()));
                     }
-                });
-                let mut others = JoinSet::new();
-                for _ in 0..5 {
-                    others.spawn(take_or_leave(items.clone(), numbers.fork(), 20));
+                    yield_now().await;
+                    let patient = take(&items);
+                    pause(numbers.moment() / 10).await;
+                    while !patient.is_finished() {
+                        let mut locked = items.value.lock().await;
+                        locked.push_back(7);
+                        items.notify(1);
+                        // Who was notified waits for the lock meanwhile, or leaves.
+                        pause(numbers.moment()).await;
+                        drop(locked);
+                        pause(Duration::from_secs(1)).await;
+                        assert!(items.value.lock().await.is_empty(), "one waits for what is there");
+                    }
                 }
-                while !others.is_empty() {
-                    items.value.lock().await.push_back(7);
-                    items.notify(1);
-                    drop_after(numbers.moment(), others.join_next()).await;
-                }
-                // Whoever was notified and left has told the one that is patient.
-                pause(Duration::from_secs(1)).await;
-                assert!(items.value.lock().await.is_empty(), "it waits for what is there");
-                items.value.lock().await.push_back(u32::MAX);
-                items.notify(1);
-                patient.await.expect("it does not panic");
             });
         }
     }
