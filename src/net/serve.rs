@@ -12,9 +12,9 @@ use futures_util::stream::StreamExt;
 use super::family::Family;
 use super::listener::Listener;
 use super::stream::ByteStream;
-use crate::task::{CancelToken, JoinError, JoinSet};
+use crate::task::{CancelToken, JoinError, JoinSet, panicked_here};
 use crate::time;
-use crate::util::unwind::{catch, discard, drop_quietly};
+use crate::util::unwind::{catch, drop_quietly};
 
 /// Serves the connections of a listener: `handler` makes the future of each, which is a task of this
 /// shard. An error or a panic ends its own connection, and no other.
@@ -318,7 +318,7 @@ impl Connections {
             Ok(connection) => _ = self.tasks.spawn(connection),
             Err(payload) => {
                 self.report.panicked += 1;
-                discard(payload);
+                drop_quietly(panicked_here(payload));
             }
         }
     }
