@@ -197,6 +197,11 @@ impl Allowance {
     }
 
     #[inline]
+    fn polls_until_look(&self) -> i64 {
+        self.polls - self.look_at.max(0)
+    }
+
+    #[inline]
     fn is_time_to_look(&mut self) -> bool {
         let is_time = self.polls <= self.look_at;
         if is_time {
@@ -283,7 +288,7 @@ impl Scheduler {
     /// none is ready. A task that is woken meanwhile goes to the back. Tasks that other threads wake
     /// meanwhile join in; what they have for the runtime ends the run. Returns the number of polls.
     pub(crate) fn run(&self, left: &mut Allowance) -> u64 {
-        let mut polled = 0;
+        let before = left.polls;
         while !left.is_spent() {
             if left.is_time_to_look() {
                 if self.home.mailbox.has_news() {
@@ -291,7 +296,26 @@ impl Scheduler {
                 }
                 self.receive_foreign_wakes();
             }
-            let Some(task) = self.ready.pop() else { break };
+            if !self.run_until_look(left) {
+                break;
+            }
+        }
+        self.running.set(None);
+        (before - left.polls).unsigned_abs()
+    }
+
+    /// Polls ready tasks until it is time to look at the mailbox. False: none is ready.
+    #[inline]
+    fn run_until_look(&self, left: &mut Allowance) -> bool {
+        // In registers, for the sake of each poll.
+        let mut polls = left.polls_until_look();
+        let mut leaves = left.leaves;
+        let mut is_ready = true;
+        while polls > 0 && leaves > 0 {
+            let Some(task) = self.ready.pop() else {
+                is_ready = false;
+                break;
+            };
             // SAFETY: a queued task is allocated.
             let header = unsafe { task.as_ref() };
             let flags = header.flags.get() & !QUEUED;
@@ -301,16 +325,17 @@ impl Scheduler {
                 unsafe { release(task) };
                 continue;
             }
-            polled += 1;
             header.flags.set(flags | RUNNING);
             budget::begin_poll();
             self.running.set(Some(task));
             // SAFETY: not complete, so live; a running task is never queued, so it was not running.
             unsafe { self.run_task(task, flags & CANCELLED != 0) };
-            left.take(1, budget::taken());
+            polls -= 1;
+            leaves -= budget::taken();
         }
-        self.running.set(None);
-        polled
+        left.polls -= left.polls_until_look() - polls;
+        left.leaves = leaves;
+        is_ready
     }
 
     /// Whether [`run`](Self::run) would find a task, or the root future was woken on this thread.
