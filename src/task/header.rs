@@ -74,6 +74,9 @@ pub(super) const JOINABLE: u8 = 1 << 5;
 /// The output was taken or dropped.
 pub(super) const TAKEN: u8 = 1 << 6;
 
+/// The task has a context, in which it is polled.
+pub(super) const IN_CONTEXT: u8 = 1 << 7;
+
 // `state`, of all threads: two bits, and the count of references above them.
 
 /// In the mailbox, or about to be. Set by a foreign wake, which posts the task only if the bit was
@@ -97,7 +100,7 @@ impl Header {
             state: AtomicUsize::new(2 * REFERENCE),
             home,
             vtable,
-            flags: Cell::new(JOINABLE),
+            flags: Cell::new(if context.is_some() { JOINABLE | IN_CONTEXT } else { JOINABLE }),
             id: id.to_bytes(),
             queue_next: Cell::new(None),
             live_previous: Cell::new(None),

@@ -11,7 +11,8 @@ use std::task::{Poll, Waker};
 use super::builder::PanicHook;
 use super::cell::allocate;
 use super::header::{
-    CANCELLED, COMPLETE, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release, release_ended,
+    CANCELLED, COMPLETE, IN_CONTEXT, JOINABLE, POSTED, QUEUED, RUNNING, TaskPtr, WOKEN, release,
+    release_ended,
 };
 use super::home::{Owner, Share};
 use super::id::{Id, Ids};
@@ -329,7 +330,7 @@ impl Scheduler {
             budget::begin_poll();
             self.running.set(Some(task));
             // SAFETY: not complete, so live; a running task is never queued, so it was not running.
-            unsafe { self.run_task(task, flags & CANCELLED != 0) };
+            unsafe { self.run_task(task, flags) };
             polls -= 1;
             leaves -= budget::taken();
         }
@@ -453,16 +454,20 @@ impl Scheduler {
     /// Polls a task once, or cancels it if it was aborted.
     ///
     /// # Safety
-    /// The task is live, not queued, and just marked as running.
-    unsafe fn run_task(&self, task: TaskPtr, aborted: bool) {
+    /// The task is live, not queued, and just marked as running; the flags are those before.
+    unsafe fn run_task(&self, task: TaskPtr, flags: u8) {
         // SAFETY: a live task is allocated, until `finish`.
         let header = unsafe { task.as_ref() };
-        if !aborted {
+        let polled = if flags & (CANCELLED | IN_CONTEXT) == 0 {
             // SAFETY: not complete, so the future is there; not running until now, so not entered.
-            if let Poll::Ready(()) = unsafe { self.poll_task(task) } {
-                // SAFETY: its output is stored.
-                return unsafe { self.finish(task) };
-            }
+            unsafe { (header.vtable.poll)(task) }
+        } else {
+            // SAFETY: as above.
+            unsafe { Self::poll_in_context(task, flags) }
+        };
+        if let Poll::Ready(()) = polled {
+            // SAFETY: its output is stored.
+            return unsafe { self.finish(task) };
         }
         // Aborted before the poll, or by the poll.
         let flags = header.flags.get();
@@ -477,25 +482,21 @@ impl Scheduler {
         }
     }
 
-    /// Polls a task in its context.
+    /// Polls a task in its context, unless it was aborted.
     ///
     /// # Safety
     /// As for the vtable's `poll`.
-    #[inline]
-    unsafe fn poll_task(&self, task: TaskPtr) -> Poll<()> {
+    #[cold]
+    unsafe fn poll_in_context(task: TaskPtr, flags: u8) -> Poll<()> {
+        if flags & CANCELLED != 0 {
+            return Poll::Pending;
+        }
         // SAFETY: the caller's task is live.
         let header = unsafe { task.as_ref() };
-        // SAFETY: nobody writes it meanwhile: it is written when a task begins and when it ends.
-        let has_context = unsafe { &*header.context.as_ptr() }.is_some();
-        if has_context {
-            let context = header.context();
-            let _entered = context.as_ref().map(Context::enter);
-            // SAFETY: the caller's word.
-            unsafe { (header.vtable.poll)(task) }
-        } else {
-            // SAFETY: the caller's word.
-            unsafe { (header.vtable.poll)(task) }
-        }
+        let context = header.context();
+        let _entered = context.as_ref().map(Context::enter);
+        // SAFETY: the caller's word.
+        unsafe { (header.vtable.poll)(task) }
     }
 
     /// Drops the future of a task, and ends it.
@@ -532,7 +533,9 @@ impl Scheduler {
             header.add_reference();
         }
         // From here on user code may drop the handle, spawn, wake and abort.
-        drop_quietly(header.context.take());
+        if flags & IN_CONTEXT != 0 {
+            drop_quietly(header.context.take());
+        }
         if flags & JOINABLE == 0 {
             // SAFETY: complete, and the handle, who alone could take the output, is gone.
             unsafe { (header.vtable.drop_output)(task) };
