@@ -7,7 +7,8 @@ use std::time::Duration;
 use corering::ReceivePolicy;
 use corering::sim::Simulation;
 use corering::time::within;
-use futures_util::future::join;
+use corering::yield_now;
+use futures_util::future::{FutureExt, join};
 use io_uring::opcode;
 
 use crate::pairs::{pair, pattern, receive_all};
@@ -158,4 +159,24 @@ fn read_that_timed_out_gives_its_buffer_back_and_loses_no_byte() {
             sending.await.unwrap();
         });
     }
+}
+
+#[test]
+fn closed_stream_leaves_no_poll_of_its_number_behind() {
+    let sim = Simulation::new(1);
+    let builder = defaults().receive_policy(ReceivePolicy::Notification);
+    run_in(&sim, 1, builder, async {
+        let (mut stream, _peer) = pair().await;
+        // The poll is staged and not submitted, and the close comes in the same round.
+        assert!(stream.readable().now_or_never().is_none());
+        drop(stream);
+        yield_now().await;
+    });
+    let trace = sim.trace();
+    let polls = trace.iter().filter(|line| line.contains("submit") && line.contains("opcode 6 "));
+    let of_sockets = polls.clone().filter(|line| line.contains("on socket")).count();
+    assert!(of_sockets > 0, "nothing was polled: {trace:#?}");
+    // The ring's own are of doorbells.
+    let others: Vec<_> = polls.filter(|line| line.contains("submit 0x8")).collect();
+    assert!(others.iter().all(|line| line.contains("on socket")), "{others:#?}");
 }

@@ -20,7 +20,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use super::super::SharedFd;
 use super::super::metrics::Counters;
 use super::epoll::Epoll;
-use super::uring::{Uring, poll_entry};
+use super::uring::Uring;
 use crate::sys::epoll::Event;
 use crate::sys::ring::{Cqe, Ring, Wait};
 use crate::sys::support::Support;
@@ -112,9 +112,7 @@ impl Kernel {
     ) -> io::Result<bool> {
         match self {
             Kernel::Uring(uring) => {
-                let entry = poll_entry(fd.target(), WATCH | registration.to_bits());
-                // SAFETY: a poll points at nothing.
-                unsafe { uring.push(entry, counters) };
+                uring.watch_once(fd.target(), WATCH | registration.to_bits(), counters);
                 Ok(true)
             }
             Kernel::Epoll(epoll) => epoll.watch(fd.raw(), registration).map(|()| false),
@@ -131,7 +129,7 @@ impl Kernel {
         counters: &Counters,
     ) {
         match self {
-            Kernel::Uring(uring) => uring.cancel(WATCH | registration.to_bits(), counters),
+            Kernel::Uring(uring) => uring.unwatch(WATCH | registration.to_bits(), counters),
             Kernel::Epoll(epoll) => epoll.unwatch(fd, shared),
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Uring {
     idle_rounds: u32,
     /// Entries for devices that were staged since the kernel was last entered.
     for_device: u32,
+    /// A poll of a descriptor that nothing keeps open was staged, and may not be submitted yet.
+    has_staged_watch: bool,
     /// An operation may raise a signal that would end the process, so `enter` is made without.
     may_raise: bool,
     /// Whether writes to files may was looked at.
@@ -50,6 +52,9 @@ const DEVICE_BATCH_MIN: u32 = 4;
 /// A device that has more than so many times what is staged is not about to run dry.
 const DEVICE_DEPTH_PER_BATCH: u32 = 4;
 
+/// A queue that is full, or a kernel that is short of memory, takes more than one.
+const UNWATCH_ENTERS_MAX: u32 = 8;
+
 /// After so many refusals in a row the thread gives way for a millisecond, since what the kernel
 /// lacks (memory) does not come back by asking.
 const REFUSALS_BEFORE_PAUSE: u32 = 16;
@@ -62,6 +67,7 @@ impl Uring {
             support,
             idle_rounds: 0,
             for_device: 0,
+            has_staged_watch: false,
             may_raise: false,
             knows_of_files: false,
             refusals: 0,
@@ -174,6 +180,28 @@ impl Uring {
         unsafe { self.push(entry, counters) }
     }
 
+    /// Tells once when a descriptor is readable, which may be closed before: see
+    /// [`unwatch`](Self::unwatch).
+    #[inline(always)]
+    pub(super) fn watch_once(&mut self, fd: types::Fd, user_data: u64, counters: &Counters) {
+        self.has_staged_watch = true;
+        // SAFETY: a poll points at nothing.
+        unsafe { self.push(poll_entry(fd, user_data), counters) }
+    }
+
+    /// Ends the watch of a descriptor that is about to be closed. Submitted later, its poll would be of
+    /// whatever has the number by then.
+    pub(super) fn unwatch(&mut self, user_data: u64, counters: &Counters) {
+        for _ in 0..UNWATCH_ENTERS_MAX {
+            if !self.has_staged_watch {
+                break;
+            }
+            self.push_backlog();
+            self.enter(Wait::No, counters);
+        }
+        self.cancel(user_data, counters);
+    }
+
     /// Waits for a doorbell, on and on.
     pub(super) fn watch(&mut self, doorbell: BorrowedFd<'_>, user_data: u64, counters: &Counters) {
         let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
@@ -223,8 +251,9 @@ impl Uring {
             false => self.ring.enter(wait),
             true => self.enter_quietly(wait),
         };
-        if let Err(error) = entered {
-            self.refused(&error, counters);
+        match entered {
+            Ok(_) => self.has_staged_watch &= !self.backlog.is_empty(),
+            Err(error) => self.refused(&error, counters),
         }
     }
 
@@ -263,7 +292,7 @@ impl Uring {
 /// bytes behind an urgent mark, or behind descriptors, which the last receive has left, would be
 /// waited for until more come. That there is a mark it does not tell: its events are those of the
 /// wake-up, for which sockets name `EPOLLPRI` always.
-pub(super) fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
+fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
     let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
     opcode::PollAdd::new(fd, events).build().user_data(user_data)
 }
