@@ -292,7 +292,7 @@ fn closure_of_a_runtime_that_never_ran_it_is_dropped_at_home() {
 }
 
 #[test]
-fn runtime_that_has_ended_refuses_and_the_closure_is_dropped_here() {
+fn ended_runtime_refuses_closure_which_is_dropped_here() {
     for driver in test_support::drivers() {
         let served = Served::on(driver);
         let handle = served.handle.clone();

@@ -202,7 +202,7 @@ async fn nothing_is_inherited_by_threads_and_their_closures() -> io::Result<()> 
 }
 
 #[test]
-fn main_future_has_the_values_around_block_on_and_tasks_have_not() {
+fn main_future_has_values_around_block_on_and_tasks_have_not() {
     let outside = Runtime::builder().build().unwrap();
     NUMBER.sync_scope(1, || {
         let tasks = RefCell::new(Vec::new());

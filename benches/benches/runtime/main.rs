@@ -27,7 +27,7 @@
 //!
 //! `--with-peers` builds the programs in `benches/peers` and adds monoio, compio and glommio, each in a
 //! process of its own: tasks, yields, the turn that two tasks hand over, timers of monoio and compio, and
-//! glommio's channel. The others have none, and a task of glommio's cannot wait for so many timers.
+//! glommio's channel. monoio and compio have no channel, and a task of glommio's waits for 32,767 timers at most.
 
 mod corering_side;
 mod peers_side;

@@ -10,7 +10,7 @@ use futures_util::future::poll_fn;
 use futures_util::poll;
 use futures_util::task::AtomicWaker;
 
-/// So many tasks are spawned before the first is awaited.
+/// The number of tasks that are spawned before the first is awaited.
 pub(crate) const CROWD: usize = 1000;
 
 /// Timers that fire together.
@@ -55,7 +55,7 @@ impl Turn {
 pub(crate) async fn arm<S: Future>(count: usize, sleep: impl Fn() -> S) -> Vec<Pin<Box<S>>> {
     let mut timers: Vec<_> = (0..count).map(|_| Box::pin(sleep())).collect();
     for timer in &mut timers {
-        // One that is due already is awaited again by nobody.
+        // A timer that is due already needs no second poll.
         let _ = poll!(timer);
     }
     timers

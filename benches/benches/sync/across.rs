@@ -14,7 +14,8 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     locks(criterion);
 }
 
-/// Measures what two shards do with two ends, as often as they are told, in the end of the first.
+/// Measures `play` on two shards, each with its number, an end and the number of rounds, by the time that
+/// the first shard takes.
 fn figure<E: Send>(
     criterion: &mut Criterion,
     group: &str,

@@ -26,7 +26,7 @@ struct Shard<'a> {
 }
 
 impl Shard<'_> {
-    /// Measures `body`, which does its unit as often as it is told.
+    /// Measures `body`, whose argument is the number of units to do.
     fn figure(&mut self, group: &str, side: &str, body: impl AsyncFn(u64)) {
         let runtime = &self.runtime;
         let timed = async |rounds| -> Duration {
@@ -159,7 +159,7 @@ fn locks(shard: &mut Shard<'_>) {
 }
 
 fn barriers(shard: &mut Shard<'_>) {
-    /// Two tasks that pass so many times.
+    /// Has two tasks pass a barrier `rounds` times.
     async fn pass<B: 'static>(rounds: u64, barrier: B, wait: impl AsyncFn(&B) + Copy + 'static) {
         let barrier = Rc::new(barrier);
         let tasks = [barrier.clone(), barrier].map(|barrier| {

@@ -12,7 +12,7 @@ use crate::server;
 pub(super) enum Body {
     /// The number of bytes received, all equal to those of the first answer.
     Compared(usize),
-    /// The bytes received, as long as there is no first answer to compare them with.
+    /// The bytes received so far, until the first answer is whole and later ones are compared with it.
     Collected(Vec<u8>),
 }
 

@@ -376,7 +376,7 @@ fn end_comes_to_each_receiver_after_the_last_value() {
 }
 
 #[test]
-fn channel_is_closed_by_the_last_receiver_or_by_any_that_closes_it() {
+fn last_receiver_closes_channel_and_so_does_any_that_asks() {
     let (sender, first) = bounded(1);
     let mut second = first.clone();
     sender.try_send(1).expect("there is room");

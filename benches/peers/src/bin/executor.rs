@@ -1,7 +1,7 @@
 //! What the executors of other runtimes cost, for `cargo bench -p corering-bench -- --with-peers`.
 //!
 //! `executor monoio|compio|glommio` answers each line `WORK ROUNDS` of its standard input with the
-//! nanoseconds that so many rounds took, and ends with its input.
+//! nanoseconds that these rounds took, and ends with its input.
 
 #[path = "../../../benches/runtime/work.rs"]
 mod work;
@@ -16,7 +16,7 @@ use work::{ARMED, CROWD, FAR, Turn};
 trait Executor {
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> + 'static;
     fn sleep(duration: Duration) -> impl Future<Output = ()>;
-    /// Sends so many messages from one task to another, if the runtime has channels.
+    /// Sends messages from one task to another. `None`: the runtime has no channel.
     async fn channel(_messages: u64) -> Option<Duration> {
         None
     }
@@ -73,7 +73,7 @@ impl Executor for Glommio {
     }
 }
 
-/// Does so many rounds of one kind of work. `None`: this runtime cannot, or there is no such work.
+/// Does `rounds` rounds of one kind of work. `None`: the runtime cannot do it, or the kind is unknown.
 async fn run<E: Executor>(what: &str, rounds: u64) -> Option<Duration> {
     let far = || E::sleep(FAR);
     let start = Instant::now();

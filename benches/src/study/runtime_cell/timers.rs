@@ -20,7 +20,7 @@ pub(super) const FAR: Duration = Duration::from_secs(24 * 3600);
 pub(super) async fn arm<S: Future>(count: usize, sleep: impl Fn() -> S) -> Vec<Pin<Box<S>>> {
     let mut timers: Vec<_> = (0..count).map(|_| Box::pin(sleep())).collect();
     for timer in &mut timers {
-        // One that is due already is awaited again by nobody.
+        // A timer that is due already needs no second poll.
         let _ = poll!(timer);
     }
     timers
