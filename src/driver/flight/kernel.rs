@@ -20,7 +20,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use super::super::SharedFd;
 use super::super::metrics::Counters;
 use super::epoll::Epoll;
-use super::uring::Uring;
+use super::uring::{Uring, poll_entry};
 use crate::sys::epoll::Event;
 use crate::sys::ring::{Cqe, Ring, Wait};
 use crate::sys::support::Support;
@@ -112,7 +112,9 @@ impl Kernel {
     ) -> io::Result<bool> {
         match self {
             Kernel::Uring(uring) => {
-                uring.watch_once(fd.target(), WATCH | registration.to_bits(), counters);
+                let entry = poll_entry(fd.target(), WATCH | registration.to_bits());
+                // SAFETY: a poll points at nothing.
+                unsafe { uring.push(entry, counters) };
                 Ok(true)
             }
             Kernel::Epoll(epoll) => epoll.watch(fd.raw(), registration).map(|()| false),

@@ -31,8 +31,8 @@ pub(super) struct Uring {
     idle_rounds: u32,
     /// Entries for devices that were staged since the kernel was last entered.
     for_device: u32,
-    /// A poll of a descriptor that nothing keeps open was staged, and may not be submitted yet.
-    has_staged_watch: bool,
+    /// Cancels that were staged since the kernel was last entered.
+    staged_cancels: u32,
     /// An operation may raise a signal that would end the process, so `enter` is made without.
     may_raise: bool,
     /// Whether writes to files may was looked at.
@@ -67,7 +67,7 @@ impl Uring {
             support,
             idle_rounds: 0,
             for_device: 0,
-            has_staged_watch: false,
+            staged_cancels: 0,
             may_raise: false,
             knows_of_files: false,
             refusals: 0,
@@ -175,25 +175,18 @@ impl Uring {
     /// Asks the kernel to end an operation. Its own final completion tells when it has.
     pub(super) fn cancel(&mut self, user_data: u64, counters: &Counters) {
         count(&counters.cancels);
+        self.staged_cancels += 1;
         let entry = opcode::AsyncCancel::new(user_data).build().user_data(CANCEL);
         // SAFETY: a cancel points at nothing.
         unsafe { self.push(entry, counters) }
-    }
-
-    /// Tells once when a descriptor is readable, which may be closed before: see
-    /// [`unwatch`](Self::unwatch).
-    #[inline(always)]
-    pub(super) fn watch_once(&mut self, fd: types::Fd, user_data: u64, counters: &Counters) {
-        self.has_staged_watch = true;
-        // SAFETY: a poll points at nothing.
-        unsafe { self.push(poll_entry(fd, user_data), counters) }
     }
 
     /// Ends the watch of a descriptor that is about to be closed. Submitted later, its poll would be of
     /// whatever has the number by then.
     pub(super) fn unwatch(&mut self, user_data: u64, counters: &Counters) {
         for _ in 0..UNWATCH_ENTERS_MAX {
-            if !self.has_staged_watch {
+            // A cancel is not the poll, so many descriptors that are closed together cost one call.
+            if self.backlog.is_empty() && self.ring.staged() <= self.staged_cancels {
                 break;
             }
             self.push_backlog();
@@ -251,9 +244,9 @@ impl Uring {
             false => self.ring.enter(wait),
             true => self.enter_quietly(wait),
         };
-        match entered {
-            Ok(_) => self.has_staged_watch &= !self.backlog.is_empty(),
-            Err(error) => self.refused(&error, counters),
+        self.staged_cancels = 0;
+        if let Err(error) = entered {
+            self.refused(&error, counters);
         }
     }
 
@@ -292,7 +285,7 @@ impl Uring {
 /// bytes behind an urgent mark, or behind descriptors, which the last receive has left, would be
 /// waited for until more come. That there is a mark it does not tell: its events are those of the
 /// wake-up, for which sockets name `EPOLLPRI` always.
-fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
+pub(super) fn poll_entry(fd: types::Fd, user_data: u64) -> squeue::Entry {
     let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
     opcode::PollAdd::new(fd, events).build().user_data(user_data)
 }
