@@ -37,6 +37,19 @@
 //! | [`WriteHalf::close`] | a sending side that has ended | a sending side that has ended | a sending side that has ended | a sending side that has ended | a sending side that has ended |
 //! | [`TcpStream::connect`], [`UnixStream::connect`] | nothing | nothing | nothing; the peer may see a connection that ends | nothing; the peer sees a connection that ends | nothing; a lookup goes on by itself |
 //!
+//! # Pipes
+//!
+//! A pipe is read and written by plain calls when it is ready, so nothing of it is in flight. Of a file at its own position
+//! (standard streams that are redirected) a thread reads a piece ahead, and writes a copy of a piece.
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`PipeReader::recv`], [`PipeReader::read`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | – |
+//! | [`PipeReader::read_exact`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | bytes for the next call |
+//! | [`PipeWriter::write`] | nothing | nothing | `WriteAbandoned` | nothing | – |
+//! | [`PipeWriter::write_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`PipeReader::into_parts`], [`PipeWriter::into_fd`], [`PipeWriter::close`] | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | – |
+//!
 //! # Listeners and datagrams
 //!
 //! | | not begun | waiting | in flight | done | partly done |
@@ -104,7 +117,7 @@
 #[cfg(doc)]
 use crate::{
     fs::{self, File, OpenOptions},
-    io::{self, Lines, Watched},
+    io::{self, Lines, PipeReader, PipeWriter, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,

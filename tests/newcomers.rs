@@ -51,10 +51,12 @@ const RECEIVED: &str = "`RecvBuf` is memory of its shard and stays there; send a
 const IN_MEMORY: &str =
     "a `DuplexStream` stays on its shard; use a `UnixStream::pair` across threads";
 
+const PIPE: &str = "the end of a pipe stays on its shard; its descriptor may go to another";
+
 const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
 
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 18] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 19] = [
     (
         "send_a_sender",
         "let (sender, _receiver) = sync::channel::bounded(1);
@@ -140,6 +142,11 @@ const SENT_TO_THREADS: [(&str, &str, &str); 18] = [
         "send_a_stream_in_memory",
         "let (one, _other) = corering::io::duplex(1); thread::spawn(move || drop(one));",
         IN_MEMORY,
+    ),
+    (
+        "send_an_end_of_a_pipe",
+        "let (reader, _writer) = corering::io::pipe()?; thread::spawn(move || drop(reader));",
+        PIPE,
     ),
     (
         "send_what_was_received",

@@ -44,6 +44,8 @@ struct Open {
     exposed: Cell<bool>,
     /// Sends are tried at once, before the ring gets them.
     tries_first: Cell<bool>,
+    /// The mode is never changed: others have the open file, at the same time.
+    keeps_mode: Cell<bool>,
     /// Where readiness of this descriptor is kept.
     registered: RefCell<Option<Registered>>,
 }
@@ -58,6 +60,7 @@ impl SharedFd {
             cut_by: Cell::new(cut_by),
             exposed: Cell::new(exposed),
             tries_first: Cell::new(false),
+            keeps_mode: Cell::new(false),
             registered: RefCell::new(None),
         }))
     }
@@ -149,13 +152,20 @@ impl SharedFd {
             self.0.nonblocking.set(Some(true));
             return self.0.own.set(own).is_ok();
         }
-        self.set_nonblocking(true).is_ok()
+        !self.0.keeps_mode.get() && self.set_nonblocking(true).is_ok()
+    }
+
+    /// Never changes the mode of the open file, not even for a while: calls that need that fail instead.
+    pub(crate) fn keep_mode(&self) {
+        self.0.keeps_mode.set(true);
     }
 
     /// Whether a ring, which has answered EAGAIN for `O_NONBLOCK`, will wait from now on.
     #[cold]
     pub(super) fn lets_ring_wait(&self) -> bool {
-        self.0.nonblocking.get() != Some(false) && self.set_nonblocking(false).is_ok()
+        !self.0.keeps_mode.get()
+            && self.0.nonblocking.get() != Some(false)
+            && self.set_nonblocking(false).is_ok()
     }
 
     /// The stream as an argument of a plain call that reads or writes it.

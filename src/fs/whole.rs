@@ -31,7 +31,7 @@ impl Progress {
     fn position(&self) -> Position {
         match self.begin {
             Position::At(offset) => Position::At(offset.saturating_add(self.done as u64)),
-            Position::Stream => Position::Stream,
+            Position::Stream | Position::Own => self.begin,
         }
     }
 

@@ -7,6 +7,7 @@
 //! | write bytes that are lent for a call, as a bridge to another library does | [`PollWrite`] |
 //! | pass on what comes, in one direction or in both | [`copy`], [`copy_bidirectional`] |
 //! | read lines, or up to another byte | [`lines`], [`read_until`] |
+//! | read and write pipes, FIFOs, terminals, and what was inherited | [`PipeReader`], [`PipeWriter`], [`pipe()`] |
 //! | test all that without sockets | [`duplex`] |
 //! | wait for a descriptor that another library reads and writes | [`Watched`] |
 
@@ -16,11 +17,13 @@ mod copy;
 mod duplex;
 mod lines;
 pub(crate) mod owned;
+mod pipe;
 mod traits;
 
 pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
 pub use lines::{Lines, lines, read_until};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 
 use std::io;

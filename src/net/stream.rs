@@ -13,7 +13,7 @@ use super::halves::{ReadHalf, WriteHalf};
 use super::receive::Receiver;
 use super::transmit::Transmitter;
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
-use crate::driver::{self, CutBy, SharedFd, SingleOperation, submit};
+use crate::driver::{CutBy, SharedFd, SingleOperation, submit};
 use crate::fs::File;
 use crate::util::budget;
 use crate::util::shard_bound::ShardBound;
@@ -572,19 +572,7 @@ impl<F: Family> ByteStream<F> {
         writer.transmitter.finish().await?;
         drop(writer);
         let (fd, received) = reader.receiver.into_inner().finish().await?;
-        if fd.forget_readiness() {
-            // A poll in this shard's ring holds the open file: were it closed elsewhere, its peer
-            // would not see the end before this shard's next visit to the kernel.
-            drop(submit(op::nop::Nop).await);
-        }
-        if fd.users() > 1 {
-            // A wait for room that was dropped has the file until the ring has ended it.
-            driver::dropped_have_ended(|| submit(op::nop::Nop)).await;
-        }
-        let fd = fd.try_unwrap().map_err(|fd| {
-            io::Error::other(format!("{} operations still use the stream", fd.users() - 1))
-        })?;
-        Ok((fd, received))
+        Ok((op::close::alone(fd).await?, received))
     }
 
     /// Lends the two halves to two futures of one task, for as long as the stream is not used itself.

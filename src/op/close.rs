@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use io_uring::{opcode, squeue, types};
 
-use crate::driver::{Call, Disk, Operation, Waits};
+use super::nop;
+use crate::driver::{self, Call, Disk, Operation, SharedFd, Waits, submit};
 use crate::sys;
 use crate::sys::call::SysCall;
 
@@ -64,6 +65,22 @@ impl Drop for Close {
             sys::socket::close(unsafe { ManuallyDrop::take(&mut self.fd) });
         }
     }
+}
+
+/// The descriptor itself, once the kernel has given back what was in flight on it.
+pub(crate) async fn alone(fd: SharedFd) -> io::Result<OwnedFd> {
+    if fd.forget_readiness() {
+        // A poll in this shard's ring holds the open file: were it closed elsewhere, its peer
+        // would not see the end before this shard's next visit to the kernel.
+        drop(submit(nop::Nop).await);
+    }
+    if fd.users() > 1 {
+        // A wait for room that was dropped has the file until the ring has ended it.
+        driver::dropped_have_ended(|| submit(nop::Nop)).await;
+    }
+    fd.try_unwrap().map_err(|fd| {
+        io::Error::other(format!("{} operations still use the stream", fd.users() - 1))
+    })
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub(crate) mod sendmsg;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
 pub(crate) mod statx;
+pub(crate) mod stream;
 pub(crate) mod unlink_at;
 pub(crate) mod write_at;
 pub(crate) mod writev;

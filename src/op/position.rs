@@ -10,6 +10,9 @@ pub(crate) enum Position {
     At(u64),
     /// The file has no positions: a pipe, a terminal, a socket.
     Stream,
+    /// The file's own, which its other users move, too. A thread of the pool makes the call on any
+    /// driver: a ring does not take the lock that keeps two users from writing at one place.
+    Own,
 }
 
 /// The kernel moves so many bytes at most in one call (`MAX_RW_COUNT`). A plain call with more is cut;
@@ -35,14 +38,14 @@ impl Position {
     pub(crate) fn for_ring(self) -> u64 {
         match self {
             Position::At(offset) => offset.min(u64::MAX - 1),
-            Position::Stream => u64::MAX,
+            Position::Stream | Position::Own => u64::MAX,
         }
     }
 
     /// The signal that a write there may raise.
     pub(crate) fn raises(self) -> Raises {
         match self {
-            Position::At(_) => Raises::LargeFile,
+            Position::At(_) | Position::Own => Raises::LargeFile,
             Position::Stream => Raises::BrokenPipe,
         }
     }
@@ -51,6 +54,7 @@ impl Position {
     pub(crate) fn to_read(self, fd: &SharedFd, disk: Disk) -> Waits<'_> {
         match self {
             Position::At(_) => Waits::Disk(disk),
+            Position::Own => Waits::Disk(Disk::Waits),
             Position::Stream => Waits::Readable { fd, held: Held::AsStream },
         }
     }
@@ -59,6 +63,7 @@ impl Position {
     pub(crate) fn to_write(self, fd: &SharedFd, disk: Disk) -> Waits<'_> {
         match self {
             Position::At(_) => Waits::Disk(disk),
+            Position::Own => Waits::Disk(Disk::Waits),
             Position::Stream => Waits::Writable { fd, held: Held::AsStream, tries_first: false },
         }
     }

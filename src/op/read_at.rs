@@ -106,7 +106,7 @@ unsafe impl<B: IoBufMut> Call for ReadAt<B> {
                 let list = self.list.insert(Operand::new(part)).as_mut_ptr();
                 without_waiting(libc::SYS_preadv2, &self.fd, list, 1)
             }
-            Position::Stream => {
+            Position::Stream | Position::Own => {
                 SysCall::new(libc::SYS_read, [self.fd.stream_argument(), ptr, room])
             }
         }
@@ -119,6 +119,9 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
     type Output = BufResult<usize, B>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
+        if self.position == Position::Own {
+            return None;
+        }
         let room = self.room() as u32;
         Some(
             opcode::Read::new(self.fd.target(), self.ptr(), room)

@@ -52,7 +52,7 @@ unsafe impl<B: IoBufMut> Call for Readv<B> {
             Position::Stream if self.fd.calls_by_flag() => {
                 without_waiting(libc::SYS_preadv2, &self.fd, list as *mut _, count)
             }
-            Position::Stream => {
+            Position::Stream | Position::Own => {
                 SysCall::new(libc::SYS_readv, [self.fd.stream_argument(), list, count])
             }
         }

@@ -69,7 +69,7 @@ unsafe impl<B: IoBuf> Call for WriteAt<B> {
                 let list = self.list.insert(Operand::new(part)).as_mut_ptr();
                 without_waiting(libc::SYS_pwritev2, &self.fd, list, 1).that_may_break_pipe()
             }
-            Position::Stream => {
+            Position::Stream | Position::Own => {
                 SysCall::new(libc::SYS_write, [self.fd.stream_argument(), ptr, len])
                     .that_may_break_pipe()
             }
@@ -82,6 +82,9 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
     type Output = BufResult<usize, B>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
+        if self.position == Position::Own {
+            return None;
+        }
         Some(
             opcode::Write::new(self.fd.target(), self.ptr(), self.len() as u32)
                 .offset(self.position.for_ring())

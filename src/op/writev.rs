@@ -51,7 +51,7 @@ unsafe impl<B: IoBuf> Call for Writev<B> {
                 without_waiting(libc::SYS_pwritev2, &self.fd, list as *mut _, count)
                     .that_may_break_pipe()
             }
-            Position::Stream => {
+            Position::Stream | Position::Own => {
                 SysCall::new(libc::SYS_writev, [self.fd.stream_argument(), list, count])
                     .that_may_break_pipe()
             }

@@ -115,6 +115,17 @@ instead! {
 }
 
 instead! {
+    /// For the ends of pipes.
+    #[diagnostic::on_unimplemented(
+        message = "the end of a pipe stays on its shard; its descriptor may go to another",
+        label = "this would take the end of a pipe to another thread",
+        note = "send the descriptor that `into_parts().await` gives of a reader, and `into_fd().await` of a \
+                writer; `PipeReader::from(fd)` and `PipeWriter::from(fd)` go on there"
+    )]
+    GiveTheDescriptorAway
+}
+
+instead! {
     /// For what was received.
     #[diagnostic::on_unimplemented(
         message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use corering::buf::RecvBuf;
 use corering::io::{
-    DuplexStream, Lend, OwnedRead, OwnedWrite, copy, copy_bidirectional, duplex, lines, read_until,
+    DuplexStream, Lend, OwnedRead, OwnedWrite, PipeReader, copy, copy_bidirectional, duplex, lines,
+    pipe, read_until,
 };
 use corering::net::TcpStream;
 
@@ -41,6 +43,7 @@ pub(crate) async fn rows(beside: &Beside) {
     in_memory(beside).await;
     copies(beside).await;
     delimited(beside).await;
+    pipes(beside).await;
 }
 
 async fn in_memory(beside: &Beside) {
@@ -123,6 +126,68 @@ async fn delimited(beside: &Beside) {
                 unreachable!("the peer is there");
             }
             let _ = &one;
+        })
+        .await;
+}
+
+async fn pipes(beside: &Beside) {
+    let zeroes = || {
+        let file = std::fs::File::open("/dev/zero").expect("it is there");
+        PipeReader::from(OwnedFd::from(file))
+    };
+    for row in ["recv", "read", "read_exact", "write", "write_all"] {
+        let (mut reader, mut writer) = pipe().expect("descriptors are free");
+        let name = match row {
+            "recv" => "io::pipe::reader::recv",
+            "read" => "io::pipe::reader::read",
+            "read_exact" => "io::pipe::reader::read_exact",
+            "write" => "io::pipe::writer::write",
+            _ => "io::pipe::writer::write_all",
+        };
+        beside
+            .endless(name, async move || {
+                match row {
+                    "write" => drop(writer.write("x").await.expect("it is read")),
+                    _ => drop(writer.write_all("x").await.expect("it is read")),
+                }
+                match row {
+                    "read" => drop(reader.read(Vec::with_capacity(1)).await.expect("it is there")),
+                    "read_exact" => {
+                        reader.read_exact(Vec::with_capacity(1), 1).await.expect("it is there");
+                    }
+                    _ => assert_eq!(reader.recv().await.expect("it is there"), "x"),
+                }
+            })
+            .await;
+    }
+    let mut always = zeroes();
+    beside
+        .endless("io::pipe::reader::recv", async move || {
+            assert!(!always.recv().await.expect("it is open").is_empty());
+        })
+        .await;
+    let mut ended = pipe().expect("descriptors are free").0;
+    beside
+        .endless("io::pipe::reader::recv", async move || {
+            assert!(ended.recv().await.expect("it is open").is_empty());
+        })
+        .await;
+    beside
+        .endless("io::pipe::reader::into_parts", async move || {
+            let (reader, _writer) = pipe().expect("descriptors are free");
+            reader.into_parts().await.expect("the runtime is here");
+        })
+        .await;
+    beside
+        .endless("io::pipe::writer::into_fd", async move || {
+            let (_reader, writer) = pipe().expect("descriptors are free");
+            writer.into_fd().await.expect("the runtime is here");
+        })
+        .await;
+    beside
+        .endless("io::pipe::writer::close", async move || {
+            let (_reader, writer) = pipe().expect("descriptors are free");
+            writer.close().await.expect("the runtime is here");
         })
         .await;
 }

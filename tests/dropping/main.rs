@@ -15,6 +15,7 @@ mod ends;
 mod files;
 mod limits;
 mod moments;
+mod pipes;
 mod queue_storm;
 mod queues;
 mod receives;
@@ -127,6 +128,18 @@ fn dropped_writes_are_told_once() {
                 writes::are_told_once(world, moment, case, unix_pair).await?;
             }
             Ok(())
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_operations_on_pipes_lose_nothing() {
+    in_a_child("dropped_operations_on_pipes_lose_nothing", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| {
+            pipes::lose_no_byte(world, moment).await?;
+            pipes::are_told_once(world, moment).await?;
+            pipes::are_closed(world, moment).await
         })
         .await
     });
