@@ -76,6 +76,9 @@ async fn time_limit_ends_an_endless_loop() {
     limited.await.expect_err("the loop does not end by itself");
 }
 
+/// Receives that a round may begin: its 512 leaves, and those of its polls that were refused.
+const ROUND_MAX: u64 = 600;
+
 /// A stream whose peer sends without end; it fails where nothing else has its turn.
 struct Endless {
     stream: TcpStream,
@@ -86,7 +89,7 @@ struct Endless {
 impl Lend for Endless {
     fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
         self.since_poll.set(self.since_poll.get() + 1);
-        match self.since_poll.get() > 256 {
+        match self.since_poll.get() > ROUND_MAX {
             true => Poll::Ready(Err(io::Error::other("nothing else has its turn"))),
             false => self.stream.poll_lend(cx),
         }
