@@ -30,7 +30,8 @@ async fn leave_an_error_unread(socket: &UdpSocket) -> io::Result<()> {
         libc::setsockopt(fd, libc::IPPROTO_IP, libc::IP_RECVERR, (&raw const on).cast(), len)
     };
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    // Not at an address where a socket of another test may be given the port meanwhile.
+    let nobody = std::net::UdpSocket::bind("127.0.7.9:0")?.local_addr()?;
     socket.send_to("anybody there", nobody).await?;
     // The error itself is told once; what stays is its entry in the queue.
     let told = socket.recv(Vec::with_capacity(1)).await.expect_err("nobody is there");

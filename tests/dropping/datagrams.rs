@@ -35,8 +35,9 @@ const SENDS: [(&str, Send); 2] = [
 ];
 
 async fn pair() -> io::Result<(UdpSocket, UdpSocket)> {
+    // From an address of their own: what other tests send to a port that they had comes to none of these.
     let (one, other) =
-        (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+        (UdpSocket::bind("127.0.7.9:0").await?, UdpSocket::bind("127.0.7.9:0").await?);
     one.connect(other.local_addr()?).await?;
     other.connect(one.local_addr()?).await?;
     Ok((one, other))
@@ -138,8 +139,9 @@ const BINDS: [(&str, Bind); 3] = [
 pub(crate) async fn leave_their_address(world: &World, moment: Moment) -> io::Result<()> {
     for (row, bind) in BINDS {
         let address = match row {
-            "UdpSocket::bind" => UdpSocket::bind("127.0.0.1:0").await?.local_addr()?,
-            _ => TcpListener::bind("127.0.0.1:0").await?.local_addr()?,
+            // From an address of their own: a client of another test is given no port of it.
+            "UdpSocket::bind" => UdpSocket::bind("127.0.7.9:0").await?.local_addr()?,
+            _ => TcpListener::bind("127.0.7.9:0").await?.local_addr()?,
         };
         drop_at(world, moment, bind(address), async || ()).await.transpose()?;
         bind(address).await.unwrap_or_else(|error| panic!("{row}, {moment:?}: {error}"));
