@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -58,6 +59,11 @@ impl Example {
         Self { child, output }
     }
 
+    /// Holds a process whose output is read otherwise.
+    pub(crate) fn of(child: Child) -> Self {
+        Self { child, output: channel().1 }
+    }
+
     /// The next line of output.
     pub(crate) fn line(&self) -> String {
         self.output.recv_timeout(DEADLINE).expect("the example prints another line")
@@ -91,9 +97,7 @@ impl Example {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
             .expect("a child can be watched");
-        let deadline = Timespec::try_from(DEADLINE).expect("a minute is a valid time");
-        let ready = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&deadline));
-        assert_eq!(ready, Ok(1), "the example ends within {DEADLINE:?}");
+        assert!(has_ended(&process), "the example ends within {DEADLINE:?}");
         self.child.wait().expect("a child can be waited for")
     }
 }
@@ -106,6 +110,25 @@ impl Drop for Example {
     }
 }
 
+/// The processes whose parent is `id`, zombies included.
+pub(crate) fn children(id: u32) -> Vec<u32> {
+    let parent = |child: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+        // The name, in parentheses, may have spaces and parentheses; the state stands behind it.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        fields.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let names = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    let ids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|child| parent(*child) == Some(id)).collect()
+}
+
+/// Waits for the end of a process, and returns whether it came.
+pub(crate) fn has_ended(process: &OwnedFd) -> bool {
+    let deadline = Timespec::try_from(DEADLINE).expect("a minute is a valid time");
+    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&deadline)) == Ok(1)
+}
+
 /// Runs an example that ends by itself, and returns its status and what it wrote to its error output.
 pub(crate) fn run_to_end(mut command: Command) -> (Option<i32>, String) {
     let mut child =
@@ -116,7 +139,7 @@ pub(crate) fn run_to_end(mut command: Command) -> (Option<i32>, String) {
         stderr.read_to_string(&mut text).map(|_| text)
     });
     // Held as an `Example` so that one that does not end is killed.
-    let mut example = Example { child, output: channel().1 };
+    let mut example = Example::of(child);
     let status = example.wait();
     let text = reader.join().expect("reading does not panic").expect("errors are text");
     (status.code(), text)
