@@ -46,8 +46,11 @@
 //! |---|---|---|---|---|---|
 //! | [`PipeReader::recv`], [`PipeReader::read`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | – |
 //! | [`PipeReader::read_exact`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | bytes for the next call |
-//! | [`PipeWriter::write`] | nothing | nothing | `WriteAbandoned` | nothing | – |
-//! | [`PipeWriter::write_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`Stdin::recv`], [`Stdin::read`] | nothing | bytes for the next call, also of another handle | bytes for the next call, also of another handle | bytes for the next call, also of another handle | – |
+//! | [`Stdin::read_exact`] | nothing | bytes for the next call, also of another handle | bytes for the next call, also of another handle | bytes for the next call, also of another handle | bytes for the next call, also of another handle |
+//! | [`PipeWriter::write`], [`Stdout::write`], [`Stderr::write`] | nothing | nothing | `WriteAbandoned` | nothing | – |
+//! | [`PipeWriter::write_all`], [`Stdout::write_all`], [`Stderr::write_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`PipeReader::open`], [`PipeWriter::open`] | nothing | nothing | nothing | nothing; what was opened is closed | nothing |
 //! | [`PipeReader::into_parts`], [`PipeWriter::into_fd`], [`PipeWriter::close`] | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | – |
 //!
 //! # Listeners and datagrams
@@ -117,7 +120,7 @@
 #[cfg(doc)]
 use crate::{
     fs::{self, File, OpenOptions},
-    io::{self, Lines, PipeReader, PipeWriter, Watched},
+    io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,

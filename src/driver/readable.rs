@@ -27,6 +27,12 @@ pub(crate) struct ReadableWait {
 }
 
 impl ReadableWait {
+    /// Waits for an event before the first receive, as behind one that took all that was there.
+    pub(crate) fn for_an_event() -> Self {
+        let toll = Toll::default();
+        ReadableWait { place: None, waits: false, drained: true, until_refused: false, toll }
+    }
+
     /// Receives what is there, or waits for it. `receive` makes the call, and says whether nothing is
     /// left; `None` if nothing was there.
     // Inlined: see `SysCall::enter_kernel`.
@@ -73,8 +79,10 @@ impl ReadableWait {
     fn arrive(&mut self) -> io::Result<()> {
         let driver = current()?;
         driver.check_usable()?;
+        // An event tells of what is there already, too.
+        let drained = self.drained;
         self.leave();
-        self.place = Some((driver, Key::NONE));
+        (self.place, self.drained) = (Some((driver, Key::NONE)), drained);
         Ok(())
     }
 

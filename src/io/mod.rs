@@ -8,6 +8,7 @@
 //! | pass on what comes, in one direction or in both | [`copy`], [`copy_bidirectional`] |
 //! | read lines, or up to another byte | [`lines`], [`read_until`] |
 //! | read and write pipes, FIFOs, terminals, and what was inherited | [`PipeReader`], [`PipeWriter`], [`pipe()`] |
+//! | read standard input, and write standard output and error | [`stdin`], [`stdout`], [`stderr`] |
 //! | test all that without sockets | [`duplex`] |
 //! | wait for a descriptor that another library reads and writes | [`Watched`] |
 
@@ -15,15 +16,18 @@
 
 mod copy;
 mod duplex;
+mod left;
 mod lines;
 pub(crate) mod owned;
 mod pipe;
+mod standard;
 mod traits;
 
 pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
 pub use lines::{Lines, lines, read_until};
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use standard::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 
 use std::io;

@@ -11,6 +11,10 @@ mod fairness;
 mod files_rows;
 mod io_rows;
 mod net_rows;
+#[allow(dead_code)] // Each test file uses a part.
+#[path = "../common/standard.rs"]
+mod standard;
+mod standard_rows;
 mod sync_rows;
 mod task_rows;
 
@@ -95,4 +99,9 @@ fn loops_of_copies_and_lines_leave_others_their_turn() {
 #[test]
 fn loops_of_files_leave_others_their_turn() {
     in_a_child("loops_of_files_leave_others_their_turn", files_rows::rows);
+}
+
+#[test]
+fn loops_of_standard_streams_leave_others_their_turn() {
+    in_a_child("loops_of_standard_streams_leave_others_their_turn", standard_rows::rows);
 }

@@ -21,6 +21,10 @@ mod queues;
 mod receives;
 mod send_files;
 mod shard_channels;
+#[allow(dead_code)] // Each test file uses a part.
+#[path = "../common/standard.rs"]
+mod standard;
+mod standard_streams;
 mod storm;
 mod waits;
 mod writes;
@@ -140,6 +144,19 @@ fn dropped_operations_on_pipes_lose_nothing() {
             pipes::lose_no_byte(world, moment).await?;
             pipes::are_told_once(world, moment).await?;
             pipes::are_closed(world, moment).await
+        })
+        .await
+    });
+}
+
+#[test]
+fn dropped_operations_on_standard_streams_lose_nothing() {
+    const TEST: &str = "dropped_operations_on_standard_streams_lose_nothing";
+    in_a_child(TEST, &WAYS[..1], async |world| {
+        at_each_moment(async |moment| {
+            standard_streams::lose_no_byte(world, moment).await?;
+            standard_streams::are_told_once(world, moment).await?;
+            standard_streams::leave_no_end_open(world, moment).await
         })
         .await
     });

@@ -1,5 +1,6 @@
 //! Pipes, and whatever else was inherited to be read or written: one direction of a stream of bytes.
 
+mod fifo;
 mod reader;
 mod writer;
 

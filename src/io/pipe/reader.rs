@@ -61,7 +61,7 @@ struct OnPool {
 }
 
 impl PipeReader {
-    fn new(fd: SharedFd) -> Self {
+    pub(super) fn new(fd: SharedFd) -> Self {
         let is_stream = is_stream(fd.as_fd()) || refuses_offsets(fd.as_fd());
         let source = match is_stream {
             true => Source::Ready(ReadableWait::default()),
@@ -70,12 +70,27 @@ impl PipeReader {
         PipeReader(ShardBound::new(Reader { fd, rest: None, source, toll: Toll::Due }))
     }
 
+    /// Of a FIFO. While no writer has come it reads as its end, so the first read waits for an event.
+    pub(super) fn of_fifo(fd: SharedFd) -> Self {
+        let source = Source::Ready(ReadableWait::for_an_event());
+        PipeReader(ShardBound::new(Reader { fd, rest: None, source, toll: Toll::Due }))
+    }
+
     /// Never changes the mode of the open file, which others use at the same time.
-    #[expect(dead_code, reason = "the standard streams come next")]
     pub(crate) fn sharing(fd: OwnedFd) -> Self {
         let fd = SharedFd::from(fd);
         fd.keep_mode();
         PipeReader::new(fd)
+    }
+
+    /// Whether a thread of the pool reads for it.
+    pub(crate) fn reads_on(&self) -> bool {
+        matches!(&self.0.source, Source::Pool(OnPool { reading: Some(_), .. }))
+    }
+
+    /// Takes what was put back, or read ahead.
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
+        self.0.rest.take().map(Vec::from).unwrap_or_default()
     }
 
     /// The next bytes, in memory of the shard's that is chosen when they are there. Empty at the end:
@@ -322,6 +337,30 @@ impl OwnedRead for PipeReader {
 
 impl From<OwnedFd> for PipeReader {
     /// Takes over whatever is open under a descriptor, for reading.
+    ///
+    /// One that the program was started with is inherited by its children, too, unless it is set to close
+    /// on exec: make the reader of a duplicate (`try_clone_to_owned`), which is.
+    ///
+    /// # Examples
+    ///
+    /// A descriptor that a shell has opened: `program 3< file`, or `program 3< <(command)`.
+    ///
+    /// ```no_run
+    /// use std::os::fd::BorrowedFd;
+    ///
+    /// use corering::io::{PipeReader, lines};
+    ///
+    /// #[corering::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     // SAFETY: the program opens nothing before this, and never closes 3.
+    ///     let inherited = unsafe { BorrowedFd::borrow_raw(3) };
+    ///     let mut lines = lines(PipeReader::from(inherited.try_clone_to_owned()?));
+    ///     while let Some(line) = lines.next_line().await? {
+    ///         println!("{line}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     fn from(fd: OwnedFd) -> Self {
         PipeReader::new(SharedFd::from(fd))
     }

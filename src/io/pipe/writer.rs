@@ -59,7 +59,7 @@ enum Sink {
 }
 
 impl PipeWriter {
-    fn new(fd: SharedFd) -> Self {
+    pub(super) fn new(fd: SharedFd) -> Self {
         let sink = match is_stream(fd.as_fd()) || refuses_offsets(fd.as_fd()) {
             true => Sink::Ready { room: None },
             false => Sink::Pool { writing: None },
@@ -69,7 +69,6 @@ impl PipeWriter {
     }
 
     /// Never changes the mode of the open file, which others use at the same time.
-    #[expect(dead_code, reason = "the standard streams come next")]
     pub(crate) fn sharing(fd: OwnedFd) -> Self {
         let fd = SharedFd::from(fd);
         fd.keep_mode();

@@ -1,0 +1,410 @@
+//! The standard streams of the process: handles of the descriptors 0, 1 and 2.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use super::{Lend, OwnedRead, OwnedWrite, PipeReader, PipeWriter, PollWrite, left};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
+
+/// A handle of standard input, whatever it is: a pipe, a file, a terminal, a socket.
+///
+/// It is opened by its first read: a duplicate of descriptor 0, so that a drop closes nothing of the
+/// program's. See [`Stdin`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use corering::io::{self, lines};
+///
+/// #[corering::main]
+/// async fn main() -> std::io::Result<()> {
+///     let mut lines = lines(io::stdin());
+///     while let Some(line) = lines.next_line().await? {
+///         io::stdout().write_all(line.to_uppercase() + "\n").await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub fn stdin() -> Stdin {
+    Stdin { reader: None }
+}
+
+/// A handle of standard output, whatever it is. See [`Stdout`].
+///
+/// # Examples
+///
+/// ```
+/// # corering::block_on(async {
+/// use std::io::ErrorKind;
+///
+/// match corering::io::stdout().write_all("hello\n").await {
+///     // As `hello | true`: an error, where `println!` would panic.
+///     Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+///     written => drop(written?),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn stdout() -> Stdout {
+    Stdout(Output { name: "output", standard: || duplicate(&io::stdout()), writer: None })
+}
+
+/// A handle of standard error, whatever it is. See [`Stdout`], which it is like.
+///
+/// # Examples
+///
+/// ```
+/// # corering::block_on(async {
+/// corering::io::stderr().write_all("cannot go on\n").await?;
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn stderr() -> Stderr {
+    Stderr(Output { name: "error", standard: || duplicate(&io::stderr()), writer: None })
+}
+
+/// Standard input, from [`stdin`].
+///
+/// A shell, and other programs that it started, have the same open file. So its mode (`O_NONBLOCK`)
+/// stays as it is, at every moment: see [`PipeReader`] for how it is read then. A file is read at the
+/// position that all who have it share.
+///
+/// What a reader took from the kernel and nobody read goes to the next `Stdin` of the process when it is
+/// dropped, also on another shard. Two that are alive take turns as two programs would: what comes goes
+/// to one of them. `std::io::stdin()` has a buffer of its own; use one or the other.
+///
+/// [`recv`](Self::recv) and [`lines`](super::lines) read ahead, and of a file every call does, by 64 KiB at
+/// most. A child that inherits standard input afterwards lacks what was read.
+///
+/// # Terminals
+///
+/// A read gives a line at most, and the end at Ctrl-D; after that the next read waits again. A program in
+/// the background that reads its terminal is stopped by `SIGTTIN`, as any program is; where it ignores that
+/// signal the read fails with `EIO`. A terminal that has hung up is at its end, and a write to it fails with
+/// `EIO`.
+pub struct Stdin {
+    /// `None` before the first read.
+    reader: Option<PipeReader>,
+}
+
+impl Stdin {
+    /// Opens standard input, unless it is open, with what earlier handles have left.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut PipeReader>> {
+        if self.reader.is_none() {
+            let fd = duplicate(&io::stdin()).map_err(|error| explained(error, "input"))?;
+            let left = ready!(left::poll_take(cx));
+            let mut reader = PipeReader::sharing(fd);
+            reader.put_back(RecvBuf::from_vec(left));
+            self.reader = Some(reader);
+        }
+        Poll::Ready(Ok(self.reader.as_mut().expect("it was just opened")))
+    }
+
+    async fn open(&mut self) -> io::Result<&mut PipeReader> {
+        poll_fn(|cx| self.poll_open(cx).map_ok(drop)).await?;
+        Ok(self.reader.as_mut().expect("it was just opened"))
+    }
+
+    /// Reads what comes next, into memory that the shard lends. Empty at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// A drop leaves the bytes for the next call.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read(2)`: `IsADirectory`, `EIO` of a terminal; descriptor 0 is closed, which the error
+    /// says, or cannot be duplicated.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # corering::block_on(async {
+    /// let mut stdin = corering::io::stdin();
+    /// let mut count = 0;
+    /// loop {
+    ///     let bytes = stdin.recv().await?;
+    ///     if bytes.is_empty() {
+    ///         break;
+    ///     }
+    ///     count += bytes.len();
+    /// }
+    /// println!("{count} bytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub async fn recv(&mut self) -> io::Result<RecvBuf> {
+        poll_fn(|cx| self.poll_lend(cx)).await
+    }
+
+    /// Reads into `buf`, from its beginning up to its capacity; the buffer's length is then the number of
+    /// bytes. 0 at the end, and only there. What is not a file is read no further than the buffer has room.
+    ///
+    /// # Cancel safety
+    ///
+    /// A drop leaves the bytes for the next call, and loses the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), with the buffer; `InvalidInput` for a buffer without room.
+    pub async fn read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
+        match self.open().await {
+            Ok(reader) => reader.read(buf).await,
+            Err(error) => Err(BufError::new(error, buf)),
+        }
+    }
+
+    /// Reads `n` bytes into `buf`, from its beginning on, and makes it as long.
+    ///
+    /// # Cancel safety
+    ///
+    /// A drop leaves the bytes for the next call, and loses the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and `UnexpectedEof` if the end comes before;
+    /// [`transferred`](BufError::transferred) says how many bytes came.
+    pub async fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> Result<B, BufError<B>> {
+        match self.open().await {
+            Ok(reader) => reader.read_exact(buf, n).await,
+            Err(error) => Err(BufError::new(error, buf)),
+        }
+    }
+}
+
+impl Lend for Stdin {
+    fn poll_lend(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<RecvBuf>> {
+        ready!(self.poll_open(cx))?.poll_lend(cx)
+    }
+
+    fn put_back(&mut self, bytes: RecvBuf) {
+        match &mut self.reader {
+            Some(reader) => reader.put_back(bytes),
+            None => left::put_back(&bytes),
+        }
+    }
+}
+
+impl OwnedRead for Stdin {
+    fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        Stdin::read(self, buf)
+    }
+
+    fn read_exact<B: IoBufMut>(
+        &mut self,
+        buf: B,
+        n: usize,
+    ) -> impl Future<Output = Result<B, BufError<B>>> {
+        Stdin::read_exact(self, buf, n)
+    }
+}
+
+impl Drop for Stdin {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            left::leave(reader);
+        }
+    }
+}
+
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stdin").finish_non_exhaustive()
+    }
+}
+
+/// Standard output, from [`stdout`].
+///
+/// It is opened by its first write: a duplicate of descriptor 1, so that a drop closes nothing of the
+/// program's. As with [`Stdin`] the mode stays as it is, and a file is written where all who have it are.
+/// What a closed pipe refuses is `BrokenPipe`, and neither a panic nor `SIGPIPE`.
+///
+/// Nothing is buffered: a write that has ended is with the kernel. To write much in small pieces, collect
+/// them. `print!` has a buffer of its own up to the end of a line, so what both write may change its order.
+///
+/// # Who else writes
+///
+/// In a pipe a write of at most 4096 bytes is not mixed with what others write, other tasks and other programs;
+/// a longer one may be. So is a line of at most 2048 bytes on a terminal, and a write to a file that was opened
+/// for appending. Tasks that write more give it to one that writes, or hold a
+/// [`Mutex`](crate::sync::Mutex) around a `Stdout` meanwhile.
+///
+/// # Terminals
+///
+/// A program in the background that writes its terminal is stopped by `SIGTTOU` if the terminal says so
+/// (`stty tostop`), as any program is.
+pub struct Stdout(Output);
+
+/// Standard error, from [`stderr`]: as [`Stdout`], of descriptor 2.
+pub struct Stderr(Output);
+
+/// What both are made of.
+struct Output {
+    name: &'static str,
+    standard: fn() -> io::Result<OwnedFd>,
+    writer: Option<PipeWriter>,
+}
+
+impl Output {
+    fn writer(&mut self) -> io::Result<&mut PipeWriter> {
+        if self.writer.is_none() {
+            let fd = (self.standard)().map_err(|error| explained(error, self.name))?;
+            self.writer = Some(PipeWriter::sharing(fd));
+        }
+        Ok(self.writer.as_mut().expect("it was just opened"))
+    }
+
+    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        match self.writer() {
+            Ok(writer) => writer.write(buf).await,
+            Err(error) => Err(BufError::new(error, buf)),
+        }
+    }
+
+    async fn write_all<B: IoBuf>(&mut self, buf: B) -> Result<B, BufError<B>> {
+        match self.writer() {
+            Ok(writer) => writer.write_all(buf).await,
+            Err(error) => Err(BufError::new(error, buf)),
+        }
+    }
+}
+
+impl Stdout {
+    /// Writes bytes of `buf`, as many as there is room for, and returns how many.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has written nothing, except to a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write(2)`, with the buffer, `BrokenPipe` and `StorageFull` among them; descriptor 1 is
+    /// closed, which the error says, or cannot be duplicated.
+    pub async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.0.write(buf).await
+    }
+
+    /// Writes the whole buffer, and gives it back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have written a part. The next write of this handle, if there is one, then fails
+    /// with a [`WriteAbandoned`](crate::net::WriteAbandoned) that says how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write); [`transferred`](BufError::transferred) says how much was written.
+    pub async fn write_all<B: IoBuf>(&mut self, buf: B) -> Result<B, BufError<B>> {
+        self.0.write_all(buf).await
+    }
+}
+
+impl Stderr {
+    /// As [`Stdout::write`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Stdout::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stdout::write`], of descriptor 2.
+    pub async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.0.write(buf).await
+    }
+
+    /// As [`Stdout::write_all`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Stdout::write_all`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stdout::write_all`], of descriptor 2.
+    pub async fn write_all<B: IoBuf>(&mut self, buf: B) -> Result<B, BufError<B>> {
+        self.0.write_all(buf).await
+    }
+}
+
+/// The traits of both.
+macro_rules! output {
+    ($name:ident) => {
+        impl OwnedWrite for $name {
+            fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+                self.0.write(buf)
+            }
+
+            fn write_all<B: IoBuf>(
+                &mut self,
+                buf: B,
+            ) -> impl Future<Output = Result<B, BufError<B>>> {
+                self.0.write_all(buf)
+            }
+
+            async fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+
+            /// Ends nothing: the stream belongs to others, too, and descriptors 1 and 2 stay open.
+            async fn shutdown(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl PollWrite for $name {
+            fn poll_write(
+                &mut self,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.0.writer()?.poll_write(cx, bytes)
+            }
+
+            fn poll_write_vectored(
+                &mut self,
+                cx: &mut Context<'_>,
+                pieces: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.0.writer()?.poll_write_vectored(cx, pieces)
+            }
+
+            fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.writer()?.poll_flush(cx)
+            }
+
+            /// As [`OwnedWrite::shutdown`].
+            fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_flush(cx)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+output!(Stdout);
+output!(Stderr);
+
+/// A duplicate that closes on exec and is none of the numbers 0 to 2 (`F_DUPFD_CLOEXEC`).
+fn duplicate(standard: &impl AsFd) -> io::Result<OwnedFd> {
+    standard.as_fd().try_clone_to_owned()
+}
+
+fn explained(error: io::Error, name: &str) -> io::Error {
+    let what = match error.raw_os_error() {
+        Some(libc::EBADF) => "is closed",
+        _ => "cannot be duplicated",
+    };
+    io::Error::new(error.kind(), format!("standard {name} {what}: {error}"))
+}
