@@ -32,6 +32,7 @@ programs![
     http_headers,
     udp_echo,
     watch_fd,
+    pipe_lines,
     to_thread,
     from_thread,
     signals,
