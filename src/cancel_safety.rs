@@ -107,6 +107,7 @@
 //! | [`time::timeout`], [`time::timeout_at`], [`time::timeout_with`], [`time::within`], [`CancelToken::run`], [`task::cooperative`], [`task::unconstrained`], [`LocalKey::scope`] | as the future in it | as the future in it | as the future in it | as the future in it | as the future in it |
 //! | [`CancelToken::cancelled`] | nothing | nothing | – | nothing | – |
 //! | [`signal::ctrl_c`], [`signal::terminate`], [`signal::shutdown`] | nothing | nothing; the others that wait are told | – | nothing; the others that wait are told | – |
+//! | [`Signals::recv`] | nothing | the signal for the next call | – | the signal for the next call | – |
 //! | [`JoinSet::join_next`] | nothing | outputs for the next call | – | outputs for the next call | – |
 //! | [`JoinSet::shutdown`] | nothing | tasks that are aborted, for the next call | – | tasks that are aborted, for the next call | tasks that are aborted, for the next call |
 //! | [`JoinSet::join_all`], [`TaskGroup::join`] | tasks that are aborted | tasks that are aborted | – | outputs and errors are dropped | tasks that are aborted; outputs and errors are dropped |
@@ -126,7 +127,7 @@ use crate::{
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,
     },
     runtime::{BlockingHandle, RemoteHandle, Shard},
-    signal,
+    signal::{self, Signals},
     sync::{
         Mutex, Notify, Semaphore, TaskQueue,
         channel::{Receiver, Sender},

@@ -1,16 +1,21 @@
-//! Signals as futures, each test in a process of its own, since a handler is the process's.
+//! Signals as futures and as streams, each test in a process of its own, since a handler is the process's.
 
 #[path = "common/child.rs"]
 mod child;
 
+use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use child::Child;
+use corering::signal::{SignalKind, Signals};
 use corering::time::timeout;
-use corering::{Driver, Runtime, signal};
+use corering::{Driver, Runtime, signal, spawn_blocking};
 use futures_util::future::FusedFuture;
-use futures_util::poll;
+use futures_util::{FutureExt, StreamExt, poll};
 
 /// Runs a body in a child process, once on each driver that tests run on.
 fn in_a_child<F: Future<Output = ()>>(test: &str, body: impl Fn() -> F) {
@@ -210,6 +215,290 @@ fn actions_registered_by_another_library_run_beside_ours() {
         terminated.await.expect("the handler is installed");
         assert_eq!(HEARD.swap(0, Ordering::Relaxed), REGISTERED.load(Ordering::Relaxed));
     });
+}
+
+/// What a stream gives before the limit of a test has passed.
+async fn next(signals: &mut Signals) -> SignalKind {
+    let received = timeout(Duration::from_secs(60), signals.recv()).await;
+    received.expect("the signal comes").expect("the shard watches for signals")
+}
+
+fn listen(kind: SignalKind) -> Signals {
+    signal::signal(kind).expect("it can be caught")
+}
+
+fn has_nothing(signals: &mut Signals) -> bool {
+    signals.recv().now_or_never().is_none()
+}
+
+#[test]
+fn stream_has_what_came_before_its_first_poll_as_one() {
+    in_a_child("stream_has_what_came_before_its_first_poll_as_one", || async {
+        let mut signals = listen(SignalKind::user_defined1());
+        for _ in 0..3 {
+            raise(libc::SIGUSR1);
+        }
+        assert_eq!(next(&mut signals).await, SignalKind::user_defined1());
+        assert!(has_nothing(&mut signals));
+        raise(libc::SIGUSR1);
+        assert_eq!(next(&mut signals).await, SignalKind::user_defined1());
+    });
+}
+
+#[test]
+fn last_signal_of_a_burst_is_never_lost() {
+    const RAISES: u32 = 10_000;
+    static RAISED: AtomicU32 = AtomicU32::new(0);
+    in_a_child("last_signal_of_a_burst_is_never_lost", || async {
+        RAISED.store(0, Ordering::Relaxed);
+        let mut signals = listen(SignalKind::user_defined2());
+        let raises = thread::spawn(|| {
+            for number in 1..=RAISES {
+                RAISED.store(number, Ordering::Relaxed);
+                raise(libc::SIGUSR2);
+            }
+        });
+        while RAISED.load(Ordering::Relaxed) < RAISES {
+            next(&mut signals).await;
+        }
+        raises.join().expect("raise does not fail");
+    });
+}
+
+#[test]
+fn each_of_many_signals_that_are_waited_for_wakes() {
+    in_a_child("each_of_many_signals_that_are_waited_for_wakes", || async {
+        let mut signals = listen(SignalKind::user_defined1());
+        let (more, asked) = std::sync::mpsc::channel();
+        let raises = thread::spawn(move || asked.iter().for_each(|()| raise(libc::SIGUSR1)));
+        for _ in 0..10_000 {
+            more.send(()).expect("the thread waits for it");
+            next(&mut signals).await;
+        }
+        drop(more);
+        raises.join().expect("raise does not fail");
+        assert!(has_nothing(&mut signals), "there were more signals than raises");
+    });
+}
+
+#[test]
+fn recreated_stream_begins_with_what_comes_then() {
+    in_a_child("recreated_stream_begins_with_what_comes_then", || async {
+        let mut first = listen(SignalKind::hangup());
+        raise(libc::SIGHUP);
+        let mut kept = first.clone();
+        assert_eq!(next(&mut first).await, SignalKind::hangup());
+        raise(libc::SIGHUP);
+        drop(first);
+        raise(libc::SIGHUP);
+        let mut second = listen(SignalKind::hangup());
+        assert!(has_nothing(&mut second));
+        raise(libc::SIGHUP);
+        assert_eq!(next(&mut second).await, SignalKind::hangup());
+        assert_eq!(next(&mut kept).await, SignalKind::hangup());
+    });
+}
+
+#[test]
+fn dropped_recv_leaves_its_signal_to_the_next() {
+    in_a_child("dropped_recv_leaves_its_signal_to_the_next", || async {
+        let mut signals = listen(SignalKind::user_defined1());
+        let mut waiting = Box::pin(signals.recv());
+        assert!(poll!(&mut waiting).is_pending());
+        raise(libc::SIGUSR1);
+        drop(waiting);
+        assert_eq!(next(&mut signals).await, SignalKind::user_defined1());
+    });
+}
+
+#[test]
+fn stream_of_several_signals_says_which_came() {
+    in_a_child("stream_of_several_signals_says_which_came", || async {
+        let kinds =
+            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::window_change()];
+        let mut signals = signal::signals(kinds).expect("they can be caught");
+        for number in [libc::SIGWINCH, libc::SIGHUP, libc::SIGUSR1, libc::SIGHUP] {
+            raise(number);
+            assert_eq!(next(&mut signals).await.as_raw_value(), number);
+        }
+        kinds.iter().for_each(|kind| raise(kind.as_raw_value()));
+        let mut came = Vec::new();
+        while let Some(received) = signals.next().now_or_never() {
+            came.push(received.expect("it has no end").expect("the shard watches for signals"));
+        }
+        came.sort();
+        assert_eq!(came, kinds);
+    });
+}
+
+#[test]
+fn stream_goes_on_in_second_runtime() {
+    in_a_child_without_runtime("stream_goes_on_in_second_runtime", |driver| {
+        let runtime = || Runtime::builder().driver(driver).build().expect("it was asked for");
+        let mut signals = listen(SignalKind::user_defined1());
+        raise(libc::SIGUSR1);
+        runtime().block_on(async {
+            next(&mut signals).await;
+            assert!(has_nothing(&mut signals));
+        });
+        raise(libc::SIGUSR1);
+        runtime().block_on(async {
+            next(&mut signals).await;
+            assert!(has_nothing(&mut signals));
+            let sender = thread::spawn(|| raise(libc::SIGUSR1));
+            next(&mut signals).await;
+            sender.join().expect("raise does not fail");
+        });
+    });
+}
+
+#[test]
+fn runtimes_and_shards_each_get_the_signal() {
+    in_a_child_without_runtime("runtimes_and_shards_each_get_the_signal", |driver| {
+        let waiting = Arc::new(Barrier::new(5));
+        let original = listen(SignalKind::user_defined2());
+        let runtimes = [2, 2].map(|shards| {
+            let (waiting, original) = (waiting.clone(), original.clone());
+            let builder = Runtime::builder().driver(driver).shards(shards).oversubscribe(true);
+            thread::spawn(move || {
+                builder.run(|_| {
+                    let (waiting, mut clone) = (waiting.clone(), original.clone());
+                    async move {
+                        let mut own = listen(SignalKind::user_defined2());
+                        assert!(has_nothing(&mut own) && has_nothing(&mut clone));
+                        waiting.wait();
+                        (next(&mut own).await, next(&mut clone).await)
+                    }
+                })
+            })
+        });
+        waiting.wait();
+        raise(libc::SIGUSR2);
+        for runtime in runtimes {
+            let received = runtime.join().expect("no panic").expect("two shards can be started");
+            assert_eq!(received, [(SignalKind::user_defined2(), SignalKind::user_defined2()); 2]);
+        }
+    });
+}
+
+#[test]
+fn every_signal_that_can_be_caught_is_received() {
+    in_a_child("every_signal_that_can_be_caught_is_received", || async {
+        let mut refused = Vec::new();
+        for number in 1..=64 {
+            match signal::signal(SignalKind::from_raw(number)) {
+                Ok(mut signals) => {
+                    for _ in 0..3 {
+                        raise(number);
+                        assert_eq!(next(&mut signals).await.as_raw_value(), number);
+                    }
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+                    refused.push(number);
+                }
+            }
+        }
+        let own =
+            [libc::SIGILL, libc::SIGBUS, libc::SIGFPE, libc::SIGKILL, libc::SIGSEGV, libc::SIGSTOP];
+        let of_the_c_library = 32..libc::SIGRTMIN();
+        assert_eq!(refused, own.into_iter().chain(of_the_c_library).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn child_is_waited_for_beside_a_stream_of_sigchld() {
+    in_a_child("child_is_waited_for_beside_a_stream_of_sigchld", || async {
+        let mut ended = listen(SignalKind::child());
+        let child = spawn_blocking(|| Command::new("true").status());
+        assert_eq!(next(&mut ended).await, SignalKind::child());
+        let status = child.await.expect("it does not panic").expect("the child is waited for");
+        assert!(status.success());
+    });
+}
+
+#[test]
+fn stream_outside_a_runtime_is_an_error() {
+    in_a_child("stream_outside_a_runtime_is_an_error", || async {});
+    let mut signals = listen(SignalKind::window_change());
+    let error = signals.recv().now_or_never().expect("it does not wait");
+    assert!(error.expect_err("nobody would wake it").to_string().contains("no corering runtime"));
+}
+
+#[test]
+fn forked_child_listens_in_its_own_runtime() {
+    in_a_child_without_runtime("forked_child_listens_in_its_own_runtime", |driver| {
+        let mut inherited = listen(SignalKind::window_change());
+        let status = forked(|| {
+            // It stays as it was until the child listens.
+            raise(libc::SIGWINCH);
+            // SAFETY: what is closed is this process's own, and nothing that runs here uses it.
+            unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+            let runtime = Runtime::builder().driver(driver).build().expect("a child may");
+            runtime.block_on(async {
+                assert!(has_nothing(&mut inherited));
+                let mut own = listen(SignalKind::user_defined1());
+                let sender = thread::spawn(|| {
+                    raise(libc::SIGUSR1);
+                    raise(libc::SIGWINCH);
+                });
+                assert_eq!(next(&mut own).await, SignalKind::user_defined1());
+                assert_eq!(next(&mut inherited).await, SignalKind::window_change());
+                sender.join().expect("raise does not fail");
+            });
+        });
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status}");
+        let runtime = Runtime::builder().driver(driver).build().expect("it was asked for");
+        assert!(runtime.block_on(async { has_nothing(&mut inherited) }), "the parent got it");
+    });
+}
+
+#[test]
+fn forked_child_that_does_not_listen_acts_as_before() {
+    if !child::is_child() {
+        return Child::of("forked_child_that_does_not_listen_acts_as_before").passes();
+    }
+    // SAFETY: the call takes no pointer.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let numbers = [libc::SIGHUP, libc::SIGCHLD, libc::SIGCONT, libc::SIGUSR1, libc::SIGTSTP];
+    let _signals = signal::signals(numbers.map(SignalKind::from_raw)).expect("they can be caught");
+    for number in numbers {
+        let status = forked(|| raise(number));
+        let happened = match number {
+            libc::SIGUSR1 => libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == number,
+            libc::SIGTSTP => libc::WIFSTOPPED(status),
+            _ => libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        };
+        assert!(happened, "signal {number}: {status}");
+    }
+}
+
+/// Runs a body in a child process, once for each driver, without a runtime.
+fn in_a_child_without_runtime(test: &str, body: impl Fn(Driver)) {
+    if !child::is_child() {
+        return Child::of(test).passes();
+    }
+    corering::test_support::drivers().into_iter().for_each(body);
+}
+
+/// Runs a body in a child of `fork`, and gives what `waitpid` says of it. One that was stopped is ended.
+fn forked(body: impl FnOnce()) -> libc::c_int {
+    // SAFETY: the only other thread of this process is the harness's, which waits for this one.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
+        // SAFETY: _exit takes no pointer and runs no destructor.
+        unsafe { libc::_exit(i32::from(panicked)) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to an integer that outlives the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, libc::WUNTRACED) }, pid);
+    if libc::WIFSTOPPED(status) {
+        kill(pid, libc::SIGKILL);
+        // SAFETY: a null pointer asks for no status.
+        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+    }
+    status
 }
 
 fn raise(number: libc::c_int) {

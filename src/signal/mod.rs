@@ -1,13 +1,31 @@
-//! Signals that ask a program to end, as futures.
+//! Signals: those that ask a program to end as futures, and all others as streams.
+//!
+//! [`shutdown`], [`ctrl_c`] and [`terminate`] are what most programs need. [`signal`](signal()) is a
+//! stream of any signal that can be caught, and [`signals`] one of several.
 //!
 //! Once listened for, a signal keeps its handler for the rest of the process's life: from then on it
-//! no longer ends the process by itself. What handled it before is called, too, and so is what others
-//! register with `signal-hook-registry`. Any number of tasks on any number of shards may wait at once;
-//! each of them is told.
+//! no longer does what it does by default, such as end the process. What handled it before is called, too,
+//! and so is what others register with `signal-hook-registry`. A handler that another library installs
+//! later, by `sigaction` and without a call of the one before it, takes the signal from these futures and
+//! streams. Any number of tasks on any number of shards may wait at once; each of them gets the signal.
 //!
-//! In a child of `fork` that does not listen itself such a signal does what it does by default.
+//! Signals are not counted. Those of a kind that come while one waits to be taken are one with it, as they
+//! are in the kernel, and here this goes for signals in real time, too. A program that asks for the state
+//! of things when a signal comes, and not for how often it came, misses nothing: the last one is never lost.
+//!
+//! Nothing in corering listens for `SIGCHLD`. A program may ([`SignalKind::child`]); its children are waited
+//! for as before. If it ignored the signal until then, the kernel reaped its children, and now does so no more.
+//!
+//! In a child of `fork` such a signal does what it did before it was listened for, until the child listens
+//! itself, in a runtime of its own.
 
 #![forbid(unsafe_code)]
+
+mod kind;
+mod stream;
+
+pub use kind::SignalKind;
+pub use stream::{Signals, signal, signals};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,7 +62,7 @@ use crate::util::budget::Toll;
 /// ```
 #[doc(alias = "SIGINT")]
 pub fn ctrl_c() -> Signal {
-    Signal::new(&[SIGINT])
+    Signal::new(&[SignalKind::interrupt()])
 }
 
 /// Waits for `SIGTERM`, which service managers and container engines send.
@@ -67,7 +85,7 @@ pub fn ctrl_c() -> Signal {
 /// ```
 #[doc(alias = "SIGTERM")]
 pub fn terminate() -> Signal {
-    Signal::new(&[SIGTERM])
+    Signal::new(&[SignalKind::terminate()])
 }
 
 /// Waits for whichever of `SIGINT` and `SIGTERM` comes first: what a server ends at.
@@ -96,7 +114,7 @@ pub fn terminate() -> Signal {
 /// # }
 /// ```
 pub fn shutdown() -> Signal {
-    Signal::new(&[SIGINT, SIGTERM])
+    Signal::new(&[SignalKind::interrupt(), SignalKind::terminate()])
 }
 
 /// The future of [`ctrl_c`], [`terminate`] and [`shutdown`].
@@ -122,8 +140,8 @@ pub struct Signal {
 }
 
 impl Signal {
-    fn new(signals: &[i32]) -> Self {
-        Signal { listener: Listener::install(signals).map_err(Some), toll: Toll::Due, done: false }
+    fn new(kinds: &[SignalKind]) -> Self {
+        Signal { listener: stream::listen(kinds).map_err(Some), toll: Toll::Due, done: false }
     }
 }
 
@@ -182,7 +200,3 @@ impl fmt::Debug for Signal {
         f.debug_struct("Signal").finish_non_exhaustive()
     }
 }
-
-// POSIX lets `kill -2` and `kill -15` stand for these two: the numbers are the same everywhere.
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;

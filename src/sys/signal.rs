@@ -12,29 +12,40 @@
 //! The handler is that of `signal-hook-registry`, which calls what others had installed before and
 //! have registered since. It stays installed.
 //!
-//! A child of `fork` has the handler but not the shards. There ours restores the default and raises
-//! the signal again, so that the child can be ended.
+//! A child of `fork` has the handler but not the shards, until it listens itself. Until then ours does
+//! there what the signal does without it, so that the child can be ended.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use signal_hook_registry::FORBIDDEN;
 use slab::Slab;
 
 use super::eventfd::EventFd;
+use super::signal_mask;
 use crate::util::unwind::shield;
 
 /// Signals that have come and that no shard has seen yet, one bit each.
 static PENDING: AtomicU64 = AtomicU64::new(0);
-/// What the handler rings. Set before the first handler is installed, never closed.
-static DOORBELL: OnceLock<EventFd> = OnceLock::new();
-/// The process that has the shards.
-static OWNER: AtomicI32 = AtomicI32::new(0);
+/// Where signals are taken. Null before the first listener. A handler may read it at any moment, so
+/// what it points at is never freed.
+static HOME: AtomicPtr<Home> = AtomicPtr::new(ptr::null_mut());
+/// The signals that had no handler before ours and were not ignored.
+static DEFAULT_BEFORE: AtomicU64 = AtomicU64::new(0);
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { handled: 0, entries: Slab::new() });
+
+struct Home {
+    /// The process that listens. A child of `fork` finds its parent here, and makes a home of its own:
+    /// it may have closed the parent's descriptor.
+    process: i32,
+    /// What the handler rings. Never closed.
+    doorbell: EventFd,
+}
 
 struct Registry {
     /// The signals that [`notice`] is registered for.
@@ -42,13 +53,17 @@ struct Registry {
     entries: Slab<Entry>,
 }
 
+#[derive(Clone, Default)]
 struct Entry {
     signals: u64,
-    fired: bool,
+    /// Those that have come and were not taken.
+    arrived: u64,
+    /// The signal that was taken last, or 0.
+    last: u32,
     waker: Option<Waker>,
 }
 
-/// Waits for the first of some signals to come after it was installed.
+/// Waits for signals that come after it was installed.
 #[derive(Debug)]
 pub(crate) struct Listener {
     key: usize,
@@ -59,8 +74,7 @@ impl Listener {
     /// signal keeps its handler: its default action does not come back.
     ///
     /// # Errors
-    /// - `InvalidInput`: a number is no signal's, or that of one that cannot be handled (`SIGKILL`,
-    ///   `SIGSTOP`) or not in this way (`SIGILL`, `SIGFPE`, `SIGSEGV`).
+    /// - `InvalidInput`: see [`check`].
     /// - No descriptor could be had. It can be tried again.
     ///
     /// Nothing has changed then.
@@ -69,34 +83,41 @@ impl Listener {
         // What has come before this moment is not for this listener.
         deliver();
         let mut registry = registry();
-        OWNER.store(process_id(), Ordering::Relaxed);
-        if DOORBELL.get().is_none() {
-            // Under the lock, so nobody else has set it meanwhile.
-            let _ = DOORBELL.set(EventFd::new()?);
-        }
+        registry.home()?;
         for &signal in signals {
-            if registry.handled & bit(signal) == 0 {
-                // SAFETY: the action is async-signal-safe, and does not panic: see there.
-                unsafe { signal_hook_registry::register(signal, move || notice(signal)) }?;
-                registry.handled |= bit(signal);
-            }
+            registry.handle(signal)?;
         }
         let signals = signals.iter().fold(0, |set, &signal| set | bit(signal));
-        let key = registry.entries.insert(Entry { signals, fired: false, waker: None });
+        let key = registry.entries.insert(Entry { signals, ..Entry::default() });
         Ok(Listener { key })
     }
 
     /// Ready once one of the signals has come, and from then on.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_entry(context, |entry| (entry.arrived != 0).then_some(()))
+    }
+
+    /// Takes a signal that has come. Of several it is the one that has waited for its turn the longest.
+    pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<libc::c_int> {
+        self.poll_entry(context, Entry::take)
+    }
+
+    fn poll_entry<T>(
+        &self,
+        context: &mut Context<'_>,
+        answer: impl FnOnce(&mut Entry) -> Option<T>,
+    ) -> Poll<T> {
+        // What has come by now counts, also if no shard has had a round since.
+        deliver();
         // The waker is user code: it is cloned before the lock is taken, and the one it replaces is
         // dropped after.
         let waker = context.waker().clone();
         let replaced = {
             let mut registry = registry();
             let entry = &mut registry.entries[self.key];
-            if entry.fired {
+            if let Some(answer) = answer(entry) {
                 drop(registry);
-                return Poll::Ready(());
+                return Poll::Ready(answer);
             }
             entry.waker.replace(waker)
         };
@@ -106,11 +127,11 @@ impl Listener {
 }
 
 impl Clone for Listener {
-    /// One that has heard what this one has.
+    /// One for which has come what has come for this one.
     fn clone(&self) -> Self {
         let mut registry = registry();
-        let &Entry { signals, fired, .. } = &registry.entries[self.key];
-        let key = registry.entries.insert(Entry { signals, fired, waker: None });
+        let &Entry { signals, arrived, last, .. } = &registry.entries[self.key];
+        let key = registry.entries.insert(Entry { signals, arrived, last, waker: None });
         Listener { key }
     }
 }
@@ -123,10 +144,60 @@ impl Drop for Listener {
     }
 }
 
+impl Entry {
+    /// Takes the next signal in the order of numbers, which goes round: one that comes all the time
+    /// does not hold up the others.
+    fn take(&mut self) -> Option<libc::c_int> {
+        let behind = self.arrived & u64::MAX.checked_shl(self.last).unwrap_or(0);
+        let next = if behind == 0 { self.arrived } else { behind };
+        if next == 0 {
+            return None;
+        }
+        let index = next.trailing_zeros();
+        self.arrived &= !(1 << index);
+        self.last = index + 1;
+        Some(index as libc::c_int + 1)
+    }
+}
+
+impl Registry {
+    /// The home of this process, which it makes first if there is none.
+    fn home(&mut self) -> io::Result<&'static Home> {
+        match home() {
+            Some(home) if home.process == process_id() => Ok(home),
+            _ => {
+                let home = Home { process: process_id(), doorbell: EventFd::new()? };
+                let home = Box::leak(Box::new(home));
+                HOME.store(home, Ordering::Release);
+                Ok(home)
+            }
+        }
+    }
+
+    /// Has the handler call [`notice`] for a signal.
+    fn handle(&mut self, signal: libc::c_int) -> io::Result<()> {
+        if self.handled & bit(signal) != 0 {
+            return Ok(());
+        }
+        if signal_mask::is_as_by_default(signal) {
+            DEFAULT_BEFORE.fetch_or(bit(signal), Ordering::Relaxed);
+        }
+        // SAFETY: the action is async-signal-safe, and does not panic: see there.
+        unsafe { signal_hook_registry::register(signal, move || notice(signal)) }?;
+        self.handled |= bit(signal);
+        Ok(())
+    }
+}
+
 fn registry() -> MutexGuard<'static, Registry> {
     // No user code runs under the lock, so a panic there could only be one of the allocator; what is
     // stored is whole at every step.
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn home() -> Option<&'static Home> {
+    // SAFETY: it is null, or points at what was leaked before it was stored with release ordering.
+    unsafe { HOME.load(Ordering::Acquire).as_ref() }
 }
 
 /// The last signal.
@@ -137,20 +208,34 @@ fn bit(signal: libc::c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// Fails for a number that no action can be registered for.
+/// Fails for a number that is no signal's, and for signals that cannot be caught or that the
+/// thread's own instruction raises: it would run again when the handler has returned, and raise the
+/// signal again.
+///
+/// # Errors
+/// `InvalidInput`, with the reason.
 fn check(signal: libc::c_int) -> io::Result<()> {
-    // Between these two the C library has some for itself.
-    let exists = (1..32).contains(&signal) || (libc::SIGRTMIN()..=LAST).contains(&signal);
-    if exists && !FORBIDDEN.contains(&signal) {
-        return Ok(());
-    }
-    let error = format!("signal {signal} cannot be listened for");
+    let first_in_real_time = libc::SIGRTMIN();
+    let reason = match signal {
+        libc::SIGKILL | libc::SIGSTOP => "the kernel lets no program catch it",
+        // FORBIDDEN is without SIGBUS, whose default the standard library's handler puts back.
+        libc::SIGBUS => "an instruction raises it, and would raise it again",
+        _ if FORBIDDEN.contains(&signal) => "an instruction raises it, and would raise it again",
+        1..32 => return Ok(()),
+        _ if (first_in_real_time..=LAST).contains(&signal) => return Ok(()),
+        32..=LAST => "the C library has it for itself",
+        _ => "there are signals from 1 to 64 only",
+    };
+    let error = format!("signal {signal} cannot be listened for: {reason}");
     Err(io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// What a shard watches, edge-triggered, to hear of signals. `None` before the first listener.
-pub(crate) fn doorbell() -> Option<BorrowedFd<'static>> {
-    DOORBELL.get().map(AsFd::as_fd)
+/// What a shard of this process watches, edge-triggered, to hear of signals.
+///
+/// # Errors
+/// In a forked child that has none yet and can open no descriptor.
+pub(crate) fn doorbell() -> io::Result<BorrowedFd<'static>> {
+    Ok(registry().home()?.doorbell.as_fd())
 }
 
 /// Wakes those who wait for a signal that has come. Every shard calls it in every round.
@@ -163,14 +248,17 @@ pub(crate) fn deliver() {
 
 #[cold]
 fn deliver_pending() {
-    let pending = PENDING.swap(0, Ordering::Acquire);
     let mut wakers = Vec::new();
-    for (_, entry) in &mut registry().entries {
+    let mut registry = registry();
+    // Under the lock, so that it reaches no listener that is installed only afterwards.
+    let pending = PENDING.swap(0, Ordering::Acquire);
+    for (_, entry) in &mut registry.entries {
         if entry.signals & pending != 0 {
-            entry.fired = true;
+            entry.arrived |= entry.signals & pending;
             wakers.extend(entry.waker.take());
         }
     }
+    drop(registry);
     for waker in wakers {
         shield(|| waker.wake());
     }
@@ -179,18 +267,34 @@ fn deliver_pending() {
 /// Runs on any thread, between any two instructions: it touches atomics and makes system calls that
 /// are on the list of signal-safety(7), and nothing else. The registry keeps the thread's errno.
 fn notice(signal: libc::c_int) {
-    if OWNER.load(Ordering::Relaxed) == process_id() {
-        PENDING.fetch_or(bit(signal), Ordering::Release);
-        // Reading an initialised lock is an atomic load. Ringing is one write.
-        if let Some(doorbell) = DOORBELL.get() {
-            doorbell.ring();
+    match home() {
+        Some(home) if home.process == process_id() => {
+            PENDING.fetch_or(bit(signal), Ordering::Release);
+            // Ringing is one write.
+            home.doorbell.ring();
         }
-    } else {
+        _ => act_as_before(signal),
+    }
+}
+
+/// Does what the signal did before it was listened for, in a child that does not listen. Another
+/// handler was called already. The default must not be put back where the child goes on: it may listen
+/// later.
+fn act_as_before(signal: libc::c_int) {
+    if DEFAULT_BEFORE.load(Ordering::Relaxed) & bit(signal) == 0 {
+        return;
+    }
+    match signal {
+        libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH => {}
+        libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
+            // SAFETY: the call takes no pointer.
+            unsafe { libc::raise(libc::SIGSTOP) };
+        }
         // SAFETY: both calls take no pointer; the signal stays blocked until the handler returns.
-        unsafe {
+        _ => unsafe {
             libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);
-        }
+        },
     }
 }
 
@@ -200,91 +304,4 @@ fn process_id() -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::future::poll_fn;
-    use std::sync::Arc;
-    use std::sync::mpsc;
-    use std::task::Wake;
-    use std::thread;
-
-    /// A waker that sends a message.
-    struct Bell(mpsc::Sender<()>);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            let _ = self.0.send(());
-        }
-    }
-
-    fn raise(signal: libc::c_int) {
-        // SAFETY: raise takes no pointer.
-        assert_eq!(unsafe { libc::raise(signal) }, 0);
-        // What the round of a shard does.
-        deliver();
-    }
-
-    /// Each test takes a signal of its own, for the process has one handler for each.
-    fn wait_on_thread(signal: libc::c_int) -> (mpsc::Receiver<()>, thread::JoinHandle<()>) {
-        let (parked, is_parked) = mpsc::channel();
-        let listener = Listener::install(&[signal]).expect("a handler can be installed");
-        let thread = thread::spawn(move || {
-            let (send, receive) = mpsc::channel();
-            let waker = Waker::from(Arc::new(Bell(send)));
-            let mut context = Context::from_waker(&waker);
-            assert!(listener.poll(&mut context).is_pending());
-            parked.send(()).expect("the test waits");
-            receive.recv().expect("the listener holds the waker");
-            assert!(listener.poll(&mut context).is_ready());
-        });
-        (is_parked, thread)
-    }
-
-    #[test]
-    fn all_who_wait_on_different_threads_get_the_signal() {
-        let waiting: Vec<_> = (0..4).map(|_| wait_on_thread(libc::SIGUSR1)).collect();
-        waiting.iter().for_each(|(parked, _)| parked.recv().expect("the thread polls"));
-        raise(libc::SIGUSR1);
-        waiting.into_iter().for_each(|(_, thread)| thread.join().expect("it was woken"));
-    }
-
-    #[test]
-    fn a_signal_without_a_listener_is_swallowed_and_does_not_reach_a_later_one() {
-        drop(Listener::install(&[libc::SIGUSR2]).expect("a handler can be installed"));
-        raise(libc::SIGUSR2);
-        let other = Listener::install(&[libc::SIGWINCH]).expect("a handler can be installed");
-        raise(libc::SIGWINCH);
-        wait(&other);
-        // All that came before SIGWINCH has been delivered, so this one can only see what is new.
-        let late = Listener::install(&[libc::SIGUSR2]).expect("a handler can be installed");
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(late.poll(&mut context).is_pending());
-    }
-
-    #[test]
-    fn number_that_cannot_be_listened_for_is_invalid() {
-        let reserved = libc::SIGRTMIN() - 1;
-        let no_signals = [0, -1, i32::MIN, i32::MAX, reserved, LAST + 1];
-        for &number in no_signals.iter().chain(FORBIDDEN) {
-            let error = Listener::install(&[libc::SIGURG, number]).expect_err("it is refused");
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{number}");
-        }
-        for number in (1..=LAST).filter(|number| !FORBIDDEN.contains(number)) {
-            let exists = !(32..libc::SIGRTMIN()).contains(&number);
-            assert_eq!(check(number).is_ok(), exists, "{number}");
-        }
-        let last = Listener::install(&[LAST]).expect("it is a signal in real time");
-        raise(LAST);
-        wait(&last);
-    }
-
-    fn wait(listener: &Listener) {
-        let (send, receive) = mpsc::channel();
-        let waker = Waker::from(Arc::new(Bell(send)));
-        let mut context = Context::from_waker(&waker);
-        let mut future = Box::pin(poll_fn(|context| listener.poll(context)));
-        while future.as_mut().poll(&mut context).is_pending() {
-            receive.recv().expect("the listener holds the waker");
-        }
-    }
-}
+mod tests;

@@ -82,7 +82,7 @@ impl Quiet {
     /// `None` if each of the signals is ignored or has a handler: they do no harm then.
     fn about(signals: &[libc::c_int]) -> Option<Quiet> {
         let mut raised = empty_set();
-        let mut harmful = signals.iter().filter(|signal| ends_process(**signal)).peekable();
+        let mut harmful = signals.iter().filter(|signal| is_as_by_default(**signal)).peekable();
         harmful.peek()?;
         for signal in harmful {
             // SAFETY: the set is initialised and the number is one of the system's own.
@@ -142,7 +142,7 @@ pub(crate) fn take_signals_of_writes() {
 
 /// Whether a write to a stream without a reader would end the process.
 pub(crate) fn broken_pipe_ends_process() -> bool {
-    ends_process(libc::SIGPIPE)
+    is_as_by_default(libc::SIGPIPE)
 }
 
 /// Whether a write beyond the largest file that the process may have would end it.
@@ -150,11 +150,11 @@ pub(crate) fn large_file_ends_process() -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes the limit or fails.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
-    known && limit.rlim_cur != libc::RLIM_INFINITY && ends_process(libc::SIGXFSZ)
+    known && limit.rlim_cur != libc::RLIM_INFINITY && is_as_by_default(libc::SIGXFSZ)
 }
 
 /// Whether nobody handles or ignores a signal.
-fn ends_process(signal: libc::c_int) -> bool {
+pub(super) fn is_as_by_default(signal: libc::c_int) -> bool {
     let mut known = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null pointer changes nothing, and the second is valid for a write.
     if unsafe { libc::sigaction(signal, ptr::null(), known.as_mut_ptr()) } != 0 {

@@ -191,4 +191,27 @@ async fn signals(beside: &Beside) {
         signal.clone().await.expect("the handler is installed");
         beside.endless(leaf, async move || signal.clone().await.expect("it has come")).await;
     }
+    let listen = || {
+        let signals = signal::signal(signal::SignalKind::user_defined1());
+        signals.expect("it can be caught")
+    };
+    let raise = || {
+        // SAFETY: raise takes no pointer.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+    };
+    let mut signals = listen();
+    beside
+        .endless("signal::stream::recv", async move || {
+            raise();
+            signals.recv().await.expect("the shard watches for signals");
+        })
+        .await;
+    let mut signals = listen();
+    beside
+        .endless("signal::stream::Signals", async move || {
+            raise();
+            let next = signals.next().await.expect("it has no end");
+            next.expect("the shard watches for signals");
+        })
+        .await;
 }

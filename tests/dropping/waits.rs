@@ -346,5 +346,26 @@ pub(crate) async fn leave_signals_to_others(world: &World, moment: Moment) -> io
         }
         other.await?;
     }
+    let row = "Signals::recv";
+    let kind = signal::SignalKind::user_defined1();
+    let mut signals = signal::signal(kind)?;
+    let mut other = signals.clone();
+    let raise = || {
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0, "{row}");
+    };
+    let mut raised = false;
+    let mut raise_once = || {
+        raised = true;
+        raise();
+    };
+    let taken = drop_at(world, moment, Box::pin(signals.recv()), async || raise_once()).await;
+    if !raised {
+        raise();
+    }
+    assert_eq!(other.recv().await?, kind, "{row}, {moment:?}");
+    if taken.transpose()?.is_none() {
+        assert_eq!(signals.recv().await?, kind, "{row}, {moment:?}");
+    }
     Ok(())
 }

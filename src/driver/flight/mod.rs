@@ -317,7 +317,7 @@ impl Flight {
 
     /// Lets signals end the kernel's waits.
     pub(super) fn watch_signals(&self) -> io::Result<()> {
-        let Some(doorbell) = signal::doorbell() else { return Ok(()) };
+        let doorbell = signal::doorbell()?;
         match &mut self.state.borrow_mut().kernel {
             Some(kernel) => kernel.watch_doorbell(doorbell, SIGNALS, &self.counters),
             None => Ok(()),

@@ -85,7 +85,7 @@ impl Flight {
     fn complete_own(&self, kernel: &mut Option<Kernel>, cqe: Cqe) {
         let doorbell = match cqe.user_data {
             DOORBELL => Some(self.mailbox.doorbell()),
-            SIGNALS => signal::doorbell(),
+            SIGNALS => signal::doorbell().ok(),
             _ => None,
         };
         // The watch of the doorbell has ended, for instance since completions overflowed.
