@@ -115,6 +115,8 @@
 //! | [`JoinHandle`] | a task that goes on | a task that goes on | – | its output is dropped | – |
 //! | [`Shard::submit_to`], [`RemoteHandle`] | a task that goes on there | a task that goes on there | a task that goes on there | its output is dropped | – |
 //! | [`BlockingHandle`] | a closure that runs all the same | a closure that runs all the same | a closure that runs all the same | its output is dropped | – |
+//! | [`PoolHandle`] | nothing; a closure that has begun goes on | nothing; a closure that has begun goes on | a closure that goes on | its output is dropped | – |
+//! | [`ThreadPool::shutdown`] | nothing | a pool that ends all the same | a pool that ends all the same | a pool that has ended | – |
 
 #![forbid(unsafe_code)]
 
@@ -133,6 +135,6 @@ use crate::{
         channel::{Receiver, Sender},
         shard_channel::{BoundedShardSender, ShardReceiver, ShardSender},
     },
-    task::{self, CancelToken, JoinHandle, JoinSet, LocalKey, TaskGroup},
+    task::{self, CancelToken, JoinHandle, JoinSet, LocalKey, PoolHandle, TaskGroup, ThreadPool},
     time::{self, Interval},
 };

@@ -68,7 +68,7 @@ impl Threads {
     }
 
     fn spawn(&self, job: Job) -> io::Result<()> {
-        self.pool.spawn(job).map_err(|refused| {
+        self.pool.spawn(job).map(drop).map_err(|refused| {
             drop(refused.job);
             refused.error
         })

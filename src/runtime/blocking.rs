@@ -55,16 +55,27 @@ where
         Ok(driver) => driver,
         Err(error) => panic!("{error}"),
     };
-    let (reply, replied) = across::reply();
-    let job = move || {
-        reply.send(catch(closure));
-    };
+    let (job, result) = job(closure);
     if driver.can().is_simulated {
         job();
     } else if let Err(error) = driver.pool.run(job) {
         log::warn(format_args!("no thread for spawn_blocking: {error}"));
     }
-    BlockingHandle { replied, done: false }
+    result
+}
+
+/// A closure as a job of a pool, and what waits for its result. If the job is dropped before it ran, that is
+/// "cancelled".
+pub(super) fn job<F, T>(closure: F) -> (impl FnOnce() + Send + 'static, BlockingHandle<T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let (reply, replied) = across::reply();
+    let job = move || {
+        reply.send(catch(closure));
+    };
+    (job, BlockingHandle { replied, done: false })
 }
 
 /// The result of [`spawn_blocking`].

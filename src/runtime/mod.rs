@@ -13,6 +13,7 @@ mod handle;
 mod group;
 mod mains;
 mod shards;
+mod thread_pool;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod test_support;
@@ -24,6 +25,7 @@ pub use choice::Driver;
 pub use handle::{Handle, RemoteHandle};
 pub use mains::ShardFailure;
 pub use shards::Shard;
+pub use thread_pool::{PoolHandle, ThreadPool, ThreadPoolBuilder};
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -71,6 +71,19 @@ impl Cpus {
         Cpus { cpus: allowed_cpus().unwrap_or_default() }
     }
 
+    /// Those of this thread; if it is pinned, those that it had before.
+    pub(crate) fn of_this_thread_unpinned() -> Self {
+        let before = BEFORE.get();
+        if before == [0; MASK_WORDS_FIRST] {
+            return Cpus::of_this_thread();
+        }
+        Cpus { cpus: cpus_of(&before) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.cpus.len()
+    }
+
     /// Lets this thread run on all of them.
     pub(crate) fn give_to_this_thread(&self) {
         BEFORE.set([0; MASK_WORDS_FIRST]);

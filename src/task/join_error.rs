@@ -29,7 +29,7 @@ impl JoinError {
     }
 
     /// The number of the task. `None`: it was a closure of
-    /// [`spawn_blocking`](super::spawn_blocking), or a main future.
+    /// [`spawn_blocking`](super::spawn_blocking) or of a [`ThreadPool`](super::ThreadPool), or a main future.
     pub fn id(&self) -> Option<Id> {
         self.task
     }

@@ -65,6 +65,7 @@ pub use yield_now::{YieldNow, yield_now};
 
 // Users look for them beside `spawn`. Nothing here uses them.
 pub use crate::runtime::{BlockingHandle, spawn_blocking};
+pub use crate::runtime::{PoolHandle, ThreadPool, ThreadPoolBuilder};
 
 pub(crate) use builder::PanicHook;
 pub(crate) use local::in_this_context;

@@ -1,4 +1,4 @@
-//! Layer 0: plain data structures and the blocking pool. Nothing here knows of I/O, of tasks or of
+//! Layer 0: plain data structures and the pool of threads. Nothing here knows of I/O, of tasks or of
 //! the kernel's rings, and no structure runs user code while it is being changed: what a caller
 //! stored is moved out, and the caller drops or calls it afterwards.
 //!

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use corering::sync::Semaphore;
-use corering::task::{CancelToken, JoinHandle, JoinSet, TaskGroup, cooperative, local_group};
+use corering::task::{
+    CancelToken, JoinHandle, JoinSet, TaskGroup, ThreadPool, cooperative, local_group,
+};
 use corering::{io, signal, spawn, spawn_blocking, time, yield_now};
 use futures_util::{StreamExt, stream};
 
@@ -83,6 +85,17 @@ async fn tasks(beside: &Beside) {
     beside
         .endless("runtime::blocking::BlockingHandle", async || {
             spawn_blocking(|| ()).await.expect("it does not panic");
+        })
+        .await;
+    let pool = ThreadPool::new(1);
+    beside
+        .endless("runtime::thread_pool::PoolHandle", async move || {
+            pool.run(|| ()).await.expect("it does not panic");
+        })
+        .await;
+    beside
+        .endless("runtime::thread_pool::shutdown", async || {
+            assert_eq!(ThreadPool::new(1).shutdown(Duration::MAX).await, 0);
         })
         .await;
     beside.endless("task::cooperative::cooperative", async || cooperative(ready(())).await).await;

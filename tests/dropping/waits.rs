@@ -10,7 +10,7 @@ use std::time::Duration;
 use corering::io::{Watched, nop};
 use corering::sync::channel::{bounded, unbounded};
 use corering::sync::{Mutex, Notify, Semaphore, oneshot};
-use corering::task::{CancelToken, JoinSet, TaskGroup, local_group};
+use corering::task::{CancelToken, JoinSet, TaskGroup, ThreadPool, local_group};
 use corering::{Shard, shard_channel, signal, spawn, spawn_blocking, time, yield_now};
 use futures_util::FutureExt;
 
@@ -236,6 +236,23 @@ pub(crate) async fn go_on(world: &World, moment: Moment) {
     // A `BlockingHandle`.
     let _ = drop_at(world, moment, Box::pin(closure), async || ()).await;
     until(|| reached.load(Ordering::Relaxed)).await;
+    let pool = ThreadPool::new(1);
+    let ran = Arc::new(AtomicBool::new(false));
+    let closure = {
+        let ran = ran.clone();
+        pool.run(move || ran.store(true, Ordering::Relaxed))
+    };
+    // A `PoolHandle`: the closure has run, or is not there any more.
+    let _ = drop_at(world, moment, Box::pin(closure), async || ()).await;
+    until(|| Arc::strong_count(&ran) == 1).await;
+    let row = "ThreadPool::shutdown";
+    let last = pool.run(|| "ran");
+    let shutdown = Box::pin(pool.shutdown(Duration::MAX));
+    let ended = drop_at(world, moment, shutdown, async || ()).await;
+    assert!(matches!(ended, None | Some(0)), "{row}, {moment:?}");
+    assert_eq!(last.await.expect("it was queued before"), "ran", "{row}, {moment:?}");
+    let takes_more = pool.run(|| ()).await.is_ok();
+    assert_eq!(takes_more, moment == Moment::NotBegun, "{row}, {moment:?}");
 }
 
 /// The rows of what ends its tasks, at one moment.
@@ -296,7 +313,7 @@ pub(crate) async fn end_their_tasks(world: &World, moment: Moment) {
 
 /// What goes on by itself, as the table names it.
 #[allow(dead_code, reason = "tests/tidy reads it")]
-const HANDLES: [&str; 2] = ["JoinHandle", "BlockingHandle"];
+const HANDLES: [&str; 3] = ["JoinHandle", "BlockingHandle", "PoolHandle"];
 
 /// The rows of other shards at one moment.
 pub(crate) async fn goes_on_elsewhere(shard: &Shard, world: &World, moment: Moment) {

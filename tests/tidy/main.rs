@@ -35,11 +35,18 @@ const LINES_MAX: usize = 700;
 
 /// Lines that hand a name of a higher layer on to where users look for it: the file, the line, and why.
 /// The module itself does not use it.
-const HANDED_ON: &[(&str, &str, &str)] = &[(
-    "src/task/mod.rs",
-    "pub use crate::runtime::{BlockingHandle, spawn_blocking};",
-    "a closure on the pool is spawned and awaited as a task is",
-)];
+const HANDED_ON: &[(&str, &str, &str)] = &[
+    (
+        "src/task/mod.rs",
+        "pub use crate::runtime::{BlockingHandle, spawn_blocking};",
+        "a closure on the pool is spawned and awaited as a task is",
+    ),
+    (
+        "src/task/mod.rs",
+        "pub use crate::runtime::{PoolHandle, ThreadPool, ThreadPoolBuilder};",
+        "so is a closure on a pool of its own",
+    ),
+];
 
 /// What `cfg` may ask for. Never a driver, never an operation: those are chosen at run time.
 const CFG_WORDS: &[&str] = &[

@@ -1,4 +1,4 @@
-//! The blocking pool: how threads come and go, what a panic does, and how it shuts down.
+//! The pool of threads: how threads come and go, what a panic does, and how it shuts down.
 
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -9,7 +9,7 @@ use crate::sys::signal_mask;
 type Closure = Box<dyn FnOnce() + Send>;
 
 fn pool(threads_max: usize, keep_alive: Duration) -> Pool<Closure> {
-    Pool::new(Config { threads_max, keep_alive, stack_size: None })
+    Pool::new(Config { threads_max, keep_alive, ..Config::default() })
 }
 
 /// Keeps its thread until the sender goes.
@@ -273,4 +273,101 @@ fn without_any_thread_the_job_comes_back_with_the_error() {
     assert_eq!((pool.threads(), pool.queued()), (0, 0));
     (refused.job)();
     assert_eq!(result.recv(), Ok("run"));
+}
+
+/// Nothing but its own drop. Like a closure of the user's that captures something.
+struct Told(Sender<&'static str>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
+}
+
+#[test]
+fn job_taken_back_leaves_the_others_in_their_order() {
+    for taken in 0..4 {
+        let pool = pool(1, Duration::from_secs(10));
+        let (started, starts) = mpsc::channel();
+        let (job, release) = blocked_job(&started);
+        let running = pool.spawn(job).expect("the pool takes jobs");
+        starts.recv().expect("the job starts");
+        let (sender, results) = mpsc::channel();
+        let keys: Vec<Key> = (0..4)
+            .map(|number| {
+                let sender = sender.clone();
+                let job = Box::new(move || sender.send(number).expect("the test receives"));
+                pool.spawn(job).expect("the pool takes jobs")
+            })
+            .collect();
+        drop(sender);
+        assert!(pool.take_back(running).is_none(), "it has started");
+        assert!(pool.take_back(keys[taken]).is_some());
+        assert!(pool.take_back(keys[taken]).is_none(), "it is not there any more");
+        assert_eq!((pool.queued(), pool.running()), (3, 1));
+        drop(release);
+        let others: Vec<usize> = (0..4).filter(|&number| number != taken).collect();
+        assert_eq!(results.iter().collect::<Vec<_>>(), others);
+    }
+}
+
+#[test]
+fn key_of_a_job_that_has_started_takes_no_later_job() {
+    let pool = pool(1, Duration::from_secs(10));
+    let (sender, results) = mpsc::channel();
+    let first = sender.clone();
+    let job = Box::new(move || first.send(1).expect("the test receives"));
+    let stale = pool.spawn(job).expect("the pool takes jobs");
+    assert_eq!(results.recv(), Ok(1));
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    spawn(&pool, move || sender.send(2).expect("the test receives"));
+    assert!(pool.take_back(stale).is_none());
+    drop(release);
+    assert_eq!(results.recv(), Ok(2));
+}
+
+#[test]
+fn finish_runs_what_was_queued() {
+    let pool = Arc::new(pool(1, Duration::from_secs(3600)));
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    let (sender, results) = mpsc::channel();
+    spawn(&pool, move || sender.send("run").expect("the test receives"));
+    pool.refuse();
+    assert!(pool.spawn(Box::new(|| {})).is_err(), "no job is taken any more");
+    let second = Arc::clone(&pool);
+    let finish = thread::spawn(move || second.finish(Some(in_an_hour())));
+    drop(release);
+    assert_eq!(finish.join().expect("no panic"), 0);
+    assert_eq!(results.recv(), Ok("run"));
+    assert_eq!(pool.threads(), 0);
+}
+
+#[test]
+fn finish_drops_what_has_not_started_at_its_deadline() {
+    let pool = pool(1, Duration::from_secs(10));
+    let (started, starts) = mpsc::channel();
+    let (job, release) = blocked_job(&started);
+    pool.spawn(job).expect("the pool takes jobs");
+    starts.recv().expect("the job starts");
+    let (sender, results) = mpsc::channel();
+    let told = Told(sender);
+    spawn(&pool, move || told.0.send("run").expect("the test receives"));
+    assert_eq!(pool.finish(Some(clock::now())), 1);
+    assert_eq!(results.recv(), Ok("dropped"));
+    drop(release);
+    assert_eq!(pool.shutdown(Some(in_an_hour())), 0);
+}
+
+#[test]
+fn threads_have_the_name_of_their_pool() {
+    let pool = Pool::new(Config { name: "resize".to_owned(), ..Config::default() });
+    let (sender, result) = mpsc::channel();
+    assert!(pool.spawn(Tells(sender)).is_ok());
+    assert_eq!(result.recv().expect("it runs").0.as_deref(), Some("resize"));
 }

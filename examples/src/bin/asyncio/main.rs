@@ -34,6 +34,7 @@ programs![
     watch_fd,
     pipe_lines,
     to_thread,
+    thread_pool,
     from_thread,
     signals,
     call_later,
