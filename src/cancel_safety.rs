@@ -73,7 +73,7 @@
 //! | [`File::open`] | nothing | nothing | nothing | nothing; what was opened is closed | – |
 //! | [`File::create`], [`OpenOptions::open`] | nothing | a file that may have been created or emptied | a file that may have been created or emptied | a file that was created or emptied, and is closed | – |
 //! | [`File::read_at`], [`File::read_vectored_at`] | nothing | nothing | nothing | nothing | – |
-//! | [`File::read_exact_at`], [`File::read_to_end`], [`fs::read`] | nothing | nothing | nothing | nothing | nothing |
+//! | [`File::read_exact_at`], [`File::read_to_end`], [`fs::read`], [`fs::read_to_string`] | nothing | nothing | nothing | nothing | nothing |
 //! | [`File::write_at`], [`File::write_vectored_at`] | nothing | a file that may have been written | a file that may have been written | a file that was written | – |
 //! | [`File::write_all_at`], [`fs::write`] | nothing | a file that may have been written | a file that may have been written | a file that was written | a file that has a first part |
 //! | [`File::sync_all`], [`File::sync_data`] | nothing | a disk that may have all | a disk that may have all | a disk that has all | – |
@@ -84,6 +84,12 @@
 //! | [`File::close`] | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | – |
 //! | [`fs::remove_file`], [`fs::remove_dir`] | nothing | a name that may be gone | a name that may be gone | a name that is gone | – |
 //! | [`fs::rename`] | the old name | the old name or the new one | the old name or the new one | the new name | – |
+//! | [`fs::read_link`], [`fs::canonicalize`], [`fs::read_dir`], [`DirEntry::file_type`], [`DirEntry::metadata`] | nothing | nothing | nothing | nothing | – |
+//! | [`ReadDir::next_entry`] | nothing | entries for the next call | entries for the next call | entries for the next call | – |
+//! | [`fs::symlink`], [`fs::hard_link`] | nothing | a name that may have been made | a name that may have been made | a name that was made | – |
+//! | [`fs::set_permissions`] | the old ones | the new ones, soon | the new ones, soon | the new ones | – |
+//! | [`fs::remove_dir_all`] | nothing | a folder that will be gone | a folder that will be gone | a folder that is gone | – |
+//! | [`fs::create_dir_all`] | nothing | folders of which the first may have been made | folders of which the first may have been made | folders of which the first were made | folders of which the first were made |
 //! | [`fs::create_dir`] | nothing | a folder that may have been made | a folder that may have been made | a folder that was made | – |
 //!
 //! # Channels, queues and locks
@@ -122,7 +128,7 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirEntry, File, OpenOptions, ReadDir},
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

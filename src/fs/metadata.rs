@@ -1,6 +1,7 @@
 //! What the file system knows of a file.
 
 use std::fmt;
+use std::os::unix::fs::FileTypeExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sys::file::device_number;
@@ -16,8 +17,9 @@ impl Metadata {
         Metadata { statx }
     }
 
-    fn kind(&self) -> u32 {
-        self.mode() & libc::S_IFMT
+    /// What kind of file it is.
+    pub fn file_type(&self) -> FileType {
+        FileType(self.mode() & libc::S_IFMT)
     }
 
     /// The size in bytes.
@@ -28,18 +30,18 @@ impl Metadata {
 
     /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
-        self.kind() == libc::S_IFREG
+        self.file_type().is_file()
     }
 
     /// Whether it is a folder.
     pub fn is_dir(&self) -> bool {
-        self.kind() == libc::S_IFDIR
+        self.file_type().is_dir()
     }
 
     /// Whether it is a symbolic link, which only
     /// [`symlink_metadata`](super::symlink_metadata) can tell.
     pub fn is_symlink(&self) -> bool {
-        self.kind() == libc::S_IFLNK
+        self.file_type().is_symlink()
     }
 
     /// The kind of file and the permissions, as in `inode(7)`.
@@ -118,6 +120,86 @@ impl Metadata {
 }
 
 /// A time out of the reach of `SystemTime` is one that no clock has shown: it becomes the epoch.
+/// What kind of file something is.
+///
+/// # Examples
+///
+/// ```
+/// corering::block_on(async {
+///     let kind = corering::fs::metadata("/dev/null").await?.file_type();
+///     assert!(kind.is_char_device() && !kind.is_file());
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileType(u32);
+
+impl FileType {
+    pub(super) fn from_std(kind: std::fs::FileType) -> Self {
+        let known: [(bool, u32); 6] = [
+            (kind.is_dir(), libc::S_IFDIR),
+            (kind.is_symlink(), libc::S_IFLNK),
+            (kind.is_fifo(), libc::S_IFIFO),
+            (kind.is_socket(), libc::S_IFSOCK),
+            (kind.is_char_device(), libc::S_IFCHR),
+            (kind.is_block_device(), libc::S_IFBLK),
+        ];
+        FileType(known.iter().find(|(is, _)| *is).map_or(libc::S_IFREG, |(_, kind)| *kind))
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.0 == libc::S_IFREG
+    }
+
+    /// Whether it is a folder.
+    pub fn is_dir(&self) -> bool {
+        self.0 == libc::S_IFDIR
+    }
+
+    /// Whether it is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        self.0 == libc::S_IFLNK
+    }
+
+    /// Whether it is a pipe with a name.
+    pub fn is_fifo(&self) -> bool {
+        self.0 == libc::S_IFIFO
+    }
+
+    /// Whether it is a socket.
+    pub fn is_socket(&self) -> bool {
+        self.0 == libc::S_IFSOCK
+    }
+
+    /// Whether it is a character device.
+    pub fn is_char_device(&self) -> bool {
+        self.0 == libc::S_IFCHR
+    }
+
+    /// Whether it is a block device.
+    pub fn is_block_device(&self) -> bool {
+        self.0 == libc::S_IFBLK
+    }
+}
+
+impl fmt::Debug for FileType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            libc::S_IFREG => "file",
+            libc::S_IFDIR => "folder",
+            libc::S_IFLNK => "symbolic link",
+            libc::S_IFIFO => "pipe",
+            libc::S_IFSOCK => "socket",
+            libc::S_IFCHR => "character device",
+            libc::S_IFBLK => "block device",
+            _ => "unknown",
+        };
+        write!(f, "FileType({name})")
+    }
+}
+
 fn system_time(seconds: i64, nanoseconds: u32) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let whole = match seconds >= 0 {

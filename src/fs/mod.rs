@@ -19,13 +19,18 @@
 
 mod alignment;
 mod file;
+mod folder;
 mod metadata;
+mod names;
+mod on_pool;
 mod open;
 mod walk;
 mod whole;
 
 pub use file::File;
-pub use metadata::{DirectAlignment, Metadata};
+pub use folder::{DirEntry, ReadDir, create_dir_all, read_dir, remove_dir_all};
+pub use metadata::{DirectAlignment, FileType, Metadata};
+pub use names::{canonicalize, hard_link, read_link, symlink};
 pub use open::OpenOptions;
 
 use std::convert::identity;
@@ -63,6 +68,31 @@ use crate::op;
 pub async fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
     let file = File::open(path).await?;
     whole::read_to_end(Progress::of(&file, 0)).await
+}
+
+/// Reads a whole file of text.
+///
+/// # Cancel safety
+///
+/// A drop leaves nothing.
+///
+/// # Errors
+///
+/// Those of [`read`], and `InvalidData` for what is not UTF-8.
+///
+/// # Examples
+///
+/// ```
+/// corering::block_on(async {
+///     let version = corering::fs::read_to_string("/proc/version").await?;
+///     assert!(version.starts_with("Linux"));
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
+    let bytes = read(path).await?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Writes a buffer as the whole contents of a file, which is created if it is not there, and gives
@@ -178,6 +208,41 @@ pub fn create_dir<P: AsRef<Path>>(
     path: P,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P> {
     single_with(op::mkdir_at::MkDirAt::new(None, path.as_ref(), 0o777).map_err(Err), identity)
+}
+
+/// Sets who may read, write and execute the file at a path; a symbolic link is followed. A thread of the
+/// pool does it.
+///
+/// # Cancel safety
+///
+/// It may happen though the future is dropped.
+///
+/// # Errors
+///
+/// Those of `chmod(2)`: `NotFound`, `PermissionDenied`; `InvalidInput` for a path with a NUL byte.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs::Permissions;
+/// use std::os::unix::fs::PermissionsExt;
+///
+/// # let path = std::env::temp_dir().join(format!("corering-doc-mode-{}", std::process::id()));
+/// corering::block_on(async {
+///     corering::fs::write(&path, "secret").await?;
+///     corering::fs::set_permissions(&path, Permissions::from_mode(0o600)).await?;
+///     assert_eq!(corering::fs::metadata(&path).await?.mode() & 0o777, 0o600);
+///     corering::fs::remove_file(&path).await
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "chmod")]
+pub async fn set_permissions<P: AsRef<Path>>(
+    path: P,
+    permissions: std::fs::Permissions,
+) -> io::Result<()> {
+    let path = path.as_ref().to_owned();
+    on_pool::on_pool(|| std::fs::set_permissions(path, permissions)).await
 }
 
 /// What the file system knows of the file at a path; a symbolic link is followed.

@@ -2,6 +2,7 @@
 
 mod direct;
 mod dropped;
+mod folders;
 mod held;
 mod limits;
 mod names;

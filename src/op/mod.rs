@@ -13,6 +13,7 @@ pub(crate) mod fallocate;
 pub(crate) mod fsync;
 pub(crate) mod ftruncate;
 pub(crate) mod iovecs;
+pub(crate) mod link_at;
 pub(crate) mod mkdir_at;
 pub(crate) mod nop;
 pub(crate) mod open_at;

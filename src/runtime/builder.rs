@@ -361,6 +361,8 @@ mod tests {
             opcode::RenameAt::CODE,
             opcode::UnlinkAt::CODE,
             opcode::MkDirAt::CODE,
+            opcode::SymlinkAt::CODE,
+            opcode::LinkAt::CODE,
             opcode::Socket::CODE,
             opcode::Ftruncate::CODE,
         ]);

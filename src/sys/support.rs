@@ -37,7 +37,7 @@ const fn optional(
 }
 
 /// Every operation that corering submits, oldest first.
-pub(crate) const OPERATIONS: [KnownOperation; 26] = [
+pub(crate) const OPERATIONS: [KnownOperation; 28] = [
     required(opcode::Nop::CODE, "nop", "5.1"),
     required(opcode::Readv::CODE, "readv", "5.1"),
     required(opcode::Writev::CODE, "writev", "5.1"),
@@ -62,6 +62,8 @@ pub(crate) const OPERATIONS: [KnownOperation; 26] = [
     optional(opcode::RenameAt::CODE, "renameat", "5.11", "renameat runs on the blocking pool"),
     optional(opcode::UnlinkAt::CODE, "unlinkat", "5.11", "unlinkat runs on the blocking pool"),
     optional(opcode::MkDirAt::CODE, "mkdirat", "5.15", "mkdirat runs on the blocking pool"),
+    optional(opcode::SymlinkAt::CODE, "symlinkat", "5.15", "symlinkat runs on the blocking pool"),
+    optional(opcode::LinkAt::CODE, "linkat", "5.15", "linkat runs on the blocking pool"),
     optional(opcode::Socket::CODE, "socket", "5.19", "sockets are opened by a plain system call"),
     optional(opcode::Ftruncate::CODE, "ftruncate", "6.9", "ftruncate runs on the blocking pool"),
 ];

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use corering::fs::{self, File, OpenOptions};
+use corering::fs::{self, File, OpenOptions, ReadDir};
 
 use crate::beside::Beside;
 
@@ -179,6 +179,50 @@ async fn names(beside: &Beside, folder: PathBuf, path: PathBuf) {
     beside
         .endless("fs::rename", async move || {
             fs::rename(&missing, "nowhere").await.expect_err("it is not there");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::read_to_string", async move || {
+            fs::read_to_string(&name).await.expect("it is text");
+        })
+        .await;
+    let name = folder.clone();
+    beside
+        .endless("fs::folder::create_dir_all", async move || {
+            fs::create_dir_all(&name).await.expect("it is there");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::names::symlink", async move || {
+            fs::symlink("nowhere", &name).await.expect_err("it is there");
+        })
+        .await;
+    let name = path.clone();
+    beside
+        .endless("fs::names::hard_link", async move || {
+            fs::hard_link("nowhere", &name).await.expect_err("it is not there");
+        })
+        .await;
+    let name = folder.clone();
+    let mut entries: Option<ReadDir> = None;
+    beside
+        .endless("fs::folder::next_entry", async move || {
+            let reading = match &mut entries {
+                Some(reading) => reading,
+                none => none.insert(fs::read_dir(&name).await.expect("it is there")),
+            };
+            if reading.next_entry().await.expect("it is there").is_none() {
+                entries = None;
+            }
+        })
+        .await;
+    let mut entries = fs::read_dir(&folder).await.expect("it is there");
+    let entry = entries.next_entry().await.expect("it is there").expect("it has files");
+    beside
+        .endless("fs::folder::file_type", async move || {
+            entry.file_type().await.expect("it is there");
         })
         .await;
     beside

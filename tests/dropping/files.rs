@@ -1,12 +1,13 @@
 //! Rows of files: what is on the disk is as it was, or as it was to be.
 
-use std::fs as std_fs;
+use std::fs::{self as std_fs, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corering::fs::{self, File, OpenOptions};
+use corering::fs::{self, DirEntry, File, OpenOptions};
 use futures_util::TryFutureExt;
 
 use crate::moments::{Boxed, Moment, World, drop_at};
@@ -163,11 +164,72 @@ const ROWS: &[Row] = &[
         &["empty", "other=0123456789"],
     ),
     row(
+        "fs::read_to_string",
+        |it| Box::pin(fs::read_to_string(it.path("file")).map_ok(drop)),
+        UNCHANGED,
+    ),
+    row("fs::read_dir", |it| Box::pin(fs::read_dir(it.path("")).map_ok(drop)), UNCHANGED),
+    row("ReadDir::next_entry", |it| Box::pin(first_entry(it.path("")).map_ok(drop)), UNCHANGED),
+    row(
+        "DirEntry::file_type",
+        |it| {
+            let path = it.path("");
+            Box::pin(async { first_entry(path).await?.file_type().await.map(drop) })
+        },
+        UNCHANGED,
+    ),
+    row(
+        "DirEntry::metadata",
+        |it| {
+            let path = it.path("");
+            Box::pin(async { first_entry(path).await?.metadata().await.map(drop) })
+        },
+        UNCHANGED,
+    ),
+    row(
+        "fs::canonicalize",
+        |it| Box::pin(fs::canonicalize(it.path("file")).map_ok(drop)),
+        UNCHANGED,
+    ),
+    row("fs::read_link", |_| Box::pin(fs::read_link("/proc/self/exe").map_ok(drop)), UNCHANGED),
+    row(
+        "fs::set_permissions",
+        |it| Box::pin(fs::set_permissions(it.path("file"), Permissions::from_mode(0o600))),
+        UNCHANGED,
+    ),
+    row(
+        "fs::symlink",
+        |it| Box::pin(fs::symlink("file", it.path("link"))),
+        &["empty", "file=0123456789", "link=0123456789"],
+    ),
+    row(
+        "fs::hard_link",
+        |it| Box::pin(fs::hard_link(it.path("file"), it.path("link"))),
+        &["empty", "file=0123456789", "link=0123456789"],
+    ),
+    Row {
+        name: "fs::remove_dir_all",
+        begin: |it| Box::pin(fs::remove_dir_all(it.path("empty"))),
+        after: &["file=0123456789"],
+        between: Some(UNCHANGED),
+    },
+    Row {
+        name: "fs::create_dir_all",
+        begin: |it| Box::pin(fs::create_dir_all(it.path("new/below"))),
+        after: &["empty", "file=0123456789", "new"],
+        between: Some(UNCHANGED),
+    },
+    row(
         "fs::create_dir",
         |it| Box::pin(fs::create_dir(it.path("new"))),
         &["empty", "file=0123456789", "new"],
     ),
 ];
+
+async fn first_entry(path: PathBuf) -> io::Result<DirEntry> {
+    let mut entries = fs::read_dir(path).await?;
+    Ok(entries.next_entry().await?.expect("it has two"))
+}
 
 /// All rows of files at one moment.
 pub(crate) async fn are_as_before_or_after(world: &World, moment: Moment) -> io::Result<()> {

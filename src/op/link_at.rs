@@ -1,0 +1,110 @@
+//! `symlinkat(2)` and `linkat(2)`: give a file one more name, by a path to follow or by itself.
+//!
+//! `IORING_OP_SYMLINKAT` and `IORING_OP_LINKAT`, kernel 5.15; on the blocking pool before, and without
+//! a ring.
+
+use std::io;
+use std::path::Path;
+
+use io_uring::{opcode, squeue, types};
+
+use super::path::PathOnly;
+use crate::driver::{Call, Disk, Operation, Waits};
+use crate::sys::call::SysCall;
+
+pub(crate) struct LinkAt {
+    kind: Kind,
+    target: PathOnly,
+    link: PathOnly,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Symbolic,
+    Hard,
+}
+
+impl LinkAt {
+    /// A path that leads on to `target`, whatever that is.
+    pub(crate) fn symbolic(target: &Path, link: &Path) -> io::Result<Self> {
+        LinkAt::new(Kind::Symbolic, target, link)
+    }
+
+    /// Another name for the file at `target`; of a symbolic link, for the link itself.
+    pub(crate) fn hard(target: &Path, link: &Path) -> io::Result<Self> {
+        LinkAt::new(Kind::Hard, target, link)
+    }
+
+    fn new(kind: Kind, target: &Path, link: &Path) -> io::Result<Self> {
+        Ok(LinkAt { kind, target: PathOnly::new(target, ())?, link: PathOnly::new(link, ())? })
+    }
+}
+
+// SAFETY: the paths are in operand blocks, or on the heap.
+unsafe impl Call for LinkAt {
+    fn waits(&self) -> Waits<'_> {
+        Waits::Disk(Disk::Waits)
+    }
+
+    fn call(&mut self) -> SysCall {
+        let here = libc::AT_FDCWD as usize;
+        let (target, link) = (self.target.path() as usize, self.link.path() as usize);
+        match self.kind {
+            Kind::Symbolic => SysCall::new(libc::SYS_symlinkat, [target, here, link]),
+            Kind::Hard => SysCall::new(libc::SYS_linkat, [here, target, here, link, 0]),
+        }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Operation for LinkAt {
+    type Output = io::Result<()>;
+
+    fn encode(&mut self) -> Option<squeue::Entry> {
+        let here = types::Fd(libc::AT_FDCWD);
+        let (target, link) = (self.target.path(), self.link.path());
+        Some(match self.kind {
+            Kind::Symbolic => opcode::SymlinkAt::new(here, target, link).build(),
+            Kind::Hard => opcode::LinkAt::new(here, target, here, link).build(),
+        })
+    }
+
+    fn decode(self, outcome: io::Result<u32>) -> Self::Output {
+        outcome.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::driver::submit;
+    use crate::op::test_files::Folder;
+
+    #[corering::test]
+    async fn hard_link_is_the_same_file() -> io::Result<()> {
+        let folder = Folder::new();
+        let (file, link) = (folder.file("file", b"content"), folder.join("link"));
+        submit(LinkAt::hard(&file, &link)?).await?;
+        assert_eq!(std::fs::metadata(&file)?.ino(), std::fs::metadata(&link)?.ino());
+        let again = submit(LinkAt::hard(&file, &link)?).await;
+        assert_eq!(again.expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
+        Ok(())
+    }
+
+    #[corering::test]
+    async fn symbolic_link_leads_where_it_was_told() -> io::Result<()> {
+        let folder = Folder::new();
+        let link = folder.join("link");
+        submit(LinkAt::symbolic(Path::new("nowhere"), &link)?).await?;
+        assert_eq!(std::fs::read_link(&link)?, Path::new("nowhere"));
+        let again = submit(LinkAt::symbolic(Path::new("x"), &link)?).await;
+        assert_eq!(again.expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
+        // Of a symbolic link a hard link is another name, though it leads nowhere.
+        let other = folder.join("other");
+        submit(LinkAt::hard(&link, &other)?).await?;
+        assert_eq!(std::fs::read_link(&other)?, Path::new("nowhere"));
+        Ok(())
+    }
+}
