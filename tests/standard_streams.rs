@@ -186,57 +186,58 @@ fn stdout_of_each_kind_is_written() {
 
 #[test]
 fn mode_of_standard_streams_is_never_changed() {
-    in_a_child("mode_of_standard_streams_is_never_changed", async || {
-        for nonblocking in [false, true] {
-            let (mut pipe_writer, pipe_reader) = {
-                let (reader, writer) = io::pipe()?;
-                (fs::File::from(OwnedFd::from(writer)), OwnedFd::from(reader))
-            };
-            let (socket_peer, socket) = UnixStream::pair()?;
-            let mut socket_peer = fs::File::from(OwnedFd::from(socket_peer));
-            let (mut keyboard, terminal) = pty()?;
-            for (fd, there) in [
-                (pipe_reader, &mut pipe_writer),
-                (socket.into(), &mut socket_peer),
-                (terminal, &mut keyboard),
-            ] {
-                let watch = Watch::new(fd.try_clone()?, nonblocking);
-                let _stdin = Exchanged::new(0, fd);
-                // It waits, is dropped, waits again, and reads.
-                drop_in_flight(Box::pin(async { stdin().recv().await.map(drop) })).await;
-                let read = corering::spawn(async { all_of_a_line().await });
-                turns().await?;
-                there.write_all(b"line\n")?;
-                assert_eq!(read.await.expect("it does not panic")?, b"line\n");
-                turns().await?;
-                watch.end();
-            }
+    in_a_child("mode_of_standard_streams_is_never_changed", keep_the_mode);
+}
 
-            let (mut reader, writer) = io::pipe()?;
-            let (mut screen, terminal) = pty()?;
-            let (mut peer, socket) = UnixStream::pair()?;
-            for (fd, there) in [
-                (OwnedFd::from(writer), &mut reader as &mut dyn Read),
-                (terminal, &mut screen),
-                (socket.into(), &mut peer),
-            ] {
-                let watch = Watch::new(fd.try_clone()?, nonblocking);
-                let _stdout = Exchanged::new(1, fd);
-                const LEN: usize = 1 << 20;
-                let written = corering::spawn(async { stdout().write_all(vec![7; LEN]).await });
-                turns().await?;
-                assert!(!written.is_finished(), "there is no room for it");
-                let (mut left, mut buf) = (LEN, vec![0; 1 << 16]);
-                while left > 0 {
-                    turns().await?;
-                    left -= there.read(&mut buf)?;
-                }
-                written.await.expect("it does not panic").map_err(io::Error::from)?;
-                watch.end();
-            }
+async fn keep_the_mode() -> io::Result<()> {
+    for nonblocking in [false, true] {
+        let (mut pipe_writer, pipe_reader) = {
+            let (reader, writer) = io::pipe()?;
+            (fs::File::from(OwnedFd::from(writer)), OwnedFd::from(reader))
+        };
+        let (socket_peer, socket) = UnixStream::pair()?;
+        let mut socket_peer = fs::File::from(OwnedFd::from(socket_peer));
+        let (mut keyboard, terminal) = pty()?;
+        for (fd, there) in [
+            (pipe_reader, &mut pipe_writer),
+            (socket.into(), &mut socket_peer),
+            (terminal, &mut keyboard),
+        ] {
+            let watch = Watch::new(fd.try_clone()?, nonblocking);
+            let _stdin = Exchanged::new(0, fd);
+            // It waits, is dropped, waits again, and reads.
+            drop_in_flight(Box::pin(async { stdin().recv().await.map(drop) })).await;
+            let read = corering::spawn(async { all_of_a_line().await });
+            turns().await?;
+            there.write_all(b"line\n")?;
+            assert_eq!(read.await.expect("it does not panic")?, b"line\n");
+            turns().await?;
+            watch.end();
         }
-        Ok(())
-    });
+
+        let (reader, writer) = io::pipe()?;
+        let (screen, terminal) = pty()?;
+        let (peer, socket) = UnixStream::pair()?;
+        for (fd, there) in [
+            (OwnedFd::from(writer), OwnedFd::from(reader)),
+            (terminal, screen.into()),
+            (socket.into(), peer.into()),
+        ] {
+            let watch = Watch::new(fd.try_clone()?, nonblocking);
+            let _stdout = Exchanged::new(1, fd);
+            const LEN: usize = 1 << 20;
+            let written = corering::spawn(async { stdout().write_all(vec![7; LEN]).await });
+            turns().await?;
+            assert!(!written.is_finished(), "there is no room for it");
+            let reads = corering::spawn_blocking(move || {
+                fs::File::from(there).read_exact(&mut vec![0; LEN])
+            });
+            written.await.expect("it does not panic").map_err(io::Error::from)?;
+            reads.await.expect("it does not panic")?;
+            watch.end();
+        }
+    }
+    Ok(())
 }
 
 async fn all_of_a_line() -> io::Result<Vec<u8>> {
@@ -328,57 +329,75 @@ async fn any_read(kind: usize) -> io::Result<Vec<u8>> {
 
 #[test]
 fn thousand_dropped_reads_lose_no_byte() {
+    in_a_child("thousand_dropped_reads_lose_no_byte", drop_a_thousand_reads);
+}
+
+async fn drop_a_thousand_reads() -> io::Result<()> {
     const LINE: &str = "the quick brown fox jumps over the lazy dog\n";
-    in_a_child("thousand_dropped_reads_lose_no_byte", async || {
-        let in_file = LINE.repeat(3_000);
-        let (reader, mut pipe_writer) = io::pipe()?;
-        let (mut keyboard, terminal) = pty()?;
-        // The terminal echoes, so what is shown has to be read.
-        let mut screen = keyboard.try_clone()?;
-        std::thread::spawn(move || io::copy(&mut screen, &mut io::sink()));
-        let mut random = Random(7);
-        for (fd, mut there) in [
-            (scratch(in_file.as_bytes())?.into(), None),
-            (OwnedFd::from(reader), Some(&mut pipe_writer as &mut dyn Write)),
-            (terminal, Some(&mut keyboard)),
-        ] {
-            let _stdin = Exchanged::new(0, fd);
-            let mut sent = if there.is_none() { in_file.len() } else { 0 };
-            let (mut dropped, mut read) = (0, Vec::new());
-            while dropped < 1_000 {
-                let mut future = Box::pin(any_read(random.below(4)));
-                let mut polled = poll_once(&mut future).await;
-                if random.below(2) == 0 {
-                    turns().await?;
-                }
-                if let Some(there) = &mut there
-                    && random.below(2) == 0
-                    && sent < read.len() + 1_000
-                {
-                    there.write_all(LINE.as_bytes())?;
-                    sent += LINE.len();
-                }
-                if random.below(2) == 0 {
-                    turns().await?;
-                }
-                if polled.is_pending() && random.below(3) == 0 {
-                    polled = poll_once(&mut future).await;
-                }
-                match polled {
-                    Poll::Ready(bytes) => read.extend(bytes?),
-                    Poll::Pending => dropped += 1,
-                }
+    let in_file = LINE.repeat(3_000);
+    let (reader, mut pipe_writer) = io::pipe()?;
+    let (mut keyboard, terminal) = pty()?;
+    // The terminal echoes, so what is shown has to be read.
+    let mut screen = keyboard.try_clone()?;
+    std::thread::spawn(move || io::copy(&mut screen, &mut io::sink()));
+    let mut random = Random(7);
+    for (fd, mut there) in [
+        (scratch(in_file.as_bytes())?.into(), None),
+        (OwnedFd::from(reader), Some(&mut pipe_writer as &mut dyn Write)),
+        (terminal, Some(&mut keyboard)),
+    ] {
+        let _stdin = Exchanged::new(0, fd);
+        let mut sent = if there.is_none() { in_file.len() } else { 0 };
+        let (mut dropped, mut read) = (0, Vec::new());
+        while dropped < 1_000 {
+            let mut future = Box::pin(any_read(random.below(4)));
+            let mut polled = poll_once(&mut future).await;
+            if random.below(2) == 0 {
+                turns().await?;
             }
-            if let Some(there) = &mut there {
-                there.write_all(b"last\n")?;
+            if let Some(there) = &mut there
+                && random.below(2) == 0
+                && sent < read.len() + 1_000
+            {
+                there.write_all(LINE.as_bytes())?;
+                sent += LINE.len();
             }
-            while there.is_some() && !read.ends_with(b"last\n") || read.len() < sent {
-                read.extend(any_read(1).await?);
+            if random.below(2) == 0 {
+                turns().await?;
             }
-            let expected = LINE.repeat(sent / LINE.len()) + there.map_or("", |_| "last\n");
-            assert!(read == expected.as_bytes(), "bytes were lost or moved");
+            if polled.is_pending() && random.below(3) == 0 {
+                polled = poll_once(&mut future).await;
+            }
+            match polled {
+                Poll::Ready(bytes) => read.extend(bytes?),
+                Poll::Pending => dropped += 1,
+            }
         }
-        Ok(())
+        if let Some(there) = &mut there {
+            there.write_all(b"last\n")?;
+        }
+        while there.is_some() && !read.ends_with(b"last\n") || read.len() < sent {
+            read.extend(any_read(1).await?);
+        }
+        let expected = LINE.repeat(sent / LINE.len()) + there.map_or("", |_| "last\n");
+        assert!(read == expected.as_bytes(), "bytes were lost or moved");
+    }
+    Ok(())
+}
+
+/// As on kernels before 6.4, where pipes have no flag that keeps a call from waiting.
+#[test]
+fn all_that_holds_without_the_flag_of_a_call_too() {
+    const TEST: &str = "all_that_holds_without_the_flag_of_a_call_too";
+    if !child::is_child() {
+        let calls = [libc::SYS_preadv2, libc::SYS_pwritev2];
+        return Child::of(TEST).refuse(&calls, libc::EOPNOTSUPP).passes();
+    }
+    corering::test_support::run(TEST, None, || async {
+        keep_the_mode().await?;
+        drop_a_thousand_reads().await?;
+        nothing_is_in_flight().await;
+        io::Result::Ok(())
     });
 }
 

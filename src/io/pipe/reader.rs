@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
@@ -294,10 +294,12 @@ impl OnPool {
             if let Some(reading) = &mut self.reading {
                 let read = ready!(Pin::new(reading).poll(cx));
                 self.reading = None;
-                return Poll::Ready(match read {
-                    Ok((_, bytes)) => Ok(RecvBuf::from_vec(bytes)),
-                    Err(failed) => Err(failed.into()),
-                });
+                match read {
+                    Ok((_, bytes)) => return Poll::Ready(Ok(RecvBuf::from_vec(bytes))),
+                    // The mode is others': they have set `O_NONBLOCK`, and have taken what was there.
+                    Err(failed) if self.waits && failed.error.kind() == ErrorKind::WouldBlock => {}
+                    Err(failed) => return Poll::Ready(Err(failed.into())),
+                }
             }
             if self.waits {
                 let readable = || submit(PollAdd::readable(fd.clone()));

@@ -52,17 +52,26 @@ enum Sink {
         room: Option<Box<Submit<PollAdd>>>,
     },
     /// By a thread of the pool, from a copy.
-    Pool {
-        /// It goes on, though the future that began it is dropped.
-        writing: Option<Submit<WriteAt<Vec<u8>>>>,
-    },
+    Pool(OnPool),
+}
+
+/// A write by a thread of the pool.
+#[derive(Default)]
+struct OnPool {
+    /// Whether there may be no room. A thread that waits for a pipe could not be called back.
+    waits: bool,
+    room: Option<Box<Submit<PollAdd>>>,
+    /// What the next write begins with: an earlier one had no room for it.
+    left: Option<Vec<u8>>,
+    /// It goes on, though the future that began it is dropped.
+    writing: Option<Submit<WriteAt<Vec<u8>>>>,
 }
 
 impl PipeWriter {
     pub(super) fn new(fd: SharedFd) -> Self {
         let sink = match is_stream(fd.as_fd()) || refuses_offsets(fd.as_fd()) {
             true => Sink::Ready { room: None },
-            false => Sink::Pool { writing: None },
+            false => Sink::Pool(OnPool::default()),
         };
         let writer = Writer { fd: Some(fd), sink, unfinished: 0, toll: Toll::Due };
         PipeWriter(ShardBound::new(writer))
@@ -230,7 +239,9 @@ impl Writer {
 
     /// Waits until what a thread writes is written.
     async fn finish(&mut self, written: usize) -> io::Result<()> {
-        if let Sink::Pool { writing: Some(_) } = self.sink {
+        if let Sink::Pool(OnPool { writing: Some(_), .. } | OnPool { left: Some(_), .. }) =
+            self.sink
+        {
             self.unfinished = written;
             let ended = poll_fn(|cx| self.poll_sent(cx)).await;
             self.unfinished = 0;
@@ -271,55 +282,20 @@ impl Writer {
                 *room = Some(Box::new(submit(PollAdd::writable(fd.clone()))));
                 ready!(poll_room(room, cx))?;
             }
-            self.sink = Sink::Pool { writing: None };
+            self.sink = Sink::Pool(OnPool { waits: true, ..OnPool::default() });
         }
-        self.poll_pool(cx, pieces)
-    }
-
-    /// Has a thread write a copy of what comes first, behind what it writes.
-    fn poll_pool(
-        &mut self,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_sent(cx))?;
-        let mut copy = Vec::new();
-        for piece in pieces {
-            copy.extend_from_slice(&piece[..piece.len().min(PIECE - copy.len())]);
-        }
-        let count = copy.len();
-        let (Some(fd), Sink::Pool { writing }) = (&self.fd, &mut self.sink) else {
+        let (Some(fd), Sink::Pool(pool)) = (&self.fd, &mut self.sink) else {
             unreachable!("it writes by the pool")
         };
-        if count > 0 {
-            let mut write = submit(WriteAt::new(fd.clone(), copy, Position::Own));
-            // It begins now, whether or not it is waited for.
-            match budget::without_limit(|| Pin::new(&mut write).poll(cx)) {
-                Poll::Ready(Ok((written, _))) => return Poll::Ready(Ok(written)),
-                Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed.into())),
-                Poll::Pending => *writing = Some(write),
-            }
-        }
-        Poll::Ready(Ok(count))
+        pool.poll_write(fd, cx, pieces)
     }
 
     /// Waits until what a thread writes is written.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Sink::Pool { writing: Some(write) } = &mut self.sink {
-            let written = ready!(Pin::new(write).poll(cx));
-            self.sink = Sink::Pool { writing: None };
-            let (count, mut rest) = written?;
-            if count < rest.len() {
-                if count == 0 {
-                    return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-                }
-                rest.drain(..count);
-                let fd = self.fd.clone().expect("it is closed behind what is written");
-                let write = submit(WriteAt::new(fd, rest, Position::Own));
-                self.sink = Sink::Pool { writing: Some(write) };
-            }
+        match (&self.fd, &mut self.sink) {
+            (Some(fd), Sink::Pool(pool)) => pool.poll_sent(fd, cx),
+            _ => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -334,6 +310,79 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 }
+
+impl OnPool {
+    /// Has a thread write a copy of what comes first, behind what it writes.
+    fn poll_write(
+        &mut self,
+        fd: &SharedFd,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_sent(fd, cx))?;
+        let piece = if self.waits { ROOM_MIN } else { PIECE };
+        let mut copy = Vec::new();
+        for bytes in pieces {
+            copy.extend_from_slice(&bytes[..bytes.len().min(piece - copy.len())]);
+        }
+        let count = copy.len();
+        if count > 0 {
+            ready!(self.poll_room(fd, cx))?;
+            let mut write = submit(WriteAt::new(fd.clone(), copy, Position::Own));
+            // It begins now, whether or not it is waited for.
+            match budget::without_limit(|| Pin::new(&mut write).poll(cx)) {
+                Poll::Ready(written) => self.ended(written)?,
+                Poll::Pending => self.writing = Some(write),
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Waits until what a thread writes is written.
+    fn poll_sent(&mut self, fd: &SharedFd, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(write) = &mut self.writing {
+                let written = ready!(Pin::new(write).poll(cx));
+                self.writing = None;
+                self.ended(written)?;
+            }
+            if self.left.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_room(fd, cx))?;
+            let left = self.left.take().expect("there is some");
+            self.writing = Some(submit(WriteAt::new(fd.clone(), left, Position::Own)));
+        }
+    }
+
+    /// Keeps what a write has not written.
+    fn ended(&mut self, written: BufResult<usize, Vec<u8>>) -> io::Result<()> {
+        match written {
+            Ok((0, _)) => return Err(ErrorKind::WriteZero.into()),
+            Ok((count, mut bytes)) => {
+                bytes.drain(..count);
+                self.left = Some(bytes).filter(|left| !left.is_empty());
+            }
+            // The mode is others': they have set `O_NONBLOCK`, and have taken the room.
+            Err(failed) if self.waits && failed.error.kind() == ErrorKind::WouldBlock => {
+                self.left = Some(failed.into_parts().1);
+            }
+            Err(failed) => return Err(failed.into()),
+        }
+        Ok(())
+    }
+
+    fn poll_room(&mut self, fd: &SharedFd, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.waits {
+            return Poll::Ready(Ok(()));
+        }
+        self.room.get_or_insert_with(|| Box::new(submit(PollAdd::writable(fd.clone()))));
+        poll_room(&mut self.room, cx)
+    }
+}
+
+/// Bytes for which a pipe has room when it is writable: a thread does not wait for more (`PIPE_BUF`).
+const ROOM_MIN: usize = 4096;
 
 /// Waits for room.
 fn poll_room(
