@@ -104,6 +104,17 @@
 //! | [`Sender::closed`], [`ShardSender::closed`], [`BoundedShardSender::closed`], [`TaskQueue::join`] | nothing | nothing | – | nothing | – |
 //! | [`Receiver::recv`], [`Receiver::recv_many`], [`ShardReceiver::recv`], [`TaskQueue::get`] | nothing | values for the next call | – | values for the next call | – |
 //!
+//! # Processes
+//!
+//! A process of a dropped [`Child`](crate::process::Child) goes on, or is killed with
+//! [`Command::kill_on_drop`](crate::process::Command::kill_on_drop); it is reaped when it ends.
+//!
+//! | | not begun | waiting | in flight | done | partly done |
+//! |---|---|---|---|---|---|
+//! | [`Command::spawn`] | nothing | nothing, or a process as of a dropped `Child` | a process as of a dropped `Child` | a process as of a dropped `Child` | – |
+//! | [`Child::wait`] | nothing | the end for the next call | the end for the next call | the end for the next call | – |
+//! | [`Child::kill`] | nothing | a process that is killed, and its end for the next call | a process that is killed, and its end for the next call | a process that is killed, and its end for the next call | – |
+//!
 //! # Everything else
 //!
 //! | | not begun | waiting | in flight | done | partly done |
@@ -134,6 +145,7 @@ use crate::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,
         UnixListener, UnixStream, WriteAbandoned, WriteHalf,
     },
+    process::{Child, Command},
     runtime::{BlockingHandle, RemoteHandle, Shard},
     signal::{self, Signals},
     sync::{

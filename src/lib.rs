@@ -127,6 +127,7 @@ pub mod guide;
 pub mod io;
 pub mod net;
 mod op;
+pub mod process;
 mod runtime;
 pub mod signal;
 pub mod sync;

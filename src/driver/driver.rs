@@ -214,7 +214,7 @@ impl Driver {
 
     /// An error that says why the runtime cannot be used, if it cannot.
     #[inline(always)]
-    pub(super) fn check_usable(&self) -> io::Result<()> {
+    pub(crate) fn check_usable(&self) -> io::Result<()> {
         if self.is_usable() { Ok(()) } else { self.not_usable() }
     }
 

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::future::{Future, pending};
+use std::io;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::FusedFuture;
 
 use super::across::{self, Replied};
-use crate::driver;
+use crate::driver::{self, Driver};
 use crate::sys::log;
 use crate::task::{AbortHandle, JoinError, JoinSet};
 use crate::util::unwind::{Payload, catch};
@@ -55,13 +56,36 @@ where
         Ok(driver) => driver,
         Err(error) => panic!("{error}"),
     };
+    let (handle, begun) = begin(&driver, closure);
+    if let Err(error) = begun {
+        log::warn(format_args!("no thread for spawn_blocking: {error}"));
+    }
+    handle
+}
+
+/// As [`spawn_blocking`], with an error where no thread can be started, or the runtime cannot be used.
+pub(crate) fn try_spawn_blocking<F, T>(closure: F) -> io::Result<BlockingHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let driver = driver::current()?;
+    driver.check_usable()?;
+    let (handle, begun) = begin(&driver, closure);
+    begun.map(|()| handle)
+}
+
+fn begin<F, T>(driver: &Driver, closure: F) -> (BlockingHandle<T>, io::Result<()>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     let (job, result) = job(closure);
     if driver.can().is_simulated {
         job();
-    } else if let Err(error) = driver.pool.run(job) {
-        log::warn(format_args!("no thread for spawn_blocking: {error}"));
+        return (result, Ok(()));
     }
-    result
+    (result, driver.pool.run(job))
 }
 
 /// A closure as a job of a pool, and what waits for its result. If the job is dropped before it ran, that is

@@ -19,6 +19,7 @@ pub mod sim;
 pub mod test_support;
 
 pub use across::ShardError;
+pub(crate) use blocking::try_spawn_blocking;
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use builder::Builder;
 pub use choice::Driver;

@@ -1,6 +1,6 @@
 //! The doorbell of a shard: an eventfd that other threads write and the shard's driver waits for.
 //!
-//! It is never read. Both drivers wait for it edge-triggered, and each write is an edge.
+//! A driver never reads it: both wait for it edge-triggered, and each write is an edge.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -32,6 +32,15 @@ impl EventFd {
         // SAFETY: the pointer and the length describe `one`, which outlives the call.
         unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
+
+    /// Takes the rings that have come, for a thread that waits by `poll(2)`. False: there was none.
+    pub(crate) fn take(&self) -> bool {
+        let mut count = [0_u8; 8];
+        // SAFETY: the pointer and the length describe `count`, which outlives the call.
+        let read =
+            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        read == 8
+    }
 }
 
 // In a model of loom nobody sleeps in the kernel.
@@ -43,11 +52,7 @@ impl EventFd {
         let timeout_ms = i32::try_from(at_most.as_millis()).expect("a test waits for seconds");
         // SAFETY: the pointer and the count describe `poll`, which outlives the call.
         unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
-        let mut count = [0_u8; 8];
-        // SAFETY: the pointer and the length describe `count`, which outlives the call.
-        let read =
-            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-        read == 8
+        self.take()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The limits of this process: open descriptors, locked memory, and the capability that lifts the
 //! second one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io, ptr};
 
 use super::call::SysCall;
@@ -10,17 +11,43 @@ pub(crate) const CAP_IPC_LOCK: u32 = 14;
 /// The capability that passes `kernel.io_uring_disabled=1`.
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 
+/// The soft limit of open descriptors that was found and raised, or [`NOT_RAISED`].
+static FOUND: AtomicU64 = AtomicU64::new(NOT_RAISED);
+/// No limit is raised from here: it is the highest.
+const NOT_RAISED: u64 = u64::MAX;
+
 /// Raises the soft limit of open descriptors to the hard one and returns the limit that now holds.
+/// [`put_descriptor_limit_back`] gives a child the one that was found.
 ///
 /// # Errors
 /// `EINVAL` where `fs.nr_open` was lowered below a hard limit that was given out before.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = read(libc::RLIMIT_NOFILE as usize)?;
     if limit.rlim_cur < limit.rlim_max {
+        let found = limit.rlim_cur;
         limit.rlim_cur = limit.rlim_max;
         limit_call(libc::RLIMIT_NOFILE as usize, &raw const limit, ptr::null_mut())?;
+        FOUND.store(found, Ordering::Relaxed);
     }
     Ok(limit.rlim_cur)
+}
+
+/// Whether a runtime has raised the soft limit of open descriptors in this process.
+pub(crate) fn is_descriptor_limit_raised() -> bool {
+    FOUND.load(Ordering::Relaxed) != NOT_RAISED
+}
+
+/// Gives this process the soft limit of open descriptors that was found before it was raised, unless the
+/// program has set another since. Makes two system calls and nothing else, as a child must between fork
+/// and exec.
+pub(crate) fn put_descriptor_limit_back() {
+    let found = FOUND.load(Ordering::Relaxed);
+    let Ok(mut limit) = read(libc::RLIMIT_NOFILE as usize) else { return };
+    if found < limit.rlim_cur && limit.rlim_cur == limit.rlim_max {
+        limit.rlim_cur = found;
+        // A limit may always be lowered, and one that stays high harms few programs.
+        let _ = limit_call(libc::RLIMIT_NOFILE as usize, &raw const limit, ptr::null_mut());
+    }
 }
 
 /// How many bytes a user without `CAP_IPC_LOCK` may have locked in memory, rings included. `None`

@@ -15,6 +15,7 @@ pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod missed_end;
 pub(crate) mod probe;
+pub(crate) mod process;
 pub(crate) mod refusal;
 pub(crate) mod ring;
 pub(crate) mod setup;

@@ -223,7 +223,12 @@ pub(crate) struct Scheduler {
     /// The task whose code runs.
     running: Cell<Option<TaskPtr>>,
     on_panic: Option<PanicHook>,
+    /// Live tasks that no end of a runtime waits for.
+    background: Rc<Cell<usize>>,
 }
+
+/// A live task in the background.
+struct Background(Rc<Cell<usize>>);
 
 impl Scheduler {
     /// A scheduler whose tasks other threads wake through `mailbox`.
@@ -241,6 +246,7 @@ impl Scheduler {
             ids: Ids::default(),
             running: Cell::new(None),
             on_panic,
+            background: Rc::default(),
             home,
         })
     }
@@ -283,6 +289,17 @@ impl Scheduler {
         unsafe { self.schedule(task) };
         // SAFETY: the second of the new task's references is the handle's, and the type is F's.
         unsafe { JoinHandle::new(task) }
+    }
+
+    /// Makes a task that the end of the runtime neither waits for nor reports: what it leaves undone its
+    /// drop sees to.
+    pub(crate) fn spawn_in_background(&self, future: impl Future<Output = ()> + 'static) {
+        let counted = Background::new(self.background.clone());
+        let task = async move {
+            let _counted = counted;
+            future.await;
+        };
+        drop(self.spawn_with(task, None));
     }
 
     /// Polls ready tasks, in the order in which they became ready, until the allowance is spent or
@@ -387,9 +404,9 @@ impl Scheduler {
         self.root_woken.set(true);
     }
 
-    /// The number of tasks whose future is not dropped yet.
+    /// The number of tasks whose future is not dropped yet, without those in the background.
     pub(crate) fn live_tasks(&self) -> usize {
-        self.live.len()
+        self.live.len() - self.background.get()
     }
 
     /// Drops the future of every task, oldest first, and of every task that is spawned meanwhile.
@@ -544,6 +561,19 @@ impl Scheduler {
         }
         // SAFETY: complete, off the live list, and the scheduler's reference is not used again.
         unsafe { release_ended(task) };
+    }
+}
+
+impl Background {
+    fn new(count: Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Background(count)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -126,6 +126,17 @@ instead! {
 }
 
 instead! {
+    /// For the handles of processes.
+    #[diagnostic::on_unimplemented(
+        message = "a `Child` stays on its shard; start and await the process on one shard",
+        label = "this would take the child to another thread",
+        note = "a `Command` may go to another shard, which starts the process; its exit status goes to any \
+                thread by `corering::shard_channel`"
+    )]
+    AwaitTheChildOnItsShard
+}
+
+instead! {
     /// For what was received.
     #[diagnostic::on_unimplemented(
         message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",

@@ -46,6 +46,10 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("net::halves::send_file", "the row of the stream's, which is this one"),
     ("net::halves::send_file_after", "the row of the stream's, which is this one"),
     ("net::halves::shutdown", "the row of the stream's, which is this one"),
+    (
+        "process::command::spawn",
+        "it waits for a thread of the pool, as the row of BlockingHandle does",
+    ),
     ("runtime::shards::submit_to", "its message is taken in a later round"),
     ("runtime::test_support::nop", "the same as io::nop"),
     ("task::local::scope", "what is in it pays"),

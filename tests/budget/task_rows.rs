@@ -4,6 +4,7 @@ use std::future::ready;
 use std::pin::Pin;
 use std::time::Duration;
 
+use corering::process::Command;
 use corering::sync::Semaphore;
 use corering::task::{
     CancelToken, JoinHandle, JoinSet, TaskGroup, ThreadPool, cooperative, local_group,
@@ -20,6 +21,7 @@ pub(crate) async fn rows(beside: &Beside) {
     tasks(beside).await;
     timers(beside).await;
     signals(beside).await;
+    processes(beside).await;
     let (reader, writer) = std::io::pipe().expect("descriptors are left");
     let (reader, writer) = (io::Watched::new(reader.into()), io::Watched::new(writer.into()));
     beside
@@ -105,6 +107,19 @@ async fn tasks(beside: &Beside) {
             numbers.next().await.expect("it does not end");
         })
         .await;
+}
+
+async fn processes(beside: &Beside) {
+    for leaf in ["process::child::wait", "process::child::kill"] {
+        let mut child = Command::new("true").spawn().await.expect("it is everywhere");
+        child.wait().await.expect("it ends");
+        beside
+            .endless(leaf, async move || match leaf {
+                "process::child::wait" => drop(child.wait().await.expect("it has ended")),
+                _ => drop(child.kill().await.expect_err("it has ended")),
+            })
+            .await;
+    }
 }
 
 async fn groups(beside: &Beside) {

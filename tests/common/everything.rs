@@ -4,11 +4,13 @@ use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corering::fs::{self, File, OpenOptions};
 use corering::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use corering::process::Command;
 use corering::{Driver, Runtime, signal, spawn, spawn_blocking, time};
 
 /// What cannot be had without one system call.
@@ -43,6 +45,7 @@ pub(crate) fn use_everything(runtime: &Runtime, lacks: Option<(Lacks, i32)>) {
         }
         assert_eq!(spawn_blocking(|| 6 * 7).await.expect("it does not panic"), 42);
         use_sockets(&path, lacks).await.expect("sockets work");
+        use_processes().await.expect("processes work");
         // One that handles the signal before it comes.
         let mut stopped = signal::terminate();
         assert!(futures_util::poll!(&mut stopped).is_pending());
@@ -62,6 +65,33 @@ async fn use_pipe() -> io::Result<()> {
     writer.write_at("piped", 0).await.map_err(io::Error::from)?;
     let (count, bytes) = reads.await.expect("it does not panic").map_err(io::Error::from)?;
     assert_eq!((count, &bytes[..]), (5, &b"piped"[..]));
+    Ok(())
+}
+
+/// Processes that end, are signalled, and are dropped.
+async fn use_processes() -> io::Result<()> {
+    let mut shell = Command::new("/bin/sh");
+    let mut child = shell.args(["-c", "exit 5"]).spawn().await?;
+    assert_eq!(child.wait().await?.code(), Some(5));
+    assert!(child.start_kill().is_err(), "its number is free");
+    let mut sleep = Command::new("sleep");
+    sleep.arg("1000000").process_group(0).kill_on_drop(true);
+    let mut child = sleep.spawn().await?;
+    let limit = Duration::from_millis(20);
+    let early = waits_without_turning(time::timeout(limit, child.wait())).await;
+    early.expect_err("it goes on");
+    child.signal_group(15)?;
+    assert_eq!(child.wait().await?.signal(), Some(15));
+    let mut child = sleep.spawn().await?;
+    child.send_signal(2)?;
+    assert_eq!(child.wait().await?.signal(), Some(2));
+    let child = sleep.spawn().await?;
+    let folder = PathBuf::from(format!("/proc/{}", child.id().expect("it goes on")));
+    assert!(folder.exists());
+    drop(child);
+    while folder.exists() {
+        time::sleep(Duration::from_millis(1)).await;
+    }
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod files;
 mod limits;
 mod moments;
 mod pipes;
+mod processes;
 mod queue_storm;
 mod queues;
 mod receives;
@@ -256,6 +257,13 @@ fn dropped_sends_to_other_shards_give_their_room_on() {
             Ok(())
         })
         .await
+    });
+}
+
+#[test]
+fn dropped_starts_and_waits_leave_no_process() {
+    in_a_child("dropped_starts_and_waits_leave_no_process", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| processes::are_reaped(world, moment).await).await
     });
 }
 
