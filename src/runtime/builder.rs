@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(super) ring_entries: u32,
     pub(super) reap_batch: u32,
     pub(super) blocking_threads: usize,
+    pub(super) blocking_keep_alive: Duration,
     pub(crate) limits: Limits,
     pub(crate) times: Times,
     pub(super) on_panic: Option<PanicHook>,
@@ -72,6 +73,7 @@ impl Builder {
             ring_entries: 256,
             reap_batch: 1,
             blocking_threads: 512,
+            blocking_keep_alive: Duration::from_secs(10),
             limits,
             times,
             on_panic: None,
@@ -177,9 +179,15 @@ impl Builder {
     }
 
     /// Threads for blocking calls, of all shards together. They start when there is work and end
-    /// when there is none for 10 seconds. Default: 512.
+    /// when there is none for [a while](Self::blocking_keep_alive). Default: 512.
     pub fn blocking_threads(mut self, count: usize) -> Self {
         self.config.blocking_threads = count;
+        self
+    }
+
+    /// How long a thread for blocking calls waits for more work before it ends. Default: 10 seconds.
+    pub fn blocking_keep_alive(mut self, limit: Duration) -> Self {
+        self.config.blocking_keep_alive = limit;
         self
     }
 
@@ -311,8 +319,8 @@ impl Config {
     }
 
     pub(super) fn pool(&self) -> Arc<Pool<Job>> {
-        let threads_max = self.blocking_threads;
-        Arc::new(Pool::new(pool::Config { threads_max, ..pool::Config::default() }))
+        let (threads_max, keep_alive) = (self.blocking_threads, self.blocking_keep_alive);
+        Arc::new(Pool::new(pool::Config { threads_max, keep_alive, ..pool::Config::default() }))
     }
 
     pub(super) fn open_ring(&self) -> Result<Backend, Refusal> {
