@@ -15,6 +15,7 @@
         feature = "axum-ws",
         feature = "futures-io",
         feature = "hyper-client",
+        feature = "process-pool",
         feature = "tokio-guest",
         feature = "tokio-io"
     ),

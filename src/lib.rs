@@ -101,6 +101,7 @@
 //!   axum's handlers, too.
 //! - `futures-io`: streams with the I/O traits of `futures`, and `tokio-io`: with those of tokio, in both
 //!   directions and without its runtime, in [`compat`].
+//! - `process-pool`: `process::Pool`, functions in processes of their own; with it come serde and `postcard`.
 //! - `tokio-guest`: tokio's runtime beside the shards, for libraries that need it, in [`compat`].
 //! - `sim`: the simulated kernel. Test support, not yet public API.
 

@@ -1,44 +1,52 @@
 //! The code that takes the place of the attribute and its function.
 //!
-//! It binds no name of its own, which a name of the program's could meet, and calls one function.
+//! It binds no name of its own, which a name of the program's could meet, and calls a function or two.
 //! The user's function stays as it is, an `async fn` inside the new one: its messages, its types
 //! and its `?` are those of any other function.
 
 use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 
-use crate::arguments;
+use crate::arguments::Known;
 use crate::function::{self, Function, Mistake};
 
-const MAIN: &str = "#[corering::main]";
-const TEST: &str = "#[corering::test]";
+const MAIN: Known = Known {
+    attribute: "#[corering::main]",
+    drivers: &[("uring", "Uring"), ("epoll", "Epoll"), ("auto", "Auto")],
+    takes_worker: true,
+};
+const TEST: Known = Known {
+    attribute: "#[corering::test]",
+    drivers: &[("uring", "Uring"), ("epoll", "Epoll")],
+    takes_worker: false,
+};
 
 pub(crate) fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let named = function::name_in(item.clone());
-    let function = match Function::parse(MAIN, item) {
+    let function = match Function::parse(MAIN.attribute, item) {
         Ok(function) => function,
         Err(mistake) => return with_empty_function(&mistake, named),
     };
-    let known = [("uring", "Uring"), ("epoll", "Epoll"), ("auto", "Auto")];
-    let driver = match arguments::driver(MAIN, arguments, &known) {
-        Ok(driver) => driver.unwrap_or("Auto"),
+    let arguments = match MAIN.parse(arguments) {
+        Ok(arguments) => arguments,
         Err(mistake) => return with_empty_function(&mistake, named),
     };
-    let run = format!(
+    let mut run = arguments.worker.map_or_else(TokenStream::new, serve);
+    run.extend(parse(&format!(
         "::corering::run_main(::corering::Driver::{driver}, {name})",
+        driver = arguments.driver.unwrap_or("Auto"),
         name = function.name,
-    );
+    )));
     let returns = function.returns.clone();
-    wrap(function, TokenStream::new(), returns, &run)
+    wrap(function, TokenStream::new(), returns, run)
 }
 
 pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let named = function::name_in(item.clone());
-    let function = match Function::parse(TEST, item) {
+    let function = match Function::parse(TEST.attribute, item) {
         Ok(function) => function,
         Err(mistake) => return with_empty_function(&mistake, named),
     };
-    let known = [("uring", "Uring"), ("epoll", "Epoll")];
-    let only = match arguments::driver(TEST, arguments, &known) {
+    let only = match TEST.parse(arguments).map(|arguments| arguments.driver) {
         Ok(None) => "::core::option::Option::None".to_owned(),
         Ok(Some(driver)) => {
             format!("::core::option::Option::Some(::corering::Driver::{driver})")
@@ -53,7 +61,17 @@ pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
             {name},
         )"
     );
-    wrap(function, parse("#[::core::prelude::v1::test]"), TokenStream::new(), &run)
+    wrap(function, parse("#[::core::prelude::v1::test]"), TokenStream::new(), parse(&run))
+}
+
+/// `::corering::process::worker(functions);`
+fn serve(functions: TokenStream) -> TokenStream {
+    let mut call = parse("::corering::process::worker");
+    call.extend([
+        TokenTree::from(Group::new(Delimiter::Parenthesis, functions)),
+        TokenTree::from(Punct::new(';', Spacing::Alone)),
+    ]);
+    call
 }
 
 /// `attributes fn name() returns { async fn name() .. { .. } run }`
@@ -61,7 +79,7 @@ fn wrap(
     function: Function,
     attribute: TokenStream,
     returns: TokenStream,
-    run: &str,
+    run: TokenStream,
 ) -> TokenStream {
     let Function { attributes, visibility, name, returns: output, body } = function;
     let empty = TokenTree::from(Group::new(Delimiter::Parenthesis, TokenStream::new()));
@@ -71,7 +89,7 @@ fn wrap(
     block.extend([TokenTree::from(name.clone()), empty.clone()]);
     block.extend(output);
     block.extend([TokenTree::from(body)]);
-    block.extend(parse(run));
+    block.extend(run);
 
     let mut expanded = attribute;
     expanded.extend(attributes);

@@ -22,6 +22,10 @@ use proc_macro::TokenStream;
 /// the environment variable `CORERING_DRIVER` decides, and without it the kernel: io_uring
 /// where it is allowed, epoll where it is not.
 ///
+/// `worker = FUNCTIONS` lets processes that a `corering::process::Pool` has started serve its calls
+/// instead, as a plain `fn main` does that begins with `corering::process::worker(FUNCTIONS)`. It needs
+/// the feature `process-pool`.
+///
 /// A program of several shards uses `corering::Runtime::builder().shards(n).run(..)` instead.
 ///
 /// # Examples

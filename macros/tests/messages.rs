@@ -108,6 +108,25 @@ fn an_unknown_driver_is_answered_with_the_known_ones() {
 }
 
 #[test]
+fn functions_of_a_worker_are_named_once_and_by_main() {
+    refused_with(
+        "worker_without_functions",
+        r#"#[corering::main(driver = "epoll", worker)] async fn main() {}"#,
+        "expected `worker = FUNCTIONS`",
+    );
+    refused_with(
+        "two_workers",
+        r#"#[corering::main(worker = A, worker = B)] async fn main() {}"#,
+        "`#[corering::main]` takes `worker` once",
+    );
+    refused_with(
+        "worker_of_a_test",
+        r#"#[corering::test(worker = A)] async fn t() {}"#,
+        "`#[corering::test]` does not know `worker`",
+    );
+}
+
+#[test]
 fn an_unknown_argument_is_named() {
     refused_with(
         "flavor",

@@ -126,12 +126,24 @@ impl ByteStream<Unix> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)?;
-        let stream = |socket: socket2::Socket| {
-            ByteStream::from_fd(SharedFd::reopened_socket(socket.into(), CutBy::MarkOrControl))
-        };
-        Ok((stream(one), stream(other)))
+        let (one, other) = connected()?;
+        Ok((stream_of(one), stream_of(other)))
     }
+
+    /// A stream, and the other end of it, whose calls wait, for another process.
+    #[cfg(feature = "process-pool")]
+    pub(crate) fn pair_with_process() -> io::Result<(UnixStream, OwnedFd)> {
+        let (one, other) = connected()?;
+        Ok((stream_of(one), other.into()))
+    }
+}
+
+fn connected() -> io::Result<(socket2::Socket, socket2::Socket)> {
+    socket2::Socket::pair(Domain::UNIX, Type::STREAM.cloexec(), None)
+}
+
+fn stream_of(socket: socket2::Socket) -> UnixStream {
+    ByteStream::from_fd(SharedFd::reopened_socket(socket.into(), CutBy::MarkOrControl))
 }
 
 async fn connect_to(address: &SockAddr) -> io::Result<SharedFd> {

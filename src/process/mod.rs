@@ -10,6 +10,7 @@
 //! | end it with the code that started it | [`Command::kill_on_drop`] |
 //! | signal it and all that it has started | [`Command::process_group`], [`Child::signal_group`] |
 //! | keep it from the signals of the terminal | [`Command::new_session`] |
+//! | run functions that compute in processes of their own | `Pool`, with the feature `process-pool` |
 //!
 //! # What a child inherits
 //!
@@ -40,3 +41,12 @@ pub use std::process::{ExitStatus, Stdio};
 
 pub use child::Child;
 pub use command::Command;
+
+#[cfg(feature = "process-pool")]
+mod pool;
+#[cfg(feature = "process-pool")]
+#[doc(inline)]
+pub use pool::{CallError, Functions, Pool, PoolBuilder, functions, worker};
+#[cfg(feature = "process-pool")]
+#[doc(hidden)]
+pub use pool::{Failure, Function, Typed};

@@ -99,6 +99,17 @@ thread_local! {
     static BEFORE: Cell<[Word; MASK_WORDS_FIRST]> = const { Cell::new([0; MASK_WORDS_FIRST]) };
 }
 
+/// How many CPUs the program may use at a time: this thread's, or those it had before it was pinned, and
+/// no more than the cgroup grants.
+#[cfg(feature = "process-pool")]
+pub(crate) fn parallelism() -> usize {
+    let before = BEFORE.get().iter().map(|word| word.count_ones() as usize).sum();
+    if before == 0 {
+        return std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    }
+    cpu_quota().map_or(before, |quota| before.min(quota.ceil().max(1.0) as usize))
+}
+
 /// Gives a child that was forked on a pinned thread the CPUs that the thread had before. Makes one
 /// system call and nothing else, as it must between fork and exec.
 pub(crate) fn unpin_forked_child() {

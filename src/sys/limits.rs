@@ -57,6 +57,14 @@ pub(crate) fn locked_memory_limit() -> Option<u64> {
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// Sets the soft limit of this process's address space, in bytes.
+#[cfg(feature = "process-pool")]
+pub(crate) fn limit_address_space(bytes: u64) -> io::Result<()> {
+    let mut limit = read(libc::RLIMIT_AS as usize)?;
+    limit.rlim_cur = bytes;
+    limit_call(libc::RLIMIT_AS as usize, &raw const limit, ptr::null_mut())
+}
+
 /// Whether this process has a capability. False where `/proc` does not say.
 pub(crate) fn has_capability(number: u32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

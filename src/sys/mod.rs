@@ -25,3 +25,5 @@ pub(crate) mod signal_mask;
 pub(crate) mod sim;
 pub(crate) mod socket;
 pub(crate) mod support;
+#[cfg(feature = "process-pool")]
+pub(crate) mod worker;

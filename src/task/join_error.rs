@@ -103,7 +103,7 @@ impl Payload {
 }
 
 /// The text of a panic's payload.
-pub(super) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
     if let Some(message) = payload.downcast_ref::<&'static str>() {
         return Some(message);
     }

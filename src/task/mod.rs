@@ -68,6 +68,8 @@ pub use crate::runtime::{BlockingHandle, spawn_blocking};
 pub use crate::runtime::{PoolHandle, ThreadPool, ThreadPoolBuilder};
 
 pub(crate) use builder::PanicHook;
+#[cfg(feature = "process-pool")]
+pub(crate) use join_error::message as panic_message;
 pub(crate) use local::in_this_context;
 pub(crate) use scheduler::{Allowance, Scheduler, current_mailbox, panicked_here};
 

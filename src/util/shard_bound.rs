@@ -146,6 +146,18 @@ instead! {
     CopyToSendAcrossThreads
 }
 
+#[cfg(feature = "process-pool")]
+instead! {
+    /// For pools of processes.
+    #[diagnostic::on_unimplemented(
+        message = "a `Pool` of processes stays on its shard; other shards call it by `Handle::spawn`",
+        label = "this would take the pool to another thread",
+        note = "other threads have it called there, by the `Handle` of its shard and a pool in a \
+                `thread_local!`; or each shard has a pool of its own"
+    )]
+    CallThePoolOnItsShard
+}
+
 impl<T, Instead: ?Sized> ShardBound<T, Instead> {
     #[inline]
     pub(crate) const fn new(value: T) -> Self {

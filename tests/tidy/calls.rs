@@ -68,6 +68,7 @@ const CALLS: &[(&str, Care)] = &[
     ("SYS_waitid", Refused("SYS_waitid")),
     ("SYS_write", Since("1.0")),
     ("SYS_writev", Since("2.0")),
+    ("_exit", Since("1.0, as exit_group")),
     ("atexit", None("a list of the C library")),
     ("close", Since("1.0")),
     ("epoll_create1", Refused("SYS_epoll_create1")),

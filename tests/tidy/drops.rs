@@ -8,6 +8,10 @@ use crate::source::{Source, sources};
 
 /// Public operations that need no row, and why.
 const WITHOUT_A_ROW: &[(&str, &str)] = &[
+    ("Pool::call", "its docs are those of a feature; its test is in tests/process_pool"),
+    ("Pool::shutdown", "its docs are those of a feature; its test is in tests/process_pool"),
+    ("Pool::shutdown_now", "it is done when it is begun; its test is in tests/process_pool"),
+    ("Pool::warm_up", "its docs are those of a feature; its test is in tests/process_pool"),
     ("Guest::run", "its docs are those of a feature: it leaves what the future in it leaves"),
     ("WebSocket::recv", "its docs are those of a feature; its test is in tests/compat"),
     (

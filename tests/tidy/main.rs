@@ -65,6 +65,7 @@ const CFG_WORDS: &[&str] = &[
     "futures-io",
     "hyper",
     "hyper-client",
+    "process-pool",
     "tokio-guest",
     "tokio-io",
     "sim",
