@@ -36,6 +36,7 @@ const OWN_MODULES: &[&str] = &[
     "fs",
     "io",
     "net",
+    "process",
     "signal",
     "sync",
     "task",
