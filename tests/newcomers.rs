@@ -156,6 +156,14 @@ const SENT_TO_THREADS: [(&str, &str, &str); 19] = [
     ),
 ];
 
+/// What stays on its shard with its streams, which say so, too.
+const SENT_WITH_STREAMS: (&str, &str, &str) = (
+    "send_a_child",
+    "let mut child = corering::process::Command::new(\"true\").spawn().await?;
+    thread::spawn(move || child.try_wait());",
+    "a `Child` stays on its shard; start and await the process on one shard",
+);
+
 const OPERATION: &str = "an operation does nothing until it is awaited";
 
 /// Futures without an `.await`.
@@ -278,6 +286,14 @@ fn what_stays_on_its_shard_says_in_one_error_what_to_send() {
 }
 
 #[test]
+fn child_says_what_to_send_instead_and_so_do_its_streams() {
+    let (name, _, sentence) = SENT_WITH_STREAMS;
+    refused_with(name, sentence);
+    refused_with(name, PIPE);
+    assert_eq!(errors(name), 2, "{}", said_of(name));
+}
+
+#[test]
 fn future_that_is_not_awaited_says_what_does_not_happen() {
     NOT_AWAITED.iter().for_each(|(name, _, sentence)| refused_with(name, sentence));
 }
@@ -332,7 +348,8 @@ fn checked() -> &'static Checked {
 fn snippets() -> Vec<Snippet> {
     let mut all = Vec::new();
     all.extend(NO_BUFFERS.into_iter().chain(BORROWED_BYTES).chain(ACCEPTED));
-    let answered = SENT_TO_THREADS.into_iter().chain(NOT_AWAITED).chain(ATTRIBUTES);
+    let answered =
+        SENT_TO_THREADS.into_iter().chain(NOT_AWAITED).chain(ATTRIBUTES).chain([SENT_WITH_STREAMS]);
     all.extend(answered.map(|(name, code, _)| (name, code)));
     all
 }

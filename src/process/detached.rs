@@ -96,8 +96,9 @@ fn reap_all(doorbell: &Doorbell) {
         if !came.is_empty() {
             pause = FIRST_PAUSE;
         }
-        waited
-            .extend(came.into_iter().map(|child| Waited { pidfd: open_pidfd(child.id()), child }));
+        waited.extend(
+            came.into_iter().map(|child| Waited { pidfd: open_pidfd(child.id()).ok(), child }),
+        );
         wait_and_reap(doorbell, &mut waited, pause);
         pause = (pause * 2).min(PAUSE_MAX);
     }

@@ -24,7 +24,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// dropped.
 pub(super) struct Started {
     /// `None` once it was taken.
-    parts: Option<(process::Child, Option<OwnedFd>)>,
+    parts: Option<(process::Child, io::Result<OwnedFd>)>,
     kill_on_drop: bool,
 }
 
@@ -41,12 +41,13 @@ impl Started {
 
     fn take(&mut self) -> Option<Kept> {
         let (child, pidfd) = self.parts.take()?;
+        let is_gone = pidfd.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH));
         let process = Process {
             child,
-            tells: if pidfd.is_some() { Tells::Pidfd } else { Tells::Thread },
-            pidfd: pidfd.map(SharedFd::from),
+            tells: if pidfd.is_ok() { Tells::Pidfd } else { Tells::Thread },
+            pidfd: pidfd.ok().map(SharedFd::from),
             thread: None,
-            is_reaped: false,
+            state: if is_gone { State::Lost } else { State::Unreaped },
             generation: fork_generation(),
         };
         Some(Kept { process: Some(process), kill_on_drop: self.kill_on_drop })
@@ -80,7 +81,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        if process.is_reaped || process.is_of_parent() {
+        if process.state != State::Unreaped || process.is_of_parent() {
             return;
         }
         if self.kill_on_drop {
@@ -106,7 +107,7 @@ impl Orphan {
     async fn reap(mut self) {
         let Some(process) = &mut self.0 else { return };
         let waited = process.wait().await;
-        if waited.is_ok() || process.is_reaped {
+        if waited.is_ok() || process.state != State::Unreaped {
             self.0 = None;
         }
     }
@@ -133,10 +134,20 @@ pub(super) struct Process {
     tells: Tells,
     /// A thread of the pool that waits for the end. A wait that is dropped leaves it to the next.
     thread: Option<BlockingHandle<io::Result<()>>>,
-    /// Nothing is left to be reaped: it was, here or by others.
-    is_reaped: bool,
+    state: State,
     /// That of the process that started it.
     generation: u32,
+}
+
+/// Whether there is something to be reaped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// It runs, or is a zombie: the number is its own.
+    Unreaped,
+    /// It was waited for, and its status is known.
+    Ended,
+    /// Others have reaped it: the kernel, where SIGCHLD is ignored, or code that waits for any child.
+    Lost,
 }
 
 /// What tells that the child has ended. Where one did not, the next is asked.
@@ -159,7 +170,7 @@ impl Process {
 
     /// The number, as long as it is this process's.
     pub(super) fn id(&self) -> Option<u32> {
-        (!self.is_reaped).then(|| self.child.id())
+        (self.state == State::Unreaped).then(|| self.child.id())
     }
 
     /// Whether it is a child of the process that this one was forked off.
@@ -168,11 +179,22 @@ impl Process {
     }
 
     pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let id = self.child.id();
+        let pidfd = self.pidfd.as_ref().map(SharedFd::as_fd);
+        // The standard library waits by the number, which must not be that of a later child.
+        let is_own = !self.is_of_parent();
+        if is_own && self.state == State::Unreaped && pidfd.is_some() && sys::is_reaped(id, pidfd) {
+            self.state = State::Lost;
+        }
+        if self.state == State::Lost || (!is_own && self.state == State::Unreaped) {
+            return Err(self.explain(io::Error::from_raw_os_error(libc::ECHILD)));
+        }
         let looked = self.child.try_wait();
-        self.is_reaped |= match &looked {
-            Ok(status) => status.is_some(),
-            Err(error) => is_no_child(error) && !self.is_of_parent(),
-        };
+        match &looked {
+            Ok(Some(_)) => self.state = State::Ended,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => self.state = State::Lost,
+            Ok(None) | Err(_) => {}
+        }
         looked.map_err(|error| self.explain(error))
     }
 
@@ -233,7 +255,7 @@ impl Process {
     }
 
     fn check_unreaped(&self) -> io::Result<()> {
-        if self.is_reaped { Err(self.has_ended()) } else { Ok(()) }
+        if self.state == State::Unreaped { Ok(()) } else { Err(self.has_ended()) }
     }
 
     fn has_ended(&self) -> io::Error {
@@ -261,8 +283,4 @@ impl Process {
             _ => error,
         }
     }
-}
-
-fn is_no_child(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ECHILD)
 }

@@ -14,14 +14,19 @@ use std::time::Duration;
 use super::call::SysCall;
 use super::limits;
 
-/// Opens a descriptor of a child, which is readable once the child has ended. `None` where the kernel
-/// (before 5.3) or a filter refuses that, and where no descriptor is left.
-pub(crate) fn open_pidfd(pid: u32) -> Option<OwnedFd> {
+/// Opens a descriptor of a child, which is readable once the child has ended.
+///
+/// # Errors
+/// ESRCH: there is no such process any more. EMFILE and ENFILE; and what a kernel before 5.3 or a filter
+/// answers that refuses the call.
+pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
     let call = SysCall::new(libc::SYS_pidfd_open, [pid as usize, 0]);
     // SAFETY: the call takes numbers.
-    let fd = unsafe { call.run_for_real() };
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    match unsafe { call.run_for_real() } {
+        // SAFETY: the descriptor was just opened and nothing else owns it.
+        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        result => Err(io::Error::from_raw_os_error(-result)),
+    }
 }
 
 /// Waits until a child has ended, and leaves it to be reaped.
@@ -30,7 +35,7 @@ pub(crate) fn open_pidfd(pid: u32) -> Option<OwnedFd> {
 /// ECHILD: there is no such child any more. What a filter answers that refuses the call.
 pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
     loop {
-        match wait(pid, libc::WEXITED | libc::WNOWAIT) {
+        match wait(libc::P_PID, pid as usize, libc::WEXITED | libc::WNOWAIT) {
             0 => return Ok(()),
             libc::EINTR => {}
             errno => return Err(io::Error::from_raw_os_error(errno)),
@@ -38,17 +43,20 @@ pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
     }
 }
 
-/// Whether a child runs, or has ended and was not reaped yet. True where the kernel does not say.
-fn is_unreaped(pid: u32) -> bool {
-    wait(pid, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) != libc::ECHILD
+/// Whether a child was reaped, here or by others. False where the kernel does not say.
+pub(crate) fn is_reaped(pid: u32, pidfd: Option<BorrowedFd<'_>>) -> bool {
+    let options = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    let looked = match pidfd {
+        // Since Linux 5.4; EINVAL before.
+        Some(pidfd) => wait(libc::P_PIDFD, pidfd.as_raw_fd() as usize, options),
+        None => wait(libc::P_PID, pid as usize, options),
+    };
+    looked == libc::ECHILD
 }
 
 /// `waitid(2)` without its answer. The result is an errno, or 0.
-fn wait(pid: u32, options: i32) -> i32 {
-    let call = SysCall::new(
-        libc::SYS_waitid,
-        [libc::P_PID as usize, pid as usize, 0, options as usize, 0],
-    );
+fn wait(kind: libc::idtype_t, child: usize, options: i32) -> i32 {
+    let call = SysCall::new(libc::SYS_waitid, [kind as usize, child, 0, options as usize, 0]);
     // SAFETY: both pointers are null, and so nothing is written.
     -(unsafe { call.run_for_real() })
 }
@@ -94,7 +102,7 @@ pub(crate) fn send_signal_to_group(pid: u32, signal: i32) -> io::Result<()> {
 
 /// `kill(2)` of a number that is a child's, if it is.
 fn kill(child: u32, number: libc::pid_t, signal: i32) -> io::Result<()> {
-    if !is_unreaped(child) {
+    if is_reaped(child, None) {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     // SAFETY: the call takes numbers.

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
+use corering::process::Stdio;
 use corering::time::timeout;
 use corering::{Runtime, spawn, yield_now};
 use futures_util::poll;
@@ -53,8 +54,11 @@ fn program_that_ignores_sigchld_gets_error() {
             assert_eq!(child.id(), None);
         }
         // One that is not waited for, and so not known to be gone.
-        let child = shell("exit 0").process_group(0).spawn().await?;
-        until(|| is_reaped(id_of(&child))).await;
+        let mut reads = shell("read line");
+        let mut child = reads.stdin(Stdio::piped()).process_group(0).spawn().await?;
+        let pid = id_of(&child);
+        drop(child.stdin.take());
+        until(|| is_reaped(pid)).await;
         for refused in [child.terminate(), child.signal_group(libc::SIGTERM)] {
             assert_eq!(refused.expect_err("it is gone").kind(), io::ErrorKind::InvalidInput);
         }
@@ -74,8 +78,9 @@ fn program_that_ignores_sigchld_gets_error() {
 fn reused_number_is_not_signalled() {
     alone_in_runtime("attacks::reused_number_is_not_signalled", async || {
         let ignored = Ignored::new();
-        let child = shell("exit 0").spawn().await?;
+        let mut child = shell("read line").stdin(Stdio::piped()).spawn().await?;
         let pid = id_of(&child);
+        drop(child.stdin.take());
         until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
         drop(ignored);
         // Where the kernel lets this user choose the next number, another process gets it.

@@ -12,6 +12,7 @@ mod dropped;
 mod ends;
 mod inherits;
 mod storm;
+mod streams;
 
 use std::fs;
 use std::future::Future;

@@ -42,6 +42,7 @@ mod group;
 mod groups;
 mod lent;
 mod limits;
+mod processes;
 mod receiving;
 mod serving;
 mod storms;
