@@ -17,7 +17,7 @@ use crate::time::sleep;
 use crate::util::budget;
 
 /// The pauses between two looks at a child whose end nothing tells.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A process that was just started. It may go to another thread, and has to be reaped wherever it is
