@@ -112,6 +112,8 @@
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|
 //! | [`Command::spawn`] | nothing | nothing, or a process as of a dropped `Child` | a process as of a dropped `Child` | a process as of a dropped `Child` | – |
+//! | [`Command::output`], [`Command::status`] | nothing | nothing, or a process as of a dropped `Child` | a process as of a dropped `Child` | a process that has ended; its output is dropped | a process as of a dropped `Child`; what came of its output is dropped |
+//! | [`Child::communicate`], [`Child::wait_with_output`] | a process as of a dropped `Child` | a process as of a dropped `Child` | – | a process that has ended; its output is dropped | a process as of a dropped `Child`; what came of its output is dropped |
 //! | [`Child::wait`] | nothing | the end for the next call | the end for the next call | the end for the next call | – |
 //! | [`Child::kill`] | nothing | a process that is killed, and its end for the next call | a process that is killed, and its end for the next call | a process that is killed, and its end for the next call | – |
 //!

@@ -9,9 +9,9 @@ use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Stdio;
 use super::child::Child;
 use super::reap::Started;
+use super::{Stdio, spawn_error};
 use crate::driver;
 use crate::runtime::{BlockingHandle, try_spawn_blocking};
 use crate::sys::limits::is_descriptor_limit_raised;
@@ -49,9 +49,30 @@ pub struct Command {
 /// dropped loses nothing.
 struct Shared {
     std: process::Command,
+    /// Standard input, output and error.
+    streams: [Stream; 3],
     /// The child puts the limit of descriptors back.
     puts_limit_back: bool,
     starts_session: bool,
+    joins_stderr: bool,
+}
+
+/// What is known of a standard stream.
+enum Stream {
+    /// Not set, or before this was made of the standard library's.
+    Unset,
+    /// As `std` has it.
+    Set,
+    /// It could not be given away.
+    Missing(io::Error),
+}
+
+/// What a start does with streams that were not set.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Unset {
+    Inherits,
+    /// Output and error are piped, and the input is empty.
+    IsCaptured,
 }
 
 impl Command {
@@ -207,7 +228,7 @@ impl Command {
     ///
     /// As [`Command`].
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
-        self.set(|std| std.stdin(stdin))
+        self.set_stream(0, stdin.into(), process::Command::stdin)
     }
 
     /// Where the program prints: by default, where this one does.
@@ -225,7 +246,7 @@ impl Command {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
-        self.set(|std| std.stdout(stdout))
+        self.set_stream(1, stdout.into(), process::Command::stdout)
     }
 
     /// Where the program prints its errors: by default, where this one does.
@@ -234,7 +255,35 @@ impl Command {
     ///
     /// As [`stdout`](Self::stdout).
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
-        self.set(|std| std.stderr(stderr))
+        self.set_stream(2, stderr.into(), process::Command::stderr)
+    }
+
+    /// Has the program print its errors where its output goes, in the order in which it writes them: the
+    /// shell's `2>&1`. It holds whatever [`stderr`](Self::stderr) says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corering::process::shell;
+    ///
+    /// # corering::block_on(async {
+    /// let mut command = shell("echo output; echo error >&2; echo output");
+    /// let output = command.stderr_to_stdout().output().await?;
+    /// assert_eq!(output.stdout, b"output\nerror\noutput\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "STDOUT")]
+    #[doc(alias = "2>&1")]
+    pub fn stderr_to_stdout(&mut self) -> &mut Self {
+        let mut shared = lock(&self.shared);
+        if !shared.joins_stderr {
+            shared.joins_stderr = true;
+            sys::join_stderr(&mut shared.std);
+        }
+        drop(shared);
+        self.stderr(Stdio::null())
     }
 
     /// The user that the program runs as, by number (`setuid(2)`). Where this program is the superuser's,
@@ -338,7 +387,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such program, `PermissionDenied` if it may not be executed; `WouldBlock` if
+    /// `NotFound` if the program, the folder to run it in or its interpreter is missing, `PermissionDenied`
+    /// if one of them may not be used: the [`SpawnError`](super::SpawnError) in it says which. `WouldBlock` if
     /// the user may have no more processes (`RLIMIT_NPROC`); no descriptor is left for the pipes
     /// (`EMFILE`); no thread can be started for the pool; there is no runtime on this thread. On the
     /// simulated kernel `Unsupported`.
@@ -358,9 +408,31 @@ impl Command {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub async fn spawn(&mut self) -> io::Result<Child> {
-        let mut starting = Starting::begin(self)?;
+        self.start(Unset::Inherits).await
+    }
+
+    pub(super) async fn start(&mut self, unset: Unset) -> io::Result<Child> {
+        let mut starting = Starting::begin(self, unset)?;
         let started = starting.started().await?;
         Ok(Child::new(started))
+    }
+
+    fn set_stream(
+        &mut self,
+        number: usize,
+        stdio: Stdio,
+        set: fn(&mut process::Command, process::Stdio) -> &mut process::Command,
+    ) -> &mut Self {
+        let mut shared = lock(&self.shared);
+        shared.streams[number] = match stdio.into_std() {
+            Ok(stdio) => {
+                set(&mut shared.std, stdio);
+                Stream::Set
+            }
+            Err(error) => Stream::Missing(error),
+        };
+        drop(shared);
+        self
     }
 
     fn set(
@@ -376,7 +448,14 @@ impl Command {
 impl From<process::Command> for Command {
     /// All that was set stays, closures to be called before exec among it.
     fn from(std: process::Command) -> Self {
-        let shared = Shared { std, puts_limit_back: false, starts_session: false };
+        let streams = [Stream::Unset, Stream::Unset, Stream::Unset];
+        let shared = Shared {
+            std,
+            streams,
+            puts_limit_back: false,
+            starts_session: false,
+            joins_stderr: false,
+        };
         Command { shared: Arc::new(Mutex::new(shared)), kill_on_drop: false }
     }
 }
@@ -397,13 +476,40 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 impl Shared {
-    fn start(&mut self) -> io::Result<process::Child> {
+    fn start(&mut self, unset: Unset) -> io::Result<process::Child> {
+        for stream in &self.streams {
+            if let Stream::Missing(error) = stream {
+                let again = error.raw_os_error().map(io::Error::from_raw_os_error);
+                return Err(again.unwrap_or_else(|| error.kind().into()));
+            }
+        }
         // Without such a closure the standard library does without fork.
         if is_descriptor_limit_raised() && !self.puts_limit_back {
             self.puts_limit_back = true;
             sys::put_descriptor_limit_back(&mut self.std);
         }
-        self.std.spawn()
+        if unset == Unset::IsCaptured {
+            self.set_unset(process::Stdio::null, process::Stdio::piped);
+        }
+        let started = self.std.spawn();
+        if unset == Unset::IsCaptured {
+            self.set_unset(process::Stdio::inherit, process::Stdio::inherit);
+        }
+        started.map_err(|error| spawn_error::explain(&self.std, error))
+    }
+
+    fn set_unset(&mut self, input: fn() -> process::Stdio, output: fn() -> process::Stdio) {
+        let Shared { std, streams, .. } = self;
+        let [stdin, stdout, stderr] = streams.each_ref().map(|it| matches!(it, Stream::Unset));
+        if stdin {
+            std.stdin(input());
+        }
+        if stdout {
+            std.stdout(output());
+        }
+        if stderr {
+            std.stderr(output());
+        }
     }
 }
 
@@ -415,7 +521,7 @@ struct Starting {
 }
 
 impl Starting {
-    fn begin(command: &Command) -> io::Result<Self> {
+    fn begin(command: &Command, unset: Unset) -> io::Result<Self> {
         if driver::current()?.can().is_simulated {
             let message = "there are no processes on the simulated kernel";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
@@ -429,7 +535,7 @@ impl Starting {
             if given_up.load(Ordering::Relaxed) {
                 return Err(never_started());
             }
-            let child = shared.start()?;
+            let child = shared.start(unset)?;
             drop(shared);
             Ok(Started::new(child, kill_on_drop))
         })?;

@@ -3,6 +3,11 @@
 //! | to do this | use |
 //! |---|---|
 //! | start a program, as [`std::process::Command`] does | [`Command::spawn`] |
+//! | have the shell run a line | [`shell`] |
+//! | collect what it prints | [`Command::output`] |
+//! | give it its input, and collect what it prints meanwhile | [`Child::communicate`] |
+//! | bound the output and the time of both | [`Communicate::max_output`], [`Communicate::time_limit`] |
+//! | connect one to the next, to a file or to a socket | [`Stdio`], which is `From` all of them |
 //! | await its end, and know how it ended | [`Child::wait`]; [`ExitStatus`], with `ExitStatusExt::signal` of the standard library for an end by signal |
 //! | look without waiting | [`Child::try_wait`] |
 //! | read what it prints, write what it reads | [`Child::stdin`], [`Child::stdout`] and [`Child::stderr`], with [`Stdio::piped`] |
@@ -33,20 +38,54 @@
 
 mod child;
 mod command;
+mod communicate;
 mod detached;
+mod exchange;
+#[cfg(feature = "process-pool")]
+mod pool;
 mod reap;
-
-#[doc(no_inline)]
-pub use std::process::{ExitStatus, Stdio};
+mod spawn_error;
+mod stdio;
 
 pub use child::Child;
 pub use command::Command;
-
-#[cfg(feature = "process-pool")]
-mod pool;
+pub use communicate::{Communicate, CommunicateError, CommunicateErrorKind};
+pub use spawn_error::{SpawnError, SpawnErrorKind};
+pub use stdio::Stdio;
 #[cfg(feature = "process-pool")]
 #[doc(inline)]
 pub use pool::{CallError, Functions, Pool, PoolBuilder, functions, worker};
 #[cfg(feature = "process-pool")]
 #[doc(hidden)]
 pub use pool::{Failure, Function, Typed};
+
+use std::ffi::OsStr;
+#[doc(no_inline)]
+pub use std::process::{ExitStatus, Output};
+
+/// A command that has the shell, `/bin/sh`, run a line: with its pipes, redirections and variables.
+///
+/// Keep what comes from outside the program out of the line, where the shell would take it apart: pass it
+/// as an argument, which the line has as `$1` and so on, behind one that is `$0`.
+///
+/// # Examples
+///
+/// ```
+/// use corering::process::shell;
+///
+/// # corering::block_on(async {
+/// assert_eq!(shell("echo a b | wc -w").output().await?.stdout.trim_ascii(), b"2");
+///
+/// let name = "; echo oops";
+/// let output = shell("printf 'hello %s' \"$1\"").arg("sh").arg(name).output().await?;
+/// assert_eq!(output.stdout, b"hello ; echo oops");
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "create_subprocess_shell")]
+pub fn shell(line: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(line);
+    command
+}

@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::call::SysCall;
 
@@ -134,6 +136,15 @@ pub(crate) fn is_link(fd: BorrowedFd<'_>) -> bool {
     // What cannot be looked at is taken for the worse.
     // SAFETY: the answer was written.
     failed || unsafe { known.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFLNK
+}
+
+/// Whether this process may execute a file, or enter a folder, as far as `faccessat(2)` tells.
+pub(crate) fn may_execute(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let (here, flags) = (libc::AT_FDCWD, libc::AT_EACCESS);
+    // SAFETY: the path is a string that outlives the call.
+    let answer = unsafe { libc::faccessat(here, path.as_ptr(), libc::X_OK, flags) };
+    answer == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EACCES)
 }
 
 /// Whether `openat2(2)` is missing (before 5.6) or refused: asked for what cannot be opened, the call

@@ -134,6 +134,17 @@ pub(crate) fn start_session(command: &mut Command) {
     };
 }
 
+/// Has a command give its child one standard output for both, its output and its errors.
+pub(crate) fn join_stderr(command: &mut Command) {
+    // SAFETY: between fork and exec the closure makes a system call and nothing else.
+    unsafe {
+        command.pre_exec(|| match libc::dup2(libc::STDOUT_FILENO, libc::STDERR_FILENO) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        })
+    };
+}
+
 /// Waits until one of some descriptors is readable, or the time is over. Says which are.
 ///
 /// # Errors

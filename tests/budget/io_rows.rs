@@ -12,6 +12,7 @@ use corering::io::{
     pipe, read_until,
 };
 use corering::net::TcpStream;
+use corering::process::{Command, CommunicateError, Stdio};
 
 use crate::beside::Beside;
 use crate::net_rows::{drained, fed};
@@ -37,6 +38,42 @@ impl Lend for Parts {
     fn put_back(&mut self, bytes: RecvBuf) {
         self.stream.put_back(bytes);
     }
+}
+
+/// Children whose output never ends by itself.
+pub(crate) async fn communicates(beside: &Beside) {
+    const ENOUGH: usize = 1 << 20;
+    let endless = || {
+        let mut command = Command::new("yes");
+        command.stdout(Stdio::piped());
+        command
+    };
+    let is_limit = |ended: Result<_, CommunicateError>| {
+        assert!(matches!(ended, Err(error) if error.stdout.len() == ENOUGH));
+    };
+    beside
+        .endless("process::communicate::communicate", async move || {
+            let child = endless().spawn().await.expect("yes is everywhere");
+            is_limit(child.communicate("").max_output(ENOUGH).await.map(drop));
+        })
+        .await;
+    beside
+        .endless("process::communicate::wait_with_output", async move || {
+            let child = endless().spawn().await.expect("yes is everywhere");
+            is_limit(child.wait_with_output().max_output(ENOUGH).await.map(drop));
+        })
+        .await;
+    beside
+        .endless("process::communicate::output", async move || {
+            is_limit(endless().output().max_output(ENOUGH).await.map(drop));
+        })
+        .await;
+    beside
+        .endless("process::communicate::status", async move || {
+            let status = Command::new("true").status().await;
+            assert!(status.expect("true is everywhere").success());
+        })
+        .await;
 }
 
 pub(crate) async fn rows(beside: &Beside) {

@@ -111,6 +111,11 @@ fn loops_of_copies_and_lines_leave_others_their_turn() {
 }
 
 #[test]
+fn loops_of_children_leave_others_their_turn() {
+    in_a_child("loops_of_children_leave_others_their_turn", io_rows::communicates);
+}
+
+#[test]
 fn loops_of_files_leave_others_their_turn() {
     in_a_child("loops_of_files_leave_others_their_turn", files_rows::rows);
 }

@@ -9,6 +9,7 @@ mod child;
 #[path = "../common/net.rs"]
 mod net;
 
+mod communicates;
 mod copies;
 mod datagrams;
 mod ends;
@@ -264,6 +265,13 @@ fn dropped_sends_to_other_shards_give_their_room_on() {
 fn dropped_starts_and_waits_leave_no_process() {
     in_a_child("dropped_starts_and_waits_leave_no_process", &WAYS[..1], async |world| {
         at_each_moment(async |moment| processes::are_reaped(world, moment).await).await
+    });
+}
+
+#[test]
+fn dropped_communicates_leave_no_child() {
+    in_a_child("dropped_communicates_leave_no_child", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| communicates::leave_no_child(world, moment).await).await
     });
 }
 

@@ -16,7 +16,7 @@ fn endless() -> Command {
 }
 
 /// Whether this process has children, or their zombies.
-fn has_children() -> bool {
+pub(crate) fn has_children() -> bool {
     // SAFETY: an all-zero siginfo is one, and the pointer leads to it.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();

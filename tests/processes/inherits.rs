@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corering::net::{TcpListener, TcpStream};
-use corering::process::{Command, Stdio};
+use corering::process::Command;
 use corering::{Runtime, test_support};
 
 use crate::{alone, child, endless, shell};
@@ -37,7 +37,7 @@ fn descriptors_are_not_inherited() {
         let list = "ls /proc/self/fd";
         // Those that the program itself was started with.
         let mut before = std::process::Command::new("/bin/sh");
-        let before = before.args(["-c", list]).stdin(Stdio::null()).output()?;
+        let before = before.args(["-c", list]).stdin(std::process::Stdio::null()).output()?;
         let before = descriptors_in(&child::text(&before.stdout));
         assert!(before.len() >= 4, "{before:?}");
         Runtime::builder().driver(driver).build()?.block_on(async {

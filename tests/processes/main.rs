@@ -8,9 +8,12 @@ mod child;
 mod net;
 
 mod attacks;
+mod communicate;
 mod dropped;
 mod ends;
+mod errors;
 mod inherits;
+mod stdio;
 mod storm;
 mod streams;
 

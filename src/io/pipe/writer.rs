@@ -84,6 +84,11 @@ impl PipeWriter {
         PipeWriter::new(fd)
     }
 
+    /// Another descriptor of what is open.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.0.fd.as_ref().ok_or_else(was_shut_down)?.expose().try_clone_to_owned()
+    }
+
     /// Writes bytes of `buf`, as many as there is room for, and returns how many.
     ///
     /// # Cancel safety
