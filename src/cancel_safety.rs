@@ -106,8 +106,8 @@
 //!
 //! # Processes
 //!
-//! A process of a dropped [`Child`](crate::process::Child) goes on, or is killed with
-//! [`Command::kill_on_drop`](crate::process::Command::kill_on_drop); it is reaped when it ends.
+//! A process of a dropped [`Child`] goes on, or is killed with
+//! [`Command::kill_on_drop`]; it is reaped when it ends.
 //!
 //! | | not begun | waiting | in flight | done | partly done |
 //! |---|---|---|---|---|---|
