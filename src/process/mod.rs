@@ -50,14 +50,14 @@ mod stdio;
 pub use child::Child;
 pub use command::Command;
 pub use communicate::{Communicate, CommunicateError, CommunicateErrorKind};
-pub use spawn_error::{SpawnError, SpawnErrorKind};
-pub use stdio::Stdio;
 #[cfg(feature = "process-pool")]
 #[doc(inline)]
 pub use pool::{CallError, Functions, Pool, PoolBuilder, functions, worker};
 #[cfg(feature = "process-pool")]
 #[doc(hidden)]
 pub use pool::{Failure, Function, Typed};
+pub use spawn_error::{SpawnError, SpawnErrorKind};
+pub use stdio::Stdio;
 
 use std::ffi::OsStr;
 #[doc(no_inline)]
