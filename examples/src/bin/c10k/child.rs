@@ -4,15 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use corering::io::{Lines, lines};
 use corering::net::{UnixReadHalf, UnixStream, UnixWriteHalf};
-use corering::spawn_blocking;
+use corering::process::{self, Command};
 use corering::time::timeout;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::Arguments;
 use crate::clients::Message;
@@ -24,7 +21,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// happens.
 pub(crate) struct Child {
     process: process::Child,
-    pidfd: OwnedFd,
     messages: Lines<UnixReadHalf>,
     orders: UnixWriteHalf,
 }
@@ -35,7 +31,7 @@ impl Child {
         let (own, its) = StdUnixStream::pair()?;
         let mut command = Command::new("/proc/self/exe");
         // In a group of its own: Ctrl-C is for the server, which ends the clients in order.
-        command.stdin(Stdio::from(OwnedFd::from(its))).process_group(0);
+        command.stdin(OwnedFd::from(its)).process_group(0).kill_on_drop(true);
         let Arguments { clients, questions, every, deadline, driver, as_clients: _ } = arguments;
         command.args(["--clients", &clients.to_string(), "--questions", &questions.to_string()]);
         command.args(["--every", &every.to_string(), "--deadline", &deadline.to_string()]);
@@ -43,11 +39,9 @@ impl Child {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         command.args(["--as-clients", &addresses.join(",")]);
 
-        let spawned = spawn_blocking(move || command.spawn()).await;
-        let process = spawned.map_err(io::Error::other)??;
-        let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
+        let process = command.spawn().await?;
         let (reader, orders) = UnixStream::from(own).into_split();
-        Ok(Child { process, pidfd, messages: lines(reader), orders })
+        Ok(Child { process, messages: lines(reader), orders })
     }
 
     /// The next message, which comes when the last order has been carried out.
@@ -70,14 +64,13 @@ impl Child {
 
     /// Ends the clients, and waits until their process is gone.
     pub(crate) async fn end(self) -> io::Result<()> {
-        let Child { mut process, pidfd, messages, orders } = self;
+        let Child { mut process, messages, orders } = self;
         drop((messages, orders));
-        let mut ended = spawn_blocking(move || process.wait());
-        let status: ExitStatus = match timeout(GRACE, &mut ended).await {
-            Ok(ended) => ended.map_err(io::Error::other)??,
+        let status = match timeout(GRACE, process.wait()).await {
+            Ok(ended) => ended?,
             Err(_) => {
-                pidfd_send_signal(&pidfd, Signal::KILL)?;
-                ended.await.map_err(io::Error::other)??
+                process.start_kill()?;
+                process.wait().await?
             }
         };
         if status.success() {
