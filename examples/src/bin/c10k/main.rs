@@ -51,7 +51,7 @@ struct Arguments {
     every: u32,
 
     /// Milliseconds within which an answer must come.
-    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    #[arg(long, value_name = "MS", default_value_t = 5_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3_600_000))]
     deadline: u32,
 
