@@ -31,7 +31,8 @@
 //!   set. [`Builder::run`]: several shards, each on a core of its own.
 //! - [`net`], [`fs`], [`time`], [`signal`]: what programs wait for. [`net::serve`]: a server that ends
 //!   gracefully. [`sync`]: channels and locks of one shard; [`shard_channel`], [`Handle`] and
-//!   [`Shard::submit_to`] between shards and threads. [`spawn_blocking`]: work that blocks or computes.
+//!   [`Shard::submit_to`] between shards and threads. [`spawn_blocking`]: work that blocks or computes;
+//!   [`task::ThreadPool`]: a pool of its own for what computes.
 //! - [`buf`]: what a buffer is. Operations take buffers by value and give them back with the result;
 //!   an error gives the buffer back, too ([`BufError`]).
 //! - [`probe`]: what this kernel can do, in plain sentences. [`metrics`]: what a shard has counted.

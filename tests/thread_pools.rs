@@ -1,5 +1,8 @@
 //! Pools of threads that belong to the program: what is taken out of the queue, what goes on, and how they end.
 
+#[path = "common/child.rs"]
+mod child;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -9,6 +12,8 @@ use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use child::Child;
+use corering::sim::Simulation;
 use corering::task::{PoolHandle, ThreadPool};
 use corering::test_support::drivers;
 use corering::time::timeout;
@@ -225,6 +230,43 @@ fn shards_and_threads_share_a_pool() {
         let runtime = Runtime::builder().driver(driver).build().expect("it was asked for");
         assert_eq!(runtime.block_on(handle).expect("it does not panic"), 1);
     }
+}
+
+#[test]
+fn forked_child_is_refused_and_builds_its_own() {
+    if !child::is_child() {
+        return Child::of("forked_child_is_refused_and_builds_its_own").passes();
+    }
+    let pool = ThreadPool::new(1);
+    let run = |pool: &ThreadPool| corering::block_on(pool.run(|| 1));
+    assert_eq!(run(&pool).expect("a thread starts"), 1);
+    let held = pool.run(|| ());
+    // SAFETY: the thread of the pool may hold a lock of the allocator, which glibc and musl open in a child.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let refused = run(&pool).is_err_and(|error| error.is_cancelled());
+        drop((held, pool));
+        let runs = run(&ThreadPool::new(1)).is_ok();
+        // SAFETY: _exit takes no pointer and runs no destructor.
+        unsafe { libc::_exit(if refused && runs { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to an integer that outlives the call.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    assert_eq!(status, 0);
+    assert_eq!(run(&pool).expect("the parent's goes on"), 1);
+}
+
+#[test]
+fn simulated_kernel_runs_closures_on_its_thread() {
+    let ran = Simulation::new(1).run(async {
+        let pool = ThreadPool::new(2);
+        let handle = pool.run(|| thread::current().id());
+        assert_eq!((pool.threads(), handle.abort()), (0, false));
+        let id = handle.await.expect("it does not panic");
+        (id, pool.shutdown(Duration::MAX).await)
+    });
+    assert_eq!(ran.output, (thread::current().id(), 0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use futures_util::future::FusedFuture;
 use super::blocking::{self, BlockingHandle, spawn_blocking};
 use crate::driver;
 use crate::sys::affinity::Cpus;
-use crate::sys::{clock, log};
+use crate::sys::{clock, fork, log};
 use crate::task::JoinError;
 use crate::util::linked_slab::Key;
 use crate::util::pool::{Config, Pool};
@@ -37,7 +37,7 @@ type Closure = Box<dyn FnOnce() + Send>;
 /// # What ends it
 ///
 /// [`shutdown`](Self::shutdown), or the drop of the last clone and of the last handle of a closure. In a child
-/// of `fork` a pool has no threads; the child builds its own.
+/// of `fork` it takes no closures, since it has no threads there; the child builds its own.
 ///
 /// # Examples
 ///
@@ -100,8 +100,8 @@ impl ThreadPool {
     /// # Errors
     ///
     /// The handle gives a [`JoinError`] that carries the payload if the closure panics, and one that is
-    /// "cancelled" if the closure was aborted, the pool was shut down before it began, or no thread could be
-    /// started.
+    /// "cancelled" if the closure was aborted, the pool was shut down before it began, no thread could be
+    /// started, or the pool is that of a parent process. The log tells of the last two.
     ///
     /// # Examples
     ///
@@ -280,6 +280,8 @@ impl ThreadPoolBuilder {
 
     /// The pool, which has no threads yet.
     pub fn build(self) -> ThreadPool {
+        // Without memory for that, a closure in a forked child waits for a thread that is not there.
+        let _ = fork::notice_forks();
         ThreadPool { pool: Arc::new(Pool::new(self.config)) }
     }
 }

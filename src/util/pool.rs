@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::affinity::Cpus;
-use crate::sys::clock;
 use crate::sys::signal_mask::{SignalMask, SignalsBlocked};
+use crate::sys::{clock, fork};
 use crate::util::linked_slab::{Key, LinkedSlab, List};
 use crate::util::unwind::{drop_quietly, shield};
 
@@ -77,6 +77,7 @@ pub(crate) struct Pool<J: Job> {
     cpus: Arc<Cpus>,
     /// That of the thread that made the pool, for code of the user's.
     mask: SignalMask,
+    fork_generation: u32,
 }
 
 /// Why a job was not queued, with the job.
@@ -95,12 +96,23 @@ impl<J: Job> Pool<J> {
             config,
             cpus: Arc::new(Cpus::of_this_thread_unpinned()),
             mask: SignalMask::of_this_thread(),
+            fork_generation: fork::fork_generation(),
         }
     }
 
+    /// Whether it is that of a process that this one was forked off: it has no threads here, and one of
+    /// them may have held the lock at the fork.
+    fn is_of_parent(&self) -> bool {
+        fork::fork_generation() != self.fork_generation
+    }
+
     /// Queues a job, and gives the key to take it back by. Fails if the pool was shut down, or if it has no
-    /// thread and none can be created.
+    /// thread and none can be created, or in a forked child.
     pub(crate) fn spawn(&self, job: J) -> Result<Key, Refused<J>> {
+        if self.is_of_parent() {
+            let error = "this pool belongs to the parent process; build another one after fork";
+            return Err(Refused { error: io::Error::other(error), job });
+        }
         let mut state = self.shared.lock();
         if state.closed {
             drop(state);
@@ -134,7 +146,7 @@ impl<J: Job> Pool<J> {
 
     /// Takes a job back that has not started.
     pub(crate) fn take_back(&self, key: Key) -> Option<J> {
-        self.shared.lock().queue.take(key)
+        if self.is_of_parent() { None } else { self.shared.lock().queue.take(key) }
     }
 
     /// How many threads there are, running or idle.
@@ -217,7 +229,9 @@ impl<J: Job> Pool<J> {
 
 impl<J: Job> Drop for Pool<J> {
     fn drop(&mut self) {
-        self.shared.close();
+        if !self.is_of_parent() {
+            self.shared.close();
+        }
     }
 }
 
