@@ -247,20 +247,65 @@ fn stream_has_what_came_before_its_first_poll_as_one() {
 
 #[test]
 fn last_signal_of_a_burst_is_never_lost() {
-    const RAISES: u32 = 10_000;
+    const BURST: u32 = 5;
     static RAISED: AtomicU32 = AtomicU32::new(0);
     in_a_child("last_signal_of_a_burst_is_never_lost", || async {
         RAISED.store(0, Ordering::Relaxed);
         let mut signals = listen(SignalKind::user_defined2());
-        let raises = thread::spawn(|| {
-            for number in 1..=RAISES {
-                RAISED.store(number, Ordering::Relaxed);
-                raise(libc::SIGUSR2);
+        let (more, asked) = std::sync::mpsc::channel();
+        let raises = thread::spawn(move || {
+            for () in asked {
+                for _ in 0..BURST {
+                    RAISED.fetch_add(1, Ordering::Relaxed);
+                    raise(libc::SIGUSR2);
+                }
             }
         });
-        while RAISED.load(Ordering::Relaxed) < RAISES {
-            next(&mut signals).await;
+        for burst in 1..=2_000 {
+            more.send(()).expect("the thread waits for it");
+            // Each is counted before it is raised, so one that comes later is counted here.
+            while RAISED.load(Ordering::Relaxed) < burst * BURST {
+                next(&mut signals).await;
+            }
         }
+        drop(more);
+        raises.join().expect("raise does not fail");
+    });
+}
+
+#[test]
+fn shards_all_see_the_last_signal_of_a_burst() {
+    const BURST: u32 = 5;
+    const BURSTS: u32 = 1_000;
+    static RAISED: AtomicU32 = AtomicU32::new(0);
+    in_a_child_without_runtime("shards_all_see_the_last_signal_of_a_burst", |driver| {
+        RAISED.store(0, Ordering::Relaxed);
+        let signals = listen(SignalKind::user_defined2());
+        let (told, all_are_told) = std::sync::mpsc::channel();
+        let raises = thread::spawn(move || {
+            for _ in 0..BURSTS {
+                for _ in 0..BURST {
+                    RAISED.fetch_add(1, Ordering::Relaxed);
+                    raise(libc::SIGUSR2);
+                }
+                for _ in 0..2 {
+                    all_are_told.recv().expect("the shards go on");
+                }
+            }
+        });
+        let shards = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+        let ended = shards.run(|_| {
+            let (told, mut signals) = (told.clone(), signals.clone());
+            async move {
+                for burst in 1..=BURSTS {
+                    while RAISED.load(Ordering::Relaxed) < burst * BURST {
+                        next(&mut signals).await;
+                    }
+                    told.send(()).expect("the thread waits for it");
+                }
+            }
+        });
+        ended.expect("two shards can be started");
         raises.join().expect("raise does not fail");
     });
 }
