@@ -11,6 +11,7 @@ mod net;
 mod standard;
 
 use std::fs;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -18,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::time::Duration;
 
-use corering::io::{OwnedWrite, lines, stderr, stdin, stdout};
+use corering::io::{OwnedWrite, PollWrite, lines, stderr, stdin, stdout};
 use corering::time::sleep;
 use corering::{Driver, Runtime};
 
@@ -180,6 +181,22 @@ fn stdout_of_each_kind_is_written() {
         let _stdout = Exchanged::new(1, fs::OpenOptions::new().write(true).open("/dev/full")?);
         let failed = stdout().write_all("text").await.expect_err("it is full");
         assert_eq!((failed.error.kind(), *failed.buf()), (ErrorKind::StorageFull, "text"));
+        Ok(())
+    });
+}
+
+#[test]
+fn flush_waits_for_what_a_thread_writes() {
+    in_a_child("flush_waits_for_what_a_thread_writes", async || {
+        let shared = scratch(b"")?;
+        let _stdout = Exchanged::new(1, shared.try_clone()?);
+        let mut stdout = stdout();
+        for round in 1..=100 {
+            let written = poll_fn(|cx| stdout.poll_write(cx, &[7; 60_000])).await?;
+            assert_eq!(written, 60_000);
+            stdout.flush().await?;
+            assert_eq!(shared.metadata()?.len(), round * 60_000);
+        }
         Ok(())
     });
 }

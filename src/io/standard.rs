@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
-use super::{Lend, OwnedRead, OwnedWrite, PipeReader, PipeWriter, PollWrite, left};
+use super::{Lend, OwnedRead, OwnedWrite, PipeReader, PipeWriter, PollWrite, left, owned};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 
 /// A handle of standard input, whatever it is: a pipe, a file, a terminal, a socket.
@@ -348,13 +348,13 @@ macro_rules! output {
                 self.0.write_all(buf)
             }
 
-            async fn flush(&mut self) -> io::Result<()> {
-                Ok(())
+            fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+                owned::flush(self)
             }
 
             /// Ends nothing: the stream belongs to others, too, and descriptors 1 and 2 stay open.
-            async fn shutdown(&mut self) -> io::Result<()> {
-                Ok(())
+            fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> {
+                owned::shutdown(self)
             }
         }
 
@@ -376,7 +376,10 @@ macro_rules! output {
             }
 
             fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.0.writer()?.poll_flush(cx)
+                match &mut self.0.writer {
+                    Some(writer) => writer.poll_flush(cx),
+                    None => Poll::Ready(Ok(())),
+                }
             }
 
             /// As [`OwnedWrite::shutdown`].
