@@ -4,6 +4,7 @@
 mod child;
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -459,6 +460,22 @@ fn child_is_waited_for_beside_a_stream_of_sigchld() {
         assert_eq!(next(&mut ended).await, SignalKind::child());
         let status = child.await.expect("it does not panic").expect("the child is waited for");
         assert!(status.success());
+    });
+}
+
+#[test]
+fn signals_are_passed_on_to_a_child_that_is_waited_for() {
+    in_a_child("signals_are_passed_on_to_a_child_that_is_waited_for", || async {
+        let kinds = [SignalKind::user_defined1(), SignalKind::child()];
+        let mut signals = signal::signals(kinds).expect("they can be caught");
+        let mut command = corering::process::Command::new("sleep");
+        let mut child = command.arg("1000").spawn().await.expect("sleep can be started");
+        raise(libc::SIGUSR1);
+        let kind = next(&mut signals).await;
+        child.send_signal(kind).expect("it has not ended");
+        assert_eq!(next(&mut signals).await, SignalKind::child());
+        let status = child.wait().await.expect("SIGCHLD is not ignored");
+        assert_eq!(status.signal(), Some(libc::SIGUSR1));
     });
 }
 

@@ -234,7 +234,7 @@ impl Child {
         self.send_signal(libc::SIGTERM)
     }
 
-    /// Sends the process a signal, by its number. It reaches this process and no later one of the same
+    /// Sends the process a signal, by its number or as a [`SignalKind`](crate::signal::SignalKind). It reaches this process and no later one of the same
     /// number, also where the program ignores SIGCHLD (by `pidfd_send_signal(2)`, Linux 5.3).
     ///
     /// A process that has ended and was not waited for takes signals without effect.
@@ -250,19 +250,19 @@ impl Child {
     /// use std::os::unix::process::ExitStatusExt;
     ///
     /// use corering::process::Command;
+    /// use corering::signal::SignalKind;
     ///
     /// # corering::block_on(async {
-    /// const SIGINT: i32 = 2;
     /// let mut child = Command::new("sleep").arg("1000").spawn().await?;
-    /// child.send_signal(SIGINT)?;
-    /// assert_eq!(child.wait().await?.signal(), Some(SIGINT));
+    /// child.send_signal(SignalKind::interrupt())?;
+    /// assert_eq!(child.wait().await?.signal(), Some(2));
     /// # Ok::<(), std::io::Error>(())
     /// # })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "pidfd_send_signal")]
-    pub fn send_signal(&self, signal: i32) -> io::Result<()> {
-        self.kept.as_process().send_signal(signal)
+    pub fn send_signal(&self, signal: impl Into<i32>) -> io::Result<()> {
+        self.kept.as_process().send_signal(signal.into())
     }
 
     /// Sends a signal to the process and to all in its group: those that it has started, if they have not
@@ -280,19 +280,19 @@ impl Child {
     ///
     /// ```
     /// use corering::process::Command;
+    /// use corering::signal::SignalKind;
     ///
     /// # corering::block_on(async {
-    /// const SIGTERM: i32 = 15;
     /// let mut shell = Command::new("sh");
     /// let mut child = shell.args(["-c", "sleep 1000 & wait"]).process_group(0).spawn().await?;
-    /// child.signal_group(SIGTERM)?;
+    /// child.signal_group(SignalKind::terminate())?;
     /// assert!(!child.wait().await?.success());
     /// # Ok::<(), std::io::Error>(())
     /// # })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn signal_group(&self, signal: i32) -> io::Result<()> {
-        self.kept.as_process().send_signal_to_group(signal)
+    pub fn signal_group(&self, signal: impl Into<i32>) -> io::Result<()> {
+        self.kept.as_process().send_signal_to_group(signal.into())
     }
 }
 

@@ -54,18 +54,16 @@ pub fn signal(kind: SignalKind) -> io::Result<Signals> {
 /// # Examples
 ///
 /// ```no_run
+/// use corering::process::Child;
 /// use corering::signal::{self, SignalKind};
 ///
-/// # fn tell_children(signal: i32) {}
-/// # async fn run() -> std::io::Result<()> {
-/// let forwarded =
-///     [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()];
-/// let mut signals = signal::signals(forwarded)?;
-/// loop {
-///     let kind = signals.recv().await?;
-///     tell_children(kind.as_raw_value());
+/// async fn pass_on(child: &Child) -> std::io::Result<()> {
+///     let passed_on = [SignalKind::hangup(), SignalKind::user_defined1()];
+///     let mut signals = signal::signals(passed_on)?;
+///     loop {
+///         child.send_signal(signals.recv().await?)?;
+///     }
 /// }
-/// # }
 /// ```
 pub fn signals(kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<Signals> {
     let kinds: Vec<_> = kinds.into_iter().collect();
