@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::time::Duration;
 
-use corering::io::{OwnedWrite, PollWrite, lines, stderr, stdin, stdout};
+use corering::io::{OwnedWrite, PollWrite, copy, lines, stderr, stdin, stdout};
 use corering::time::sleep;
 use corering::{Driver, Runtime};
 
@@ -470,6 +470,75 @@ fn closed_descriptor_is_an_error_that_says_so() {
         drop(closed);
         let error = failed.error.to_string();
         assert_eq!(error, "standard error is closed: Bad file descriptor (os error 9)");
+        Ok(())
+    });
+}
+
+#[test]
+fn lines_of_a_page_are_not_mixed_in_a_pipe() {
+    in_a_child("lines_of_a_page_are_not_mixed_in_a_pipe", async || {
+        const LINE: usize = 4096;
+        let (mut reader, writer) = io::pipe()?;
+        let _stdout = Exchanged::new(1, writer.try_clone()?);
+        let tasks: Vec<_> = [b'a', b'b', b'c']
+            .map(|letter| {
+                corering::spawn(async move {
+                    let mut stdout = stdout();
+                    for _ in 0..200 {
+                        let mut line = vec![letter; LINE];
+                        line[LINE - 1] = b'\n';
+                        stdout.write_all(line).await?;
+                    }
+                    io::Result::Ok(())
+                })
+            })
+            .into();
+        // By another process, so to say.
+        let other = std::thread::spawn(move || {
+            let mut writer = writer;
+            let line = ["d".repeat(LINE - 1), "\n".into()].concat();
+            (0..200).try_for_each(|_| writer.write_all(line.as_bytes()))
+        });
+        let read = corering::spawn_blocking(move || {
+            // Page by page, so that there is room for a part of a longer line.
+            let mut all = vec![0; 4 * 200 * LINE];
+            all.chunks_mut(4096).try_for_each(|page| reader.read_exact(page)).map(|()| all)
+        });
+        for task in tasks {
+            task.await.expect("it does not panic")?;
+        }
+        other.join().expect("it does not panic")?;
+        let all = read.await.expect("it does not panic")?;
+        let mixed = all.chunks(LINE).find(|line| line[..LINE - 1].iter().any(|&it| it != line[0]));
+        assert!(mixed.is_none(), "a line is of two writers");
+        Ok(())
+    });
+}
+
+#[test]
+fn stdin_is_copied_to_stdout() {
+    in_a_child("stdin_is_copied_to_stdout", async || {
+        let text = "some text\n".repeat(100_000);
+        let mut out = scratch(b"")?;
+        let (reader, writer) = io::pipe()?;
+        let (from_pipe, to_pipe) = (scratch(text.as_bytes())?, writer);
+        let copied = async |from: OwnedFd, to: OwnedFd| {
+            let _stdin = Exchanged::new(0, from);
+            let _stdout = Exchanged::new(1, to);
+            let (mut stdin, mut stdout) = (stdin(), stdout());
+            // The streams have their descriptors, so the next ones may have others.
+            assert!(stdin.read(Vec::with_capacity(1)).await?.0 == 1);
+            stdout.write_all("s").await?;
+            io::Result::Ok((stdin, stdout))
+        };
+        let (mut stdin, mut stdout) = copied(from_pipe.into(), to_pipe.into()).await?;
+        let first = corering::spawn(async move { copy(&mut stdin, &mut stdout).await });
+        let (mut stdin, mut stdout) = copied(reader.into(), out.try_clone()?.into()).await?;
+        let count = copy(&mut stdin, &mut stdout).await?;
+        assert_eq!(count, text.len() as u64 - 1);
+        first.await.expect("it does not panic")?;
+        out.rewind()?;
+        assert!(io::read_to_string(out)? == text);
         Ok(())
     });
 }

@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use super::{Lend, OwnedRead, OwnedWrite, PipeReader, PipeWriter, PollWrite, left, owned};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, RecvBuf};
 
-/// A handle of standard input, whatever it is: a pipe, a file, a terminal, a socket.
+/// A handle of standard input, which may be a pipe, a file, a terminal or a socket.
 ///
-/// It is opened by its first read: a duplicate of descriptor 0, so that a drop closes nothing of the
-/// program's. See [`Stdin`].
+/// Its first read opens it: a duplicate of descriptor 0, so a drop closes nothing of the program's. See
+/// [`Stdin`].
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ pub fn stdin() -> Stdin {
     Stdin { reader: None }
 }
 
-/// A handle of standard output, whatever it is. See [`Stdout`].
+/// A handle of standard output, which may be a pipe, a file, a terminal or a socket. See [`Stdout`].
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ pub fn stdout() -> Stdout {
     Stdout(Output { name: "output", standard: || duplicate(&io::stdout()), writer: None })
 }
 
-/// A handle of standard error, whatever it is. See [`Stdout`], which it is like.
+/// A handle of standard error. See [`Stdout`], which it is like.
 ///
 /// # Examples
 ///
@@ -70,23 +70,30 @@ pub fn stderr() -> Stderr {
 
 /// Standard input, from [`stdin`].
 ///
-/// A shell, and other programs that it started, have the same open file. So its mode (`O_NONBLOCK`)
-/// stays as it is, at every moment: see [`PipeReader`] for how it is read then. A file is read at the
-/// position that all who have it share.
+/// A shell, and the other programs that it started, share the open file. So its mode (`O_NONBLOCK`) is
+/// never changed, not even for a moment: [`PipeReader`] says how it is read then. A file is read at the
+/// position that all its users share.
 ///
-/// What a reader took from the kernel and nobody read goes to the next `Stdin` of the process when it is
-/// dropped, also on another shard. Two that are alive take turns as two programs would: what comes goes
+/// Bytes that a `Stdin` had read ahead when it was dropped come first in the next `Stdin` of the process, on
+/// whichever shard that is. Only one case loses some: the runtime ends while a thread of its pool reads a
+/// file for a `Stdin` that was dropped. Two that are alive take turns as two programs would: each byte goes
 /// to one of them. `std::io::stdin()` has a buffer of its own; use one or the other.
 ///
-/// [`recv`](Self::recv) and [`lines`](super::lines) read ahead, and of a file every call does, by 64 KiB at
-/// most. A child that inherits standard input afterwards lacks what was read.
+/// [`recv`](Self::recv) and [`lines`](super::lines) read ahead by 64 KiB at most, and so does every read of a
+/// file. A child that inherits standard input afterwards lacks what was read.
 ///
 /// # Terminals
 ///
-/// A read gives a line at most, and the end at Ctrl-D; after that the next read waits again. A program in
-/// the background that reads its terminal is stopped by `SIGTTIN`, as any program is; where it ignores that
-/// signal the read fails with `EIO`. A terminal that has hung up is at its end, and a write to it fails with
-/// `EIO`.
+/// A read gives a line at most, and the end at Ctrl-D; the next read waits again. A program in the background
+/// that reads its terminal is stopped by `SIGTTIN`, as any program is; if it ignores that signal, the read
+/// fails with `EIO`. A terminal that has hung up is at its end, and a write to it fails with `EIO`.
+///
+/// Where a terminal cannot be opened again (after `su`, or without `/proc`), a thread of the pool reads a line
+/// once it has been typed. If another program takes that line first, the thread waits for the next.
+///
+/// # Examples
+///
+/// See [`stdin`].
 pub struct Stdin {
     /// `None` before the first read.
     reader: Option<PipeReader>,
@@ -153,6 +160,18 @@ impl Stdin {
     /// # Errors
     ///
     /// As [`recv`](Self::recv), with the buffer; `InvalidInput` for a buffer without room.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # corering::block_on(async {
+    /// corering::io::stdout().write_all("Go on? [y/n] ").await?;
+    /// let (_, answer) = corering::io::stdin().read(Vec::with_capacity(1)).await?;
+    /// let goes_on = answer == b"y";
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
         match self.open().await {
             Ok(reader) => reader.read(buf).await,
@@ -170,6 +189,19 @@ impl Stdin {
     ///
     /// As [`read`](Self::read), and `UnexpectedEof` if the end comes before;
     /// [`transferred`](BufError::transferred) says how many bytes came.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # corering::block_on(async {
+    /// let mut stdin = corering::io::stdin();
+    /// let head = stdin.read_exact(Vec::with_capacity(2), 2).await?;
+    /// let len = usize::from(u16::from_be_bytes([head[0], head[1]]));
+    /// let body = stdin.read_exact(Vec::with_capacity(len), len).await?;
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn read_exact<B: IoBufMut>(&mut self, buf: B, n: usize) -> Result<B, BufError<B>> {
         match self.open().await {
             Ok(reader) => reader.read_exact(buf, n).await,
@@ -221,27 +253,37 @@ impl fmt::Debug for Stdin {
 
 /// Standard output, from [`stdout`].
 ///
-/// It is opened by its first write: a duplicate of descriptor 1, so that a drop closes nothing of the
-/// program's. As with [`Stdin`] the mode stays as it is, and a file is written where all who have it are.
-/// What a closed pipe refuses is `BrokenPipe`, and neither a panic nor `SIGPIPE`.
+/// It is opened by its first write: a duplicate of descriptor 1, so a drop closes nothing of the program's.
+/// As with [`Stdin`], the mode is never changed, and a file is written at the position that all its users
+/// share. A write to a pipe that has no reader any more fails with `BrokenPipe`: no panic, as by `println!`,
+/// and no `SIGPIPE`.
 ///
-/// Nothing is buffered: a write that has ended is with the kernel. To write much in small pieces, collect
-/// them. `print!` has a buffer of its own up to the end of a line, so what both write may change its order.
+/// Nothing is buffered: the kernel has all that a finished write has written. To write many small pieces,
+/// collect them first. `print!` buffers up to the end of a line, so its text may come later than what
+/// was written here after it.
 ///
-/// # Who else writes
+/// # Several writers
 ///
-/// In a pipe a write of at most 4096 bytes is not mixed with what others write, other tasks and other programs;
-/// a longer one may be. So is a line of at most 2048 bytes on a terminal, and a write to a file that was opened
-/// for appending. Tasks that write more give it to one that writes, or hold a
-/// [`Mutex`](crate::sync::Mutex) around a `Stdout` meanwhile.
+/// A pipe never mixes a write of at most 4096 bytes (`PIPE_BUF`) with those of other tasks or programs, and a
+/// file that was opened for appending never mixes pieces of at most 64 KiB; longer writes may be mixed.
+/// Tasks that write more share one `Stdout` behind a [`Mutex`](crate::sync::Mutex), or send their text to one
+/// task that writes.
 ///
 /// # Terminals
 ///
-/// A program in the background that writes its terminal is stopped by `SIGTTOU` if the terminal says so
-/// (`stty tostop`), as any program is.
+/// A program in the background that writes to its terminal is stopped by `SIGTTOU` after `stty tostop`, as any
+/// program is.
+///
+/// # Examples
+///
+/// See [`stdout`].
 pub struct Stdout(Output);
 
 /// Standard error, from [`stderr`]: as [`Stdout`], of descriptor 2.
+///
+/// # Examples
+///
+/// See [`stderr`].
 pub struct Stderr(Output);
 
 /// What both are made of.
@@ -286,6 +328,17 @@ impl Stdout {
     ///
     /// Those of `write(2)`, with the buffer, `BrokenPipe` and `StorageFull` among them; descriptor 1 is
     /// closed, which the error says, or cannot be duplicated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # corering::block_on(async {
+    /// let (count, _) = corering::io::stdout().write("some of this\n").await?;
+    /// assert!(count > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
         self.0.write(buf).await
     }
@@ -300,6 +353,10 @@ impl Stdout {
     /// # Errors
     ///
     /// As [`write`](Self::write); [`transferred`](BufError::transferred) says how much was written.
+    ///
+    /// # Examples
+    ///
+    /// See [`stdout`].
     pub async fn write_all<B: IoBuf>(&mut self, buf: B) -> Result<B, BufError<B>> {
         self.0.write_all(buf).await
     }
@@ -315,6 +372,10 @@ impl Stderr {
     /// # Errors
     ///
     /// As [`Stdout::write`], of descriptor 2.
+    ///
+    /// # Examples
+    ///
+    /// As [`Stdout::write`].
     pub async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
         self.0.write(buf).await
     }
@@ -328,6 +389,10 @@ impl Stderr {
     /// # Errors
     ///
     /// As [`Stdout::write_all`], of descriptor 2.
+    ///
+    /// # Examples
+    ///
+    /// See [`stderr`].
     pub async fn write_all<B: IoBuf>(&mut self, buf: B) -> Result<B, BufError<B>> {
         self.0.write_all(buf).await
     }

@@ -120,7 +120,8 @@ instead! {
         message = "the end of a pipe stays on its shard; its descriptor may go to another",
         label = "this would take the end of a pipe to another thread",
         note = "send the descriptor that `into_parts().await` gives of a reader, and `into_fd().await` of a \
-                writer; `PipeReader::from(fd)` and `PipeWriter::from(fd)` go on there"
+                writer; `PipeReader::from(fd)` and `PipeWriter::from(fd)` go on there; call `io::stdin()` or \
+                `io::stdout()` there once more"
     )]
     GiveTheDescriptorAway
 }
