@@ -24,7 +24,7 @@ use corering::time::sleep;
 use corering::{Driver, Runtime};
 
 use child::Child;
-use net::{Random, drop_in_flight, nothing_is_in_flight, poll_once};
+use net::{Random, drop_in_flight, nothing_is_in_flight, pattern, poll_once};
 use standard::{Exchanged, Watch, pty, scratch};
 
 /// Runs a body on both drivers, in a process of its own.
@@ -609,6 +609,51 @@ fn two_runtimes_share_stdin_as_programs_do() {
     let counts = counts.into_iter().map(|it| it.join().expect("it does not panic"));
     let counts = counts.collect::<io::Result<Vec<usize>>>().expect("it can be read");
     assert_eq!(counts.iter().sum::<usize>(), 100_000, "{counts:?}");
+}
+
+#[test]
+fn handle_outlives_its_runtime_and_loses_nothing() {
+    const TEST: &str = "handle_outlives_its_runtime_and_loses_nothing";
+    if !child::is_child() {
+        return Child::of(TEST).passes();
+    }
+    let runtime = |driver| Runtime::builder().driver(driver).build().expect("it was asked for");
+    let text = pattern(200_000);
+    for driver in corering::test_support::drivers() {
+        let (reader, writer) = io::pipe().expect("a pipe can be made");
+        let mut writer = Some(writer);
+        for fd in [scratch(&text).expect("there is room").into(), OwnedFd::from(reader)] {
+            let _stdin = Exchanged::new(0, fd);
+            let (mut stdin, mut read) = (stdin(), Vec::new());
+            for round in 0..10 {
+                runtime(driver).block_on(async {
+                    for _ in 0..round {
+                        let mut future = Box::pin(stdin.read(Vec::with_capacity(100)));
+                        if let Poll::Ready(done) = poll_once(&mut future).await {
+                            read.extend(done.expect("it can be read").1);
+                        }
+                        corering::yield_now().await;
+                    }
+                });
+            }
+            runtime(driver).block_on(async {
+                if read.is_empty()
+                    && let Some(mut writer) = writer.take()
+                {
+                    let text = text.clone();
+                    std::thread::spawn(move || writer.write_all(&text));
+                }
+                loop {
+                    let bytes = stdin.recv().await.expect("it can be read");
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    read.extend_from_slice(&bytes);
+                }
+            });
+            assert!(read == text, "on {driver}");
+        }
+    }
 }
 
 #[test]
