@@ -546,10 +546,10 @@ fn stdin_is_copied_to_stdout() {
 #[test]
 fn full_stdout_holds_up_nobody_else() {
     in_a_child("full_stdout_holds_up_nobody_else", async || {
-        let (mut reader, writer) = io::pipe()?;
-        let (mut screen, terminal) = pty()?;
+        let (reader, writer) = io::pipe()?;
+        let (screen, terminal) = pty()?;
         for (fd, there) in
-            [(OwnedFd::from(writer), &mut reader as &mut dyn Read), (terminal, &mut screen)]
+            [(OwnedFd::from(writer), fs::File::from(OwnedFd::from(reader))), (terminal, screen)]
         {
             let _stdout = Exchanged::new(1, fd);
             let text = "0123456789".repeat(100_000);
@@ -560,15 +560,13 @@ fn full_stdout_holds_up_nobody_else() {
                 corering::spawn(async {}).await.expect("it does not panic");
             }
             assert!(!written.is_finished(), "there is no room for it");
-            let mut read = Vec::new();
-            while read.len() < expected.len() {
-                let mut piece = vec![0; 1 << 16];
-                let count = there.read(&mut piece)?;
-                read.extend_from_slice(&piece[..count]);
-                turns().await?;
-            }
-            assert!(read == expected.as_bytes());
+            let mut read = vec![0; expected.len()];
+            let reads = corering::spawn_blocking(move || {
+                let mut there = there;
+                there.read_exact(&mut read).map(|()| read)
+            });
             written.await.expect("it does not panic")?;
+            assert!(reads.await.expect("it does not panic")? == expected.as_bytes());
         }
         Ok(())
     });
