@@ -40,6 +40,9 @@ const TIME: Duration = Duration::from_millis(1_500);
 /// Pieces of the work for each core, so that none is idle for long at the end.
 const PIECES_PER_CORE: u64 = 8;
 
+/// A task that has a core for a smaller share of its time is not alone.
+const QUIET_SHARE: f64 = 0.85;
+
 fn main() -> ExitCode {
     // A process of the pool is this program, too, and ends here when its work is done.
     process::worker(ways::FUNCTIONS);
@@ -65,7 +68,7 @@ async fn run(below: Option<u64>) -> Result<(), String> {
     let work = Work { pieces: primes::pieces(below, pieces), cores };
     println!("the primes below {below}, in {pieces} pieces, on {}", number(cores, "core"));
     let mut times = Vec::new();
-    let mut first = None;
+    let (mut first, mut share) = (None, 1.0);
     for way in Way::ALL {
         let measured =
             way.measure(&work).await.map_err(|error| format!("{}: {error}", way.name()))?;
@@ -77,10 +80,20 @@ async fn run(below: Option<u64>) -> Result<(), String> {
         println!("\n{}: {}", way.name(), way.kind(cores));
         println!("  {measured}");
         println!("  {}", way.lesson(cores));
+        if matches!(way, Way::OneTask) {
+            share = measured.share();
+        }
         times.push((way.name(), measured.elapsed.as_secs_f64()));
     }
     println!("\n{} primes, each time:\n", first.unwrap_or_default());
     print!("{}", picture::bars(&times, picture::width()));
+    if share < QUIET_SHARE {
+        let percent = share * 100.0;
+        println!(
+            "\nOther programs use the cores: one task had one for {percent:.0}% of its time, and"
+        );
+        println!("several find less than that. On a quiet machine the bars differ more.");
+    }
     Ok(())
 }
 

@@ -105,6 +105,13 @@ pub(crate) struct Measured {
     ticks: Ticks,
 }
 
+impl Measured {
+    /// The share of its time that a way of one thread had a core.
+    pub(crate) fn share(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+}
+
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Measured { elapsed, cpu, ticks: Ticks { count, gap, .. }, .. } = self;
