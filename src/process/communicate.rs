@@ -216,8 +216,9 @@ impl<'a> Communicate<'a> {
         self
     }
 
-    /// Sets how long the child may take, from its start, until it has ended and its outputs are closed.
-    /// Then it is killed. No limit if this is not called.
+    /// Sets how long it may take until the child has ended and its outputs are closed. Then the child is
+    /// killed. The time counts from the first poll, or, of [`Command::output`], from when the program was
+    /// started. No limit if this is not called.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limits.time_max = limit;
         self
@@ -247,7 +248,6 @@ impl fmt::Debug for Communicate<'_> {
 }
 
 /// Why a child was not brought to its end by itself, and what it had written until then.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct CommunicateError {
     /// What happened.
@@ -275,6 +275,19 @@ pub enum CommunicateErrorKind {
 impl CommunicateErrorKind {
     fn with_nothing(self) -> CommunicateError {
         CommunicateError { kind: self, status: None, stdout: Vec::new(), stderr: Vec::new() }
+    }
+}
+
+/// The output may be long, so it is counted and not shown.
+impl fmt::Debug for CommunicateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CommunicateError { kind, status, stdout, stderr } = self;
+        f.debug_struct("CommunicateError")
+            .field("kind", kind)
+            .field("status", status)
+            .field("stdout", &format_args!("{} bytes", stdout.len()))
+            .field("stderr", &format_args!("{} bytes", stderr.len()))
+            .finish()
     }
 }
 

@@ -128,12 +128,13 @@ fn find(command: &Command, error: &io::Error) -> Option<Found> {
     // As execvp(3) looks for it.
     let folders = folders_of_path(command)?;
     let places: Vec<_> = env::split_paths(&folders).map(|it| at_folder(it.join(program))).collect();
-    let there = places.into_iter().filter(|path| path.exists());
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    // A folder of that name is passed over, but for the refusal to execute it.
+    let there = places.into_iter().filter(|it| if is_missing { it.is_file() } else { it.exists() });
     let mut unusable = there.filter_map(|path| Some((unusable(&path, error)?, path)));
     if let Some(((kind, at), path)) = unusable.next() {
         return Some((kind, at, path));
     }
-    let is_missing = error.kind() == ErrorKind::NotFound;
     is_missing.then(|| (SpawnErrorKind::Program, program.to_owned(), program.to_owned()))
 }
 
@@ -150,12 +151,10 @@ fn folders_of_path(command: &Command) -> Option<OsString> {
 fn unusable(path: &Path, error: &io::Error) -> Option<(SpawnErrorKind, PathBuf)> {
     let is_denied = error.kind() == ErrorKind::PermissionDenied;
     let itself = Some((SpawnErrorKind::Program, path.to_owned()));
-    match fs::metadata(path) {
-        Err(_) => return itself,
-        Ok(metadata) if is_denied && (metadata.is_dir() || !sys::file::may_execute(path)) => {
-            return itself;
-        }
-        Ok(_) => {}
+    let Ok(metadata) = fs::metadata(path) else { return itself };
+    // What is not a file cannot be executed, and a FIFO would not be opened before another opens it, too.
+    if !metadata.is_file() || (is_denied && !sys::file::may_execute(path)) {
+        return itself;
     }
     match interpreter(path) {
         Some(named) if is_denied => {

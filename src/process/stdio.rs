@@ -19,6 +19,8 @@ use crate::sys;
 ///
 /// - The child reads on where the kernel is. What a stream had received and not given out is lost; to know
 ///   it, take the stream apart before, by [`ByteStream::into_std`] or [`PipeReader::into_parts`].
+/// - A file is read and written from its own position on, which [`File`] does not move: from the beginning, if
+///   it was just opened.
 /// - Calls of the child wait, whatever mode ours needed. A pipe that came from outside has the mode in
 ///   which it came.
 /// - Where no descriptor is left for it, [`spawn`](super::Command::spawn) says so.

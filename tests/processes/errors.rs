@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use corering::process::{Command, SpawnError, SpawnErrorKind};
 
+use crate::alone_in_runtime;
+
 /// A folder of the test's own, which goes with it.
 struct Folder(PathBuf);
 
@@ -56,6 +58,10 @@ async fn missing_program_is_named() {
     assert_eq!(found, cause(SpawnErrorKind::Program, "/no/such/program"));
     assert_eq!(text, "the program \"/no/such/program\" does not exist");
 
+    let (kind, found, _) = failure(&mut Command::new("")).await;
+    assert_eq!(kind, ErrorKind::NotFound);
+    assert_eq!(found, cause(SpawnErrorKind::Program, ""));
+
     let (_, found, _) = failure(Command::new("bin/none").current_dir("/usr")).await;
     assert_eq!(found, cause(SpawnErrorKind::Program, "/usr/bin/none"));
 }
@@ -89,6 +95,12 @@ async fn program_that_may_not_be_executed_is_named() -> io::Result<()> {
     assert_eq!(kind, ErrorKind::PermissionDenied);
     assert_eq!(found, cause(SpawnErrorKind::Program, &folder.0), "{text}");
 
+    let fifo = folder.0.join("fifo");
+    assert!(Command::new("mkfifo").args(["-m", "755"]).arg(&fifo).status().await?.success());
+    let (kind, found, text) = failure(&mut Command::new(&fifo)).await;
+    assert_eq!(kind, ErrorKind::PermissionDenied);
+    assert_eq!(found, cause(SpawnErrorKind::Program, &fifo), "{text}");
+
     // Found by PATH.
     let (kind, found, text) = failure(Command::new("file").env("PATH", &folder.0)).await;
     assert_eq!(kind, ErrorKind::PermissionDenied);
@@ -96,8 +108,13 @@ async fn program_that_may_not_be_executed_is_named() -> io::Result<()> {
     Ok(())
 }
 
-#[corering::test]
-async fn missing_interpreter_of_a_script_is_named() -> io::Result<()> {
+// Alone, since a process that another test forks meanwhile may still have a script open for writing.
+#[test]
+fn missing_interpreter_of_a_script_is_named() {
+    alone_in_runtime("errors::missing_interpreter_of_a_script_is_named", interpreters_are_named);
+}
+
+async fn interpreters_are_named() -> io::Result<()> {
     let folder = Folder::new("interpreter")?;
     let script = folder.file("script", "#! /no/such/interpreter -x\n", 0o755)?;
     let (kind, found, text) = failure(&mut Command::new(&script)).await;
