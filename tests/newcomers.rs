@@ -55,8 +55,17 @@ const PIPE: &str = "the end of a pipe stays on its shard; its descriptor may go 
 
 const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
 
+const POOL: &str =
+    "a `Pool` of processes stays on its shard; other shards call it by `Handle::spawn`";
+
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 19] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 20] = [
+    (
+        "send_a_pool_of_processes",
+        "let pool = corering::process::Pool::new(corering::process::functions![])?;
+        thread::spawn(move || drop(pool));",
+        POOL,
+    ),
     (
         "send_a_sender",
         "let (sender, _receiver) = sync::channel::bounded(1);
@@ -367,7 +376,7 @@ fn check(snippets: &[Snippet]) -> Output {
     let mut manifest = format!(
         "[workspace]\n[package]\nname = 'newcomers'\nedition = '2024'\nautobins = false\n\
          [dependencies]\nbytes = '1'\n\
-         corering = {{ path = '{}', features = ['bytes'] }}\n",
+         corering = {{ path = '{}', features = ['bytes', 'process-pool'] }}\n",
         library.display()
     );
     for (name, code) in snippets {

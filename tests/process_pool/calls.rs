@@ -1,12 +1,14 @@
 //! What a call gives.
 
 use std::io;
+use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::{cell::RefCell, env};
 
 use corering::Runtime;
 use corering::process::{CallError, Pool};
+use futures_util::future::{Either, select};
 
 use crate::functions::{
     BY_CALLER, BY_WORKER, FUNCTIONS, IN_ANSWER, IN_REQUEST, NOWHERE, Refused, echo, panics, pid,
@@ -172,6 +174,20 @@ pub(crate) fn pool_outlives_runtime(name: &str) {
             }));
         }
         assert_ne!(workers[0], workers[1]);
+
+        // The end of its runtime kills a worker, and the call hears of it in the next.
+        let runtime = Runtime::builder().driver(driver).build().expect("it was asked for");
+        let mut gate = runtime.block_on(Gate::new()).expect("a socket can be had");
+        let mut call = Box::pin(pool.call(waits, gate.path()));
+        let begun = match runtime.block_on(select(pin!(gate.begun()), &mut call)) {
+            Either::Left((begun, _)) => begun.expect("it has begun"),
+            Either::Right((answer, _)) => panic!("it does not wait: {answer:?}"),
+        };
+        drop(runtime);
+        let runtime = Runtime::builder().driver(driver).build().expect("it was asked for");
+        let lost = runtime.block_on(call);
+        assert!(matches!(lost, Err(CallError::Io(_))), "{lost:?}");
+        drop((begun, gate));
     }
     crate::processes::wait_until("workers are left", || crate::processes::children().is_empty());
 }

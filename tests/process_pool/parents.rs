@@ -1,6 +1,7 @@
 //! The end of the program that has a pool. The program is a process of its own, which the test ends.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::rc::Rc;
 use std::{env, process};
@@ -42,11 +43,22 @@ impl Program {
     fn end_by(mut self, signal: i32) -> (process::ExitStatus, String) {
         kill(self.child.id(), signal);
         let status = self.child.wait().expect("it is a child");
-        let workers = self.workers;
+        let workers = &self.workers;
         wait_until("workers are left", || !workers.iter().any(|worker| runs(*worker)));
         let mut said = String::new();
         self.output.read_to_string(&mut said).expect("it is text");
         (status, said)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A test that fails leaves none that computes for ever.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for worker in self.workers.iter().filter(|worker| runs(**worker)) {
+            kill(*worker, libc::SIGKILL);
+        }
     }
 }
 
@@ -110,7 +122,6 @@ pub(crate) fn terminated(name: &str) {
     }
     on_each_driver(name, |program| {
         let (status, _) = program.end_by(libc::SIGTERM);
-        use std::os::unix::process::ExitStatusExt;
         assert_eq!(status.signal(), Some(libc::SIGTERM));
     });
 }
