@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Read, Write};
 use std::process::{ChildStderr, ChildStdin, Command, Output, Stdio};
 
 use common::Example;
@@ -19,6 +19,7 @@ on_both_drivers! {
     no_further_line_is_read_than_can_run,
     as_many_run_at_once_as_were_asked_for,
     signal_ends_the_commands,
+    signal_is_the_end_of_what_is_printed,
     closed_output_ends_it_without_a_word,
     line_that_is_too_long_is_an_error,
 }
@@ -195,6 +196,29 @@ fn signal_ends_the_commands(driver: &str) {
             assert!(!fs::exists(format!("/proc/{id}")).expect("proc is mounted"), "{id} runs on");
         }
     }
+}
+
+/// What waits for the first command, which does not end, is not printed in its place.
+fn signal_is_the_end_of_what_is_printed(driver: &str) {
+    let script = "echo $0 >&2; test $0 = 1 && exec sleep 1000; echo $0";
+    let mut command = parallel(driver, &["-P", "4", "--keep-order", "sh", "-c", script, "{}"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child.stdin.take().expect("it is piped").write_all(&numbers(20)).expect("there is room");
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    assert_eq!(stderr.by_ref().take(20).count(), 20);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let mut example = Example::of(child);
+    example.signal(Signal::TERM);
+    assert_eq!(example.wait().code(), Some(143));
+    assert!(stderr.next().is_none(), "it ends without a word");
+    let mut printed = String::new();
+    stdout.read_to_string(&mut printed).expect("it is text");
+    assert_eq!(printed, "");
 }
 
 fn closed_output_ends_it_without_a_word(driver: &str) {

@@ -1,4 +1,4 @@
-//! What dropped handles of standard input had taken from the kernel, and nobody read: it is for the next.
+//! Bytes that dropped handles of standard input had read ahead: the next handle of the process gets them.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ static LEFT: Mutex<Left> = Mutex::new(Left { bytes: Vec::new(), coming: 0, waker
 
 struct Left {
     bytes: Vec<u8>,
-    /// Dropped handles for which a thread of the pool still reads.
+    /// Dropped handles for which a thread of the pool is still reading.
     coming: usize,
-    /// Of those that wait for that.
+    /// Handles that wait until `coming` is 0.
     wakers: Vec<Waker>,
 }
 
@@ -21,7 +21,7 @@ fn lock() -> MutexGuard<'static, Left> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes all of it, once no more is coming.
+/// Takes all bytes, once no more are coming.
 pub(super) fn poll_take(cx: &mut Context<'_>) -> Poll<Vec<u8>> {
     // Cloning a waker runs code of the user's: before the lock.
     let waker = cx.waker().clone();
@@ -33,12 +33,12 @@ pub(super) fn poll_take(cx: &mut Context<'_>) -> Poll<Vec<u8>> {
     Poll::Pending
 }
 
-/// Puts bytes before those that are there.
+/// Puts bytes in front.
 pub(super) fn put_back(bytes: &[u8]) {
     lock().bytes.splice(..0, bytes.iter().copied());
 }
 
-/// Leaves what a reader has taken.
+/// Leaves the bytes that a reader has read ahead to the next handle.
 pub(super) fn leave(mut reader: PipeReader) {
     let bytes = reader.take_rest();
     lock().bytes.extend(bytes);
@@ -56,7 +56,7 @@ pub(super) fn leave(mut reader: PipeReader) {
     });
 }
 
-/// A handle that was dropped while a thread of the pool reads for it.
+/// A dropped handle for which a thread of the pool is still reading.
 struct Coming;
 
 impl Drop for Coming {

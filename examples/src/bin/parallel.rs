@@ -179,7 +179,8 @@ impl Batch {
             }
         };
         match self.all.run(self.print(&mut child, place)).await {
-            Ok(Ok(status)) => self.note(status),
+            Ok(Ok(Some(status))) => self.note(status),
+            Ok(Ok(None)) | Err(_) => end(child).await,
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
                 // As a shell says it of a program that SIGPIPE has ended.
                 self.status.set(128 + 13);
@@ -191,7 +192,6 @@ impl Batch {
                 self.all.cancel();
                 end(child).await;
             }
-            Err(_) => end(child).await,
         }
     }
 
@@ -210,8 +210,9 @@ impl Batch {
         command
     }
 
-    /// Passes on what a command prints, when it is its turn, and waits for its end.
-    async fn print(&self, child: &mut Child, mut place: Place) -> io::Result<ExitStatus> {
+    /// Passes on what a command prints, when it is its turn, and waits for its end. `None`: all are to end,
+    /// and those before have given up.
+    async fn print(&self, child: &mut Child, mut place: Place) -> io::Result<Option<ExitStatus>> {
         let mut output = child.stdout.take().expect("it is piped");
         let (kept, has_ended) = keep(&mut output).await?;
         let mut status = None;
@@ -221,6 +222,9 @@ impl Batch {
         }
         place.wait_for_turn().await;
         let mut stdout = self.stdout.lock().await;
+        if self.all.is_cancelled() {
+            return Ok(None);
+        }
         stdout.write_all(kept).await?;
         if !has_ended {
             copy(&mut output, &mut *stdout).await?;
@@ -230,7 +234,7 @@ impl Batch {
             Some(status) => status,
             None => child.wait().await?,
         };
-        Ok(status)
+        Ok(Some(status))
     }
 
     /// Takes note of how a command has ended.

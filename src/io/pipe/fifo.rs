@@ -62,8 +62,8 @@ impl PipeReader {
 }
 
 impl PipeWriter {
-    /// Opens a FIFO for writing, by its path, and waits until there is a reader. It looks for one every
-    /// 64 ms at least: the kernel does not tell. A terminal or another device is opened likewise.
+    /// Opens a FIFO for writing, by its path, and waits until it has a reader. It looks for one every 64 ms
+    /// at least, since the kernel does not notify. A terminal or another device is opened likewise.
     ///
     /// When the last reader has gone, a write fails with `BrokenPipe`; after another has opened the FIFO,
     /// the next write goes to that one.
@@ -87,8 +87,8 @@ impl PipeWriter {
     }
 }
 
-/// Opens a FIFO for writing as soon as there is a reader. To wait in `open(2)` would hold a thread that
-/// nothing could call back.
+/// Opens a FIFO for writing as soon as it has a reader. A thread that waited in `open(2)` could not be
+/// called back.
 async fn with_reader(path: &Path) -> io::Result<SharedFd> {
     let mut pause = PAUSE_MIN;
     loop {
