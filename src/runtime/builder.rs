@@ -113,8 +113,9 @@ impl Builder {
     /// Threads and processes that are started on a pinned shard inherit its one processor: the
     /// system has no way to have it otherwise, except for a process that is made by `fork(2)`, which
     /// gets the program's processors back. [`std::process::Command`] does without fork where it
-    /// can. Start them inside [`spawn_blocking`](crate::spawn_blocking), where they get the
-    /// processors and the signal mask of the thread that built the runtime, or do not pin.
+    /// can. Start them by [`process::Command`](crate::process), or inside
+    /// [`spawn_blocking`](crate::spawn_blocking): there they get the processors and the signal mask of
+    /// the thread that built the runtime.
     pub fn pin(mut self, pinned: bool) -> Self {
         self.config.pin = pinned;
         self
@@ -122,9 +123,12 @@ impl Builder {
 
     /// Whether the process's soft limit of descriptors is raised to its hard limit. Default: true.
     ///
-    /// The limit is the process's, so it stays raised when the runtime has ended, and the processes
-    /// that it starts inherit it. Say false where one of them uses `select(2)`, which cannot name
-    /// descriptors from 1,024 on, or closes every descriptor that it may have.
+    /// The limit is the process's, so it stays raised when the runtime has ended. What
+    /// [`process::Command`](crate::process) starts gets the one that was found; other processes that the
+    /// program starts inherit the raised one. Say false where one of those uses `select(2)`, which cannot
+    /// name descriptors from 1,024 on, or closes every descriptor that it may have, and where processes
+    /// are started so often that their start by fork costs too much: without a limit to put back, the
+    /// standard library does without fork.
     pub fn raise_descriptor_limit(mut self, raised: bool) -> Self {
         self.config.raise_descriptor_limit = raised;
         self

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::pin::pin;
 use std::process;
@@ -95,13 +95,49 @@ fn reused_number_is_not_signalled() {
         });
         let error = child.start_kill().expect_err("it is gone");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        drop(child);
         if let Some(mut another) = another {
             assert_eq!(another.try_wait()?, None, "it was signalled, or reaped");
             another.kill()?;
-            another.wait()?;
+            becomes_zombie(pid);
+            is_lost(child.try_wait());
+            is_lost(child.wait().await);
+            drop(child);
+            assert_eq!(another.wait()?.signal(), Some(libc::SIGKILL));
         }
         Ok(())
+    });
+}
+
+/// As [`reused_number_is_not_signalled`], where a number is all that there is, of a process that is no child.
+#[test]
+fn reused_number_is_not_signalled_without_pidfd() {
+    let test = "attacks::reused_number_is_not_signalled_without_pidfd";
+    if !child::is_child() {
+        return child::Child::of(test).refuse(&[libc::SYS_pidfd_open], libc::ENOSYS).passes();
+    }
+    alone_in_runtime(test, async || {
+        let ignored = Ignored::new();
+        let mut child = shell("read line").stdin(Stdio::piped()).spawn().await?;
+        let pid = id_of(&child);
+        drop(child.stdin.take());
+        until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
+        drop(ignored);
+        let script = format!(
+            "for i in 1 2 3 4 5 6 7 8 9; do \
+               echo {} >/proc/sys/kernel/ns_last_pid || exit; sleep 1000000 & \
+               test $! = {pid} && echo yes && wait; kill $!; \
+             done; echo no; wait",
+            pid - 1
+        );
+        let mut others = shell(&script);
+        let mut others = others.process_group(0).stdout(Stdio::piped()).spawn().await?;
+        let is_reused = others.stdout.as_mut().expect("it is piped").recv().await? == "yes\n";
+        println!("the number is another's: {is_reused}");
+        assert_eq!(child.start_kill().expect_err("it is gone").kind(), io::ErrorKind::InvalidInput);
+        is_lost(child.wait().await);
+        assert!(!is_reused || !is_over(pid), "another process was killed");
+        others.signal_group(libc::SIGKILL)?;
+        others.wait().await.map(drop)
     });
 }
 
@@ -180,18 +216,19 @@ fn program_without_descriptors_starts_and_awaits_processes() {
                 }
                 assert_eq!(child.wait().await?.code(), Some(code));
             }
-            let mut child = endless().spawn().await?;
+            let mut sleep = corering::process::Command::new("sleep");
+            sleep.arg("1000000").kill_on_drop(true);
+            let mut child = sleep.spawn().await?;
             timeout(Duration::from_millis(5), child.wait()).await.expect_err("it goes on");
             child.kill().await?;
-            drop(endless().kill_on_drop(true).spawn().await?);
+            drop(sleep.spawn().await?);
             // Pipes need some.
-            let mut piped = endless();
-            piped.stdout(corering::process::Stdio::piped());
-            let error = piped.spawn().await.expect_err("none is left");
+            sleep.stdout(Stdio::piped());
+            let error = sleep.spawn().await.expect_err("none is left");
             assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
             drop(files);
             until(|| is_reaped(0)).await;
-            let mut child = piped.kill_on_drop(true).spawn().await?;
+            let mut child = sleep.spawn().await?;
             // SAFETY: as above.
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &before) };
             child.kill().await
@@ -325,7 +362,7 @@ fn child_under_debugger_is_awaited_without_turning() {
         // The debugger ends.
         drop(ends);
         let status = child.wait().await?;
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
         becomes_zombie(debugger as u32);
         // SAFETY: a null pointer asks for no status.
         unsafe { libc::waitpid(debugger, std::ptr::null_mut(), 0) };

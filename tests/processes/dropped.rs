@@ -1,17 +1,19 @@
 //! What is dropped, and when: no process that is to be killed goes on, and none stays as a zombie.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::pin::pin;
+use std::process;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corering::process::Child;
-use corering::{Runtime, spawn, yield_now};
+use corering::process::{Child, Command};
+use corering::{Runtime, spawn, spawn_blocking, yield_now};
 use futures_util::poll;
 
 use crate::{
-    alone, alone_in_runtime, children_of, endless, id_of, is_over, is_reaped, reaper_runs,
+    alone, alone_in_runtime, children_of, endless, id_of, is_over, is_reaped, reaper_runs, threads,
 };
 use crate::{net::until, until_now};
 
@@ -56,15 +58,92 @@ fn start_dropped_at_any_moment_leaves_no_process() {
 }
 
 #[test]
+fn start_dropped_before_thread_begins_starts_nothing() {
+    let test = "dropped::start_dropped_before_thread_begins_starts_nothing";
+    alone(test, |driver| {
+        let runtime = Runtime::builder().driver(driver).blocking_threads(1).build()?;
+        runtime.block_on(async {
+            let path = std::env::temp_dir().join(format!("corering-start-{}", std::process::id()));
+            let (begin, may_begin) = std::sync::mpsc::channel::<()>();
+            let busy = spawn_blocking(move || may_begin.recv());
+            let mut command = Command::new("touch");
+            command.arg(&path);
+            {
+                let mut start = pin!(command.spawn());
+                assert!(poll!(&mut start).is_pending());
+            }
+            drop(begin);
+            drop(busy.await);
+            // The only thread has come to the start, and is past it.
+            spawn_blocking(|| ()).await.expect("it does not panic");
+            until(|| is_reaped(0)).await;
+            assert!(!path.exists(), "it was started");
+            io::Result::Ok(())
+        })
+    });
+}
+
+/// A program that begins once a byte is written, and is being started until then.
+fn held_back() -> io::Result<(Command, io::PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = process::Command::new("sleep");
+    let null = process::Stdio::null;
+    command.arg("1000000").stdout(null()).stderr(null());
+    // SAFETY: between fork and exec the closure makes a system call on a descriptor that it owns.
+    unsafe { command.pre_exec(move || (&reader).read_exact(&mut [0])) };
+    Ok((command.into(), writer))
+}
+
+#[test]
+fn start_dropped_while_thread_makes_it_is_reaped_by_shard() {
+    alone("dropped::start_dropped_while_thread_makes_it_is_reaped_by_shard", |driver| {
+        let runtime = Runtime::builder().driver(driver).blocking_threads(1).build()?;
+        runtime.block_on(async {
+            let (mut command, mut begin) = held_back()?;
+            let mut start = Box::pin(command.spawn());
+            assert!(poll!(&mut start).is_pending());
+            until(|| !own_children().is_empty()).await;
+            let before = threads().len();
+            drop(start);
+            begin.write_all(b"x")?;
+            // The only thread has come to this, and is past the start.
+            spawn_blocking(|| ()).await.expect("it does not panic");
+            assert_eq!(threads().len(), before, "the shard can reap it");
+            kill(own_children()[0]);
+            until(|| is_reaped(0)).await;
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn start_under_way_outlives_its_runtime_and_is_reaped() {
+    alone("dropped::start_under_way_outlives_its_runtime_and_is_reaped", |driver| {
+        let builder = Runtime::builder().driver(driver).shutdown_timeout(Duration::ZERO);
+        let runtime = builder.build()?;
+        let begin = runtime.block_on(async {
+            let (mut command, begin) = held_back()?;
+            command.kill_on_drop(true);
+            spawn(async move { command.spawn().await.map(drop) });
+            until(|| !own_children().is_empty()).await;
+            io::Result::Ok(begin)
+        })?;
+        drop(runtime);
+        (&begin).write_all(b"x")
+    });
+}
+
+#[test]
 fn start_done_and_never_polled_leaves_no_process() {
-    let test = "dropped::start_done_and_never_polled_leaves_no_process";
-    alone_in_runtime(test, async || {
+    alone_in_runtime("dropped::start_done_and_never_polled_leaves_no_process", async || {
         let mut command = endless();
         command.kill_on_drop(true);
-        let mut spawn = Box::pin(command.spawn());
-        assert!(poll!(&mut spawn).is_pending());
+        let mut start = Box::pin(command.spawn());
+        assert!(poll!(&mut start).is_pending());
         until(|| !own_children().is_empty()).await;
-        drop(spawn);
+        spawn_blocking(|| ()).await.expect("it does not panic");
+        yield_now().await;
+        drop(start);
         Ok(())
     });
 }
@@ -74,9 +153,11 @@ fn child_dropped_in_runtime_is_reaped_by_shard() {
     alone_in_runtime("dropped::child_dropped_in_runtime_is_reaped_by_shard", async || {
         let child = endless().spawn().await?;
         let pid = id_of(&child);
+        let before = threads().len();
         drop(child);
         yield_now().await;
         assert!(!is_over(pid), "a dropped child goes on");
+        assert_eq!(threads().len(), before, "the shard can reap it");
         kill(pid);
         until(|| is_reaped(pid)).await;
         // One that is dropped when it has ended.
@@ -132,7 +213,7 @@ fn children_of_ended_runtime_are_reaped_by_thread() {
         assert!(!reaper_runs(), "no runtime has ended yet");
         let report = runtime.shut_down();
         assert_eq!((report.cancelled_tasks, report.leaked_operations), (2, 0));
-        assert!(reaper_runs());
+        until_now(reaper_runs);
         assert!(pids.iter().all(|pid| !is_over(*pid)), "they outlive the runtime");
         for pid in pids {
             kill(pid);

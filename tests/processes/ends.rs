@@ -120,6 +120,28 @@ async fn ended_child_takes_signals_until_waited() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn stopped_child_has_not_ended() -> io::Result<()> {
+    let mut child = endless().spawn().await?;
+    child.send_signal(libc::SIGSTOP)?;
+    timeout(Duration::from_millis(5), child.wait()).await.expect_err("it is stopped");
+    assert_eq!(child.try_wait()?, None);
+    child.send_signal(libc::SIGCONT)?;
+    assert_eq!(child.try_wait()?, None);
+    child.kill().await
+}
+
+#[corering::test]
+async fn command_goes_to_another_runtime() -> io::Result<()> {
+    let mut command = shell("exit 6");
+    drop(command.spawn().await?);
+    let elsewhere = std::thread::spawn(move || {
+        corering::block_on(async { command.spawn().await?.wait().await })
+    });
+    assert_eq!(elsewhere.join().expect("it does not panic")?.code(), Some(6));
+    Ok(())
+}
+
+#[corering::test]
 async fn number_that_is_no_signal_is_invalid() -> io::Result<()> {
     let mut child = endless().process_group(0).spawn().await?;
     for number in [-1, 65, 1000, i32::MIN, i32::MAX] {

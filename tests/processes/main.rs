@@ -24,10 +24,11 @@ use std::io;
 use corering::process::{Child, Command, Stdio};
 use corering::{Runtime, test_support};
 
-/// A program that goes on until it is killed.
+/// A program that goes on until it is killed. It holds none of this one's streams, so that a test that fails
+/// ends.
 fn endless() -> Command {
     let mut command = Command::new("sleep");
-    command.arg("1000000");
+    command.arg("1000000").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 

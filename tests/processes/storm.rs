@@ -1,16 +1,17 @@
 //! Thousands of processes that are started and dropped, killed or awaited at random points.
 
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 
 use corering::process::Command;
 use corering::sync::Semaphore;
 use corering::task::JoinSet;
-use corering::{Runtime, yield_now};
+use corering::{Runtime, spawn, yield_now};
 use futures_util::poll;
 
-use crate::alone;
-use crate::net::Random;
+use crate::net::{Random, until};
+use crate::{alone, children_of, id_of, is_reaped};
 
 /// How many processes a storm starts on each driver.
 const PROCESSES: usize = 10_000;
@@ -45,6 +46,56 @@ fn storm_of_processes_leaves_nothing() {
         });
         // What is under way goes to the thread that reaps.
         drop(runtime);
+        Ok(())
+    });
+}
+
+#[test]
+fn storm_on_two_shards_leaves_nothing() {
+    alone("storm::storm_on_two_shards_leaves_nothing", |driver| {
+        let builder = Runtime::builder().driver(driver).shards(2).oversubscribe(true);
+        let ended = builder.run(async |shard| {
+            let mut tasks = JoinSet::new();
+            for number in 0..100 {
+                tasks.spawn(one(number * 2 + shard.id() as u64));
+            }
+            // The first half; the others are under way when the shard ends.
+            for _ in 0..50 {
+                tasks.join_next().await.expect("there are more").expect("it does not panic");
+            }
+            tasks.detach_all();
+        });
+        ended.map(drop)
+    });
+}
+
+#[test]
+fn thousand_processes_at_a_time_leave_nothing() {
+    alone("storm::thousand_processes_at_a_time_leave_nothing", |driver| {
+        let runtime = Runtime::builder().driver(driver).build()?;
+        let mut command = Command::new("/bin/sleep");
+        command.arg("1000000").kill_on_drop(true);
+        // A third is dropped in the runtime, a third outside, and a third with its tasks at the end.
+        let (outside, in_tasks) = runtime.block_on(async {
+            let mut children = Vec::new();
+            for _ in 0..1000 {
+                children.push(command.spawn().await?);
+            }
+            assert_eq!(children_of(std::process::id()).len(), 1000);
+            let in_tasks = children.split_off(666);
+            let outside = children.split_off(333);
+            let dropped: Vec<u32> = children.iter().map(id_of).collect();
+            drop(children);
+            until(|| dropped.iter().all(|pid| is_reaped(*pid))).await;
+            io::Result::Ok((outside, in_tasks))
+        })?;
+        drop(outside);
+        runtime.block_on(async {
+            for mut child in in_tasks {
+                spawn(async move { child.wait().await });
+            }
+            yield_now().await;
+        });
         Ok(())
     });
 }
