@@ -33,17 +33,21 @@ fn long(driver: &str) -> Command {
 
 const CLIENTS: usize = 50;
 
-/// Starts a run, and returns it when its clients ask, with their process.
-fn asking(command: Command) -> (Example, OwnedFd) {
+/// Starts a run, and returns it when its clients ask.
+fn asking(command: Command) -> Example {
     let example = Example::start(command);
     assert!(example.line().starts_with("one shard on "));
     let line = example.line();
     assert!(line.starts_with(&format!("connected: {CLIENTS} at the same time")), "{line}");
     assert!(example.line().starts_with("each asks "));
-    let [child] = children(example.id())[..] else { panic!("there is one process of clients") };
+    example
+}
+
+/// The process of the clients, unless it has ended and been waited for.
+fn clients(example: &Example) -> Option<OwnedFd> {
+    let [child] = children(example.id())[..] else { return None };
     let child = Pid::from_raw(child.cast_signed()).expect("it is no 0");
-    let process = pidfd_open(child, PidfdFlags::empty()).expect("the clients run");
-    (example, process)
+    pidfd_open(child, PidfdFlags::empty()).ok()
 }
 
 fn hundreds_of_clients_are_connected_at_once_and_answered(driver: &str) {
@@ -70,9 +74,10 @@ fn unanswered_questions_are_a_failure(driver: &str) {
     command.args(["--deadline", "20", "--every", "10"]);
     let (mut stderr, file) = kept();
     command.stderr(file);
-    let (mut example, clients) = asking(command);
+    let mut example = asking(command);
     example.signal(Signal::STOP);
-    assert!(has_ended(&clients), "clients without answers give up");
+    // On a busy machine they may have given up before.
+    assert!(clients(&example).is_none_or(|clients| has_ended(&clients)));
     example.signal(Signal::CONT);
     assert_eq!(example.wait().code(), Some(1));
     let text = String::from_utf8(read_back(&mut stderr)).expect("errors are text");
@@ -94,7 +99,8 @@ fn too_low_limit_is_named_before_anything_starts(driver: &str) {
 
 fn signal_ends_server_and_clients(driver: &str) {
     for signal in [Signal::INT, Signal::TERM] {
-        let (mut example, clients) = asking(long(driver));
+        let mut example = asking(long(driver));
+        let clients = clients(&example).expect("they ask");
         example.signal(signal);
         assert_eq!(example.wait().code(), Some(1));
         assert!(has_ended(&clients));
@@ -102,7 +108,8 @@ fn signal_ends_server_and_clients(driver: &str) {
 }
 
 fn killed_server_leaves_no_clients(driver: &str) {
-    let (mut example, clients) = asking(long(driver));
+    let mut example = asking(long(driver));
+    let clients = clients(&example).expect("they ask");
     example.signal(Signal::KILL);
     assert_eq!(example.wait().code(), None);
     assert!(has_ended(&clients));
@@ -112,7 +119,8 @@ fn killed_clients_are_an_error(driver: &str) {
     let mut command = long(driver);
     let (mut stderr, file) = kept();
     command.stderr(file);
-    let (mut example, clients) = asking(command);
+    let mut example = asking(command);
+    let clients = clients(&example).expect("they ask");
     pidfd_send_signal(&clients, Signal::KILL).expect("the clients run");
     assert_eq!(example.wait().code(), Some(1));
     let text = String::from_utf8(read_back(&mut stderr)).expect("errors are text");
