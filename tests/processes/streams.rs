@@ -45,7 +45,7 @@ async fn wait_ends_what_the_process_reads() -> io::Result<()> {
 
 #[corering::test]
 async fn process_that_closes_its_streams_goes_on() -> io::Result<()> {
-    let script = "exec 0<&- 1>&- 2>&-; sleep 1000000";
+    let script = "exec 0<&- 1>&- 2>&-; exec sleep 1000000";
     let mut child = piped(script).kill_on_drop(true).spawn().await?;
     assert!(child.stdout.as_mut().expect("it is piped").recv().await?.is_empty());
     assert!(child.stderr.as_mut().expect("it is piped").recv().await?.is_empty());
