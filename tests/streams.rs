@@ -201,3 +201,17 @@ async fn builder_keeps_ipv4_from_an_ipv6_listener() -> io::Result<()> {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     only.bind("127.0.0.1:0").await.map(drop)
 }
+
+#[test]
+fn handler_that_closes_its_stream_is_little_larger() {
+    async fn waits(mut stream: UnixStream) -> std::io::Result<()> {
+        stream.recv().await.map(drop)
+    }
+    async fn waits_and_closes(mut stream: UnixStream) -> std::io::Result<()> {
+        stream.recv().await.map(drop)?;
+        stream.close().await
+    }
+    let (one, other) = UnixStream::pair().expect("descriptors are free");
+    let (waits, closes) = (size_of_val(&waits(one)), size_of_val(&waits_and_closes(other)));
+    assert!(closes <= waits + 512, "{closes} bytes, and {waits} without close");
+}

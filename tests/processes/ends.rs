@@ -11,7 +11,8 @@ use futures_util::poll;
 
 use crate::{becomes_zombie, endless, id_of, is_over, is_reaped, shell};
 
-const SIGNALS: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGUSR1, libc::SIGKILL];
+/// None of those that a program in the background may have been started to ignore.
+const SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGUSR1, libc::SIGALRM, libc::SIGKILL];
 
 #[corering::test]
 async fn exit_code_and_signal_are_told_apart() -> io::Result<()> {
