@@ -254,8 +254,8 @@ impl Child {
     ///
     /// # corering::block_on(async {
     /// let mut child = Command::new("sleep").arg("1000").spawn().await?;
-    /// child.send_signal(SignalKind::interrupt())?;
-    /// assert_eq!(child.wait().await?.signal(), Some(2));
+    /// child.send_signal(SignalKind::user_defined1())?;
+    /// assert_eq!(child.wait().await?.signal(), Some(SignalKind::user_defined1().into()));
     /// # Ok::<(), std::io::Error>(())
     /// # })?;
     /// # Ok::<(), std::io::Error>(())

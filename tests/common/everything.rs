@@ -83,8 +83,8 @@ async fn use_processes() -> io::Result<()> {
     child.signal_group(15)?;
     assert_eq!(child.wait().await?.signal(), Some(15));
     let mut child = sleep.spawn().await?;
-    child.send_signal(2)?;
-    assert_eq!(child.wait().await?.signal(), Some(2));
+    child.send_signal(9)?;
+    assert_eq!(child.wait().await?.signal(), Some(9));
     let child = sleep.spawn().await?;
     let folder = PathBuf::from(format!("/proc/{}", child.id().expect("it goes on")));
     assert!(folder.exists());
