@@ -157,7 +157,7 @@ pub(crate) fn wait_for_any(
         |fd: &BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let mut polls: Vec<libc::pollfd> = fds.iter().map(poll).collect();
     let limit = limit.map(|limit| libc::timespec {
-        tv_sec: limit.as_secs() as libc::time_t,
+        tv_sec: limit.as_secs() as _,
         tv_nsec: limit.subsec_nanos().into(),
     });
     let time = limit.as_ref().map_or(0, |limit| &raw const *limit as usize);

@@ -8,6 +8,9 @@ use futures_util::future::FusedFuture;
 
 /// Goes to the back of the run queue: every task that is ready now runs before this one goes on.
 ///
+/// Timers and the kernel have their turn after at most 128 polls of tasks. A task that computes yields
+/// often enough for that: each 10 µs rather than each millisecond.
+///
 /// # Cancel safety
 /// Nothing to lose.
 ///
