@@ -8,7 +8,7 @@ mod net;
 mod standard;
 
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
@@ -155,32 +155,5 @@ async fn what_is_not_a_fifo_is_refused_by_name() -> io::Result<()> {
     assert_eq!(PipeReader::open("/").await.expect_err("a folder").kind(), ErrorKind::InvalidInput);
     let mut null = PipeReader::open("/dev/null").await?;
     assert!(null.recv().await?.is_empty());
-    Ok(())
-}
-
-#[corering::test]
-async fn blocking_programs_are_met_from_either_side() -> io::Result<()> {
-    let fifo = Fifo::new();
-    let mut cat = std::process::Command::new("cat")
-        .arg(fifo.path())
-        .stdout(std::process::Stdio::piped())
-        .spawn()?;
-    let mut writer = PipeWriter::open(fifo.path()).await?;
-    writer.write_all("to a program").await?;
-    writer.close().await?;
-    let mut shown = String::new();
-    cat.stdout.take().expect("it is piped").read_to_string(&mut shown)?;
-    assert!(cat.wait()?.success());
-    assert_eq!(shown, "to a program");
-
-    let mut reader = PipeReader::open(fifo.path()).await?;
-    let mut cat = std::process::Command::new("sh")
-        .args(["-c", "cat > \"$0\""])
-        .arg(fifo.path())
-        .stdin(std::process::Stdio::piped())
-        .spawn()?;
-    cat.stdin.take().expect("it is piped").write_all(b"of a program")?;
-    assert_eq!(reader.recv().await?, "of a program");
-    assert!(cat.wait()?.success());
     Ok(())
 }
