@@ -1,14 +1,17 @@
 //! Standard input and output of every kind. Each test runs in a process of its own, whose descriptors 0
 //! and 1 it exchanges.
 
-#[path = "common/child.rs"]
+#[path = "../common/child.rs"]
 mod child;
 #[allow(dead_code)] // Each test file uses a part.
-#[path = "common/net.rs"]
+#[path = "../common/net.rs"]
 mod net;
 #[allow(dead_code)] // Each test file uses a part.
-#[path = "common/standard.rs"]
+#[path = "../common/standard.rs"]
 mod standard;
+
+mod dropped;
+mod terminals;
 
 use std::fs;
 use std::future::poll_fn;
@@ -272,136 +275,6 @@ async fn turns() -> io::Result<()> {
     Ok(())
 }
 
-#[test]
-fn terminal_is_left_as_another_program_needs_it() {
-    in_a_child("terminal_is_left_as_another_program_needs_it", async || {
-        let (mut keyboard, terminal) = pty()?;
-        let watch = Watch::new(terminal.try_clone()?, false);
-        let (own, shared) = (terminal.try_clone()?, terminal);
-        let _stdin = Exchanged::new(0, own.try_clone()?);
-        let _stdout = Exchanged::new(1, own);
-        // Ours waits, while another program reads and writes the same terminal by blocking calls.
-        let mut waiting = stdin();
-        let mut read = Box::pin(waiting.recv());
-        assert!(poll_once(&mut read).await.is_pending());
-        turns().await?;
-        drop(read);
-        let mut cat = Command::new("sh");
-        cat.args(["-c", "read line; echo got $line"]);
-        let mut cat = cat.stdin(shared.try_clone()?).stdout(shared).spawn()?;
-        keyboard.write_all(b"their line\n")?;
-        assert!(cat.wait()?.success(), "it was not refused with EAGAIN");
-        keyboard.write_all(b"our line\n")?;
-        assert_eq!(waiting.recv().await?, "our line\n");
-        stdout().write_all("answer").await?;
-        let mut shown = vec![0; 12 + 16 + 10 + 6];
-        keyboard.read_exact(&mut shown)?;
-        assert!(shown.ends_with(b"answer"), "{:?}", String::from_utf8_lossy(&shown));
-        watch.end();
-        Ok(())
-    });
-}
-
-#[test]
-fn dropped_stdin_leaves_its_rest_to_the_next() {
-    in_a_child("dropped_stdin_leaves_its_rest_to_the_next", async || {
-        let text = b"one\ntwo\nthree\nfour\n";
-        let (reader, mut writer) = io::pipe()?;
-        writer.write_all(text)?;
-        drop(writer);
-        for fd in [OwnedFd::from(reader), scratch(text)?.into()] {
-            let _stdin = Exchanged::new(0, fd);
-            assert_eq!(lines(stdin()).next_line().await?.as_deref(), Some("one"));
-            assert_eq!(stdin().read_exact(vec![0; 2], 2).await?, b"tw");
-            // On a thread with another driver.
-            let other = std::thread::spawn(|| {
-                let driver = corering::test_support::drivers()[0];
-                let runtime = Runtime::builder().driver(driver).build()?;
-                runtime.block_on(async { lines(stdin()).next_line().await })
-            });
-            assert_eq!(other.join().expect("it does not panic")?.as_deref(), Some("o"));
-            assert_eq!(all().await?, b"three\nfour\n");
-            assert_eq!(all().await?, b"");
-        }
-        Ok(())
-    });
-}
-
-/// A read of any kind, by a handle of its own, and what it has read.
-async fn any_read(kind: usize) -> io::Result<Vec<u8>> {
-    let read = match kind {
-        0 => {
-            let line = lines(stdin()).next_line().await?;
-            return Ok(line.map(|line| line + "\n").unwrap_or_default().into());
-        }
-        1 => return stdin().recv().await.map(Vec::from),
-        2 => stdin().read(Vec::with_capacity(1)).await.map(|(_, bytes)| bytes),
-        _ => stdin().read_exact(Vec::with_capacity(60), 60).await,
-    };
-    match read {
-        Err(failed) if failed.error.kind() == ErrorKind::UnexpectedEof => Ok(failed.into_parts().1),
-        read => Ok(read?),
-    }
-}
-
-#[test]
-fn thousand_dropped_reads_lose_no_byte() {
-    in_a_child("thousand_dropped_reads_lose_no_byte", drop_a_thousand_reads);
-}
-
-async fn drop_a_thousand_reads() -> io::Result<()> {
-    const LINE: &str = "the quick brown fox jumps over the lazy dog\n";
-    let in_file = LINE.repeat(3_000);
-    let (reader, mut pipe_writer) = io::pipe()?;
-    let (mut keyboard, terminal) = pty()?;
-    // The terminal echoes, so what is shown has to be read.
-    let mut screen = keyboard.try_clone()?;
-    std::thread::spawn(move || io::copy(&mut screen, &mut io::sink()));
-    let mut random = Random(7);
-    for (fd, mut there) in [
-        (scratch(in_file.as_bytes())?.into(), None),
-        (OwnedFd::from(reader), Some(&mut pipe_writer as &mut dyn Write)),
-        (terminal, Some(&mut keyboard)),
-    ] {
-        let _stdin = Exchanged::new(0, fd);
-        let mut sent = if there.is_none() { in_file.len() } else { 0 };
-        let (mut dropped, mut read) = (0, Vec::new());
-        while dropped < 1_000 {
-            let mut future = Box::pin(any_read(random.below(4)));
-            let mut polled = poll_once(&mut future).await;
-            if random.below(2) == 0 {
-                turns().await?;
-            }
-            if let Some(there) = &mut there
-                && random.below(2) == 0
-                && sent < read.len() + 1_000
-            {
-                there.write_all(LINE.as_bytes())?;
-                sent += LINE.len();
-            }
-            if random.below(2) == 0 {
-                turns().await?;
-            }
-            if polled.is_pending() && random.below(3) == 0 {
-                polled = poll_once(&mut future).await;
-            }
-            match polled {
-                Poll::Ready(bytes) => read.extend(bytes?),
-                Poll::Pending => dropped += 1,
-            }
-        }
-        if let Some(there) = &mut there {
-            there.write_all(b"last\n")?;
-        }
-        while there.is_some() && !read.ends_with(b"last\n") || read.len() < sent {
-            read.extend(any_read(1).await?);
-        }
-        let expected = LINE.repeat(sent / LINE.len()) + there.map_or("", |_| "last\n");
-        assert!(read == expected.as_bytes(), "bytes were lost or moved");
-    }
-    Ok(())
-}
-
 /// As on kernels before 6.4, where pipes have no flag that keeps a call from waiting.
 #[test]
 fn all_that_holds_without_the_flag_of_a_call_too() {
@@ -412,7 +285,7 @@ fn all_that_holds_without_the_flag_of_a_call_too() {
     }
     corering::test_support::run(TEST, None, || async {
         keep_the_mode().await?;
-        drop_a_thousand_reads().await?;
+        dropped::drop_a_thousand_reads().await?;
         nothing_is_in_flight().await;
         io::Result::Ok(())
     });
@@ -607,95 +480,4 @@ fn two_runtimes_share_stdin_as_programs_do() {
     let counts = counts.into_iter().map(|it| it.join().expect("it does not panic"));
     let counts = counts.collect::<io::Result<Vec<usize>>>().expect("it can be read");
     assert_eq!(counts.iter().sum::<usize>(), 100_000, "{counts:?}");
-}
-
-#[test]
-fn handle_outlives_its_runtime_and_loses_nothing() {
-    const TEST: &str = "handle_outlives_its_runtime_and_loses_nothing";
-    if !child::is_child() {
-        return Child::of(TEST).passes();
-    }
-    let runtime = |driver| Runtime::builder().driver(driver).build().expect("it was asked for");
-    let text = pattern(200_000);
-    for driver in corering::test_support::drivers() {
-        let (reader, writer) = io::pipe().expect("a pipe can be made");
-        let mut writer = Some(writer);
-        for fd in [scratch(&text).expect("there is room").into(), OwnedFd::from(reader)] {
-            let _stdin = Exchanged::new(0, fd);
-            let (mut stdin, mut read) = (stdin(), Vec::new());
-            for round in 0..10 {
-                runtime(driver).block_on(async {
-                    for _ in 0..round {
-                        let mut future = Box::pin(stdin.read(Vec::with_capacity(100)));
-                        if let Poll::Ready(done) = poll_once(&mut future).await {
-                            read.extend(done.expect("it can be read").1);
-                        }
-                        corering::yield_now().await;
-                    }
-                });
-            }
-            runtime(driver).block_on(async {
-                if read.is_empty()
-                    && let Some(mut writer) = writer.take()
-                {
-                    let text = text.clone();
-                    std::thread::spawn(move || writer.write_all(&text));
-                }
-                loop {
-                    let bytes = stdin.recv().await.expect("it can be read");
-                    if bytes.is_empty() {
-                        break;
-                    }
-                    read.extend_from_slice(&bytes);
-                }
-            });
-            assert!(read == text, "on {driver}");
-        }
-    }
-}
-
-#[test]
-fn terminal_that_hangs_up_is_at_its_end() {
-    in_a_child("terminal_that_hangs_up_is_at_its_end", async || {
-        let (keyboard, terminal) = pty()?;
-        let _stdin = Exchanged::new(0, terminal.try_clone()?);
-        let _stdout = Exchanged::new(1, terminal);
-        let waiting = corering::spawn(async { stdin().recv().await.map(Vec::from) });
-        turns().await?;
-        drop(keyboard);
-        assert_eq!(waiting.await.expect("it does not panic")?, b"");
-        assert_eq!(all().await?, b"", "also for those who come later");
-        let failed = stdout().write_all("text").await.expect_err("it has hung up");
-        assert_eq!(failed.error.raw_os_error(), Some(libc::EIO));
-        Ok(())
-    });
-}
-
-/// As after `su`: descriptors stay, and the path is another's.
-#[test]
-fn terminal_that_cannot_be_opened_again_is_read_and_written() {
-    const TEST: &str = "terminal_that_cannot_be_opened_again_is_read_and_written";
-    if !child::is_child() {
-        return Child::of(TEST).without_capabilities().passes();
-    }
-    corering::test_support::run(TEST, None, || async {
-        let (mut keyboard, terminal) = pty()?;
-        standard::forbid(&terminal)?;
-        let watch = Watch::new(terminal.try_clone()?, false);
-        let _stdin = Exchanged::new(0, terminal.try_clone()?);
-        let _stdout = Exchanged::new(1, terminal);
-        // Dropped while it waits, which takes no line away.
-        drop_in_flight(Box::pin(async { stdin().recv().await.map(drop) })).await;
-        let read = corering::spawn(async { stdin().recv().await.map(Vec::from) });
-        turns().await?;
-        keyboard.write_all(b"line\n")?;
-        assert_eq!(read.await.expect("it does not panic")?, b"line\n");
-        stdout().write_all("answer").await?;
-        let mut shown = [0; 12];
-        keyboard.read_exact(&mut shown)?;
-        assert_eq!(&shown, b"line\r\nanswer");
-        nothing_is_in_flight().await;
-        watch.end();
-        io::Result::Ok(())
-    });
 }
