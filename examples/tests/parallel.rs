@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Lines, Read, Write};
-use std::process::{ChildStderr, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 
 use common::Example;
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -30,14 +30,15 @@ fn parallel(driver: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Starts a command with a pipe for each of its standard streams.
+fn piped(mut command: Command) -> Child {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
 /// Runs a command to its end with this input.
-fn run(mut command: Command, input: &[u8]) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+fn run(command: Command, input: &[u8]) -> Output {
+    let mut child = piped(command);
     let (mut stdin, input) = (child.stdin.take().expect("it is piped"), input.to_vec());
     let writer = std::thread::spawn(move || {
         // It may end before it has read all.
@@ -201,13 +202,8 @@ fn signal_ends_the_commands(driver: &str) {
 /// What waits for the first command, which does not end, is not printed in its place.
 fn signal_is_the_end_of_what_is_printed(driver: &str) {
     let script = "echo $0 >&2; test $0 = 1 && exec sleep 1000; echo $0";
-    let mut command = parallel(driver, &["-P", "4", "--keep-order", "sh", "-c", script, "{}"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let command = parallel(driver, &["-P", "4", "--keep-order", "sh", "-c", script, "{}"]);
+    let mut child = piped(command);
     child.stdin.take().expect("it is piped").write_all(&numbers(20)).expect("there is room");
     let mut stderr = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     assert_eq!(stderr.by_ref().take(20).count(), 20);
@@ -222,13 +218,8 @@ fn signal_is_the_end_of_what_is_printed(driver: &str) {
 }
 
 fn closed_output_ends_it_without_a_word(driver: &str) {
-    let mut command = parallel(driver, &["-P", "2", "echo"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let command = parallel(driver, &["-P", "2", "echo"]);
+    let mut child = piped(command);
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().expect("it is piped");
     while stdin.write_all(b"line\n").is_ok() {}

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
-use corering::process::Stdio;
+use corering::process::{Child, Stdio};
 use corering::time::timeout;
 use corering::{Runtime, spawn, yield_now};
 use futures_util::poll;
@@ -74,15 +74,21 @@ fn program_that_ignores_sigchld_gets_error() {
     });
 }
 
+/// A child that ended while the program ignored SIGCHLD, and the number that it had.
+async fn reaped_by_kernel() -> io::Result<(Child, u32)> {
+    let ignored = Ignored::new();
+    let mut child = shell("read line").stdin(Stdio::piped()).spawn().await?;
+    let pid = id_of(&child);
+    drop(child.stdin.take());
+    until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
+    drop(ignored);
+    Ok((child, pid))
+}
+
 #[test]
 fn reused_number_is_not_signalled() {
     alone_in_runtime("attacks::reused_number_is_not_signalled", async || {
-        let ignored = Ignored::new();
-        let mut child = shell("read line").stdin(Stdio::piped()).spawn().await?;
-        let pid = id_of(&child);
-        drop(child.stdin.take());
-        until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
-        drop(ignored);
+        let (mut child, pid) = reaped_by_kernel().await?;
         // Where the kernel lets this user choose the next number, another process gets it.
         let another = (0..100).find_map(|_| {
             std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
@@ -116,12 +122,7 @@ fn reused_number_is_not_signalled_without_pidfd() {
         return child::Child::of(test).refuse(&[libc::SYS_pidfd_open], libc::ENOSYS).passes();
     }
     alone_in_runtime(test, async || {
-        let ignored = Ignored::new();
-        let mut child = shell("read line").stdin(Stdio::piped()).spawn().await?;
-        let pid = id_of(&child);
-        drop(child.stdin.take());
-        until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
-        drop(ignored);
+        let (mut child, pid) = reaped_by_kernel().await?;
         let script = format!(
             "for i in 1 2 3 4 5 6 7 8 9; do \
                echo {} >/proc/sys/kernel/ns_last_pid || exit; sleep 1000000 & \
