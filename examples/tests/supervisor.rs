@@ -209,7 +209,7 @@ fn closed_output_ends_the_commands(driver: &str) {
 fn output_that_is_not_read_does_not_hold_up_the_end(driver: &str) {
     let (stdout, writer) = std::io::pipe().expect("a pipe can be made");
     let (stderr, errors) = std::io::pipe().expect("a pipe can be made");
-    // More than the pipe holds that nobody reads, and less than two.
+    // More than the pipe that is not read can hold, and less than two of them can.
     let script = "head -c 100000 /dev/zero; echo $$ >&2; sleep 1000";
     let mut command = command(driver, &["--grace", "0"], &["sh", "-c", script]);
     command.stdout(writer).stderr(errors);

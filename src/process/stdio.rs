@@ -17,8 +17,9 @@ use crate::sys;
 /// [`OwnedFd`], that type itself), and from the library's own [`File`], [`PipeReader`], [`PipeWriter`],
 /// [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream):
 ///
-/// - The child reads on where the kernel is. What a stream had received and not given out is lost; to know
-///   it, take the stream apart before, by [`ByteStream::into_std`] or [`PipeReader::into_parts`].
+/// - The child reads on where the kernel is. What a stream had received and not given out is lost, and on a
+///   ring also what comes before the kernel has cancelled a receive of the stream. Neither is lost if the
+///   stream is taken apart before, by [`ByteStream::into_std`] or [`PipeReader::into_parts`].
 /// - A file is read and written from its own position on, which [`File`] does not move: from the beginning, if
 ///   it was just opened.
 /// - Calls of the child wait, whatever mode ours needed. A pipe that came from outside has the mode in

@@ -185,7 +185,7 @@ impl Uring {
     /// whatever has the number by then.
     pub(super) fn unwatch(&mut self, user_data: u64, counters: &Counters) {
         for _ in 0..UNWATCH_ENTERS_MAX {
-            // A cancel is not the poll, so many descriptors that are closed together cost one call.
+            // Staged cancels are no polls: descriptors that are closed together cost one call.
             if self.backlog.is_empty() && self.ring.staged() <= self.staged_cancels {
                 break;
             }

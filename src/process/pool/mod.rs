@@ -60,7 +60,8 @@ const TRIES_MAX: u32 = 4;
 /// - A panic of a function is an error of its call, and the worker lives on. Its message goes to standard
 ///   error, too, as that of any panic.
 /// - Dropped, the pool kills its workers. A program that ends in whatever way, by `SIGKILL` too, leaves
-///   none: each worker watches a pipe that only the program holds open.
+///   none: each worker watches a pipe that only the program holds open. (A child that the program forks
+///   without an `exec` holds it open, too: the workers then end with the last of both.)
 ///
 /// A function that waits for something is better a task, and one that computes for less than some ten
 /// microseconds is better called in place: that is what a call costs. [`spawn_blocking`] runs closures on

@@ -33,7 +33,7 @@ const LOST_AFTER_DEADLINES: u32 = 10;
 pub(crate) enum Message {
     /// The process runs.
     Started,
-    /// So many are connected at the same time, and each has had an answer.
+    /// The number of clients that are connected at the same time; each has had an answer.
     Connected(usize),
     /// All questions have been asked.
     Answered(Answers),

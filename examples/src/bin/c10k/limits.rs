@@ -22,7 +22,7 @@ const ADDRESSES_MAX: u64 = 250;
 /// less than 5 KiB in the processes.
 const CONNECTION_BYTES: u64 = 16 * 1024;
 
-/// On how many loopback addresses so many clients are served.
+/// The number of loopback addresses that these clients need.
 ///
 /// # Errors
 ///

@@ -32,7 +32,7 @@ use crate::server::Server;
 /// addresses; when all are connected at the same time, each asks a question again and again, at set times.
 /// The time of an answer counts from when its question was due, so a server that falls behind cannot hide
 /// that. The status is 0 when every question was answered rightly and in time, 1 when one was not, when a
-/// limit forbids so many clients, or when a signal ended the run, and 2 when the command line is wrong.
+/// limit forbids that number of clients, or when a signal ended the run, and 2 when the command line is wrong.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
     /// How many clients are connected at the same time.
@@ -102,7 +102,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     runtime.block_on(serve(arguments, addresses))
 }
 
-/// Prints a line. Where nobody reads it, that is an error and no panic.
+/// Prints a line. A closed output is an error, and does not panic.
 fn say(line: fmt::Arguments<'_>) -> Result<(), String> {
     writeln!(io::stdout(), "{line}").map_err(|error| format!("the output is closed: {error}"))
 }

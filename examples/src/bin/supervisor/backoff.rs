@@ -16,8 +16,8 @@ impl Backoff {
         Backoff { first: first.min(most), most, early: 0 }
     }
 
-    /// The wait after a run of this length. After one that was longer than the longest wait, which is no early
-    /// end, the waits begin anew.
+    /// Returns how long to wait after a run that lasted `ran`. A run longer than the longest wait did not end
+    /// early, so the waits begin again with the first.
     pub(crate) fn after(&mut self, ran: Duration) -> Duration {
         if ran > self.most {
             self.early = 0;

@@ -167,7 +167,7 @@ async fn supervise(
                 all_well = false;
                 false
             }
-            // What is killed ends; what has not by now waits for an output that nobody reads.
+            // Every command was killed: one that has not ended yet waits for its output to be read.
             () = limit => {
                 if is_killing {
                     return Ok(false);

@@ -54,7 +54,7 @@ impl Output {
         loop {
             let mut receive = poll_fn(|cx| reader.poll_lend(cx)).fuse();
             let received = if has_ended {
-                // What is there comes at the first poll of a turn.
+                // Bytes that have already come are received at the first poll of a turn.
                 yield_now().await;
                 receive.now_or_never()
             } else {
