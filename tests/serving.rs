@@ -420,15 +420,12 @@ fn server_without_descriptors_pauses_serves_and_ends() {
             let (listener, address) = listener().await?;
             let stop = CancelToken::new();
             let server: Server = spawn(serve(listener, echo).token(stop.clone()).into_future());
-            let mut clients = Vec::new();
-            let mut open = async || {
-                while let Ok(client) = std::net::TcpStream::connect(address) {
-                    clients.push(client);
-                    corering::yield_now().await;
-                }
-                std::mem::take(&mut clients)
+            // The clients take every descriptor before the server gets one, so that it lacks one
+            // however many this process was started with.
+            let open = || -> Vec<_> {
+                std::iter::from_fn(|| std::net::TcpStream::connect(address).ok()).collect()
             };
-            let first = open().await;
+            let first = open();
             until_metrics(|metrics| metrics.accept_pauses > 0).await;
             assert!(!server.is_finished());
             // Descriptors come free, and it goes on.
@@ -436,7 +433,7 @@ fn server_without_descriptors_pauses_serves_and_ends() {
             let mut client = TcpStream::connect(address).await?;
             exchange(&mut client).await?;
             let pauses = corering::metrics().accept_pauses;
-            let second = open().await;
+            let second = open();
             until_metrics(|metrics| metrics.accept_pauses > pauses).await;
             // The stop comes during a pause.
             stop.cancel();
