@@ -17,6 +17,7 @@ bench=$target/release/corering-bench
 pairs=${PAIRS:-6}
 seconds=${SECONDS_EACH:-3}
 scratch=$(mktemp -d)
+source "$root/scripts/nginx.sh"
 # Server and client each have a CPU of their own, where there are two.
 on_first=() on_last=()
 if (($(nproc) > 1)); then
@@ -58,46 +59,6 @@ median() {
 # number FILE NAME: a number of a result in JSON, whose names are unique.
 number() {
     sed -n "s/^ *\"$2\": *\([0-9.e+-]*\),*$/\1/p" "$1" | head -n 1
-}
-
-# start_nginx: one worker, keep-alive without end, a page of 612 bytes; sets `port`.
-start_nginx() {
-    mkdir "$scratch/page"
-    head -c 612 /dev/zero | tr '\0' x >"$scratch/page/index.html"
-    # A port may be taken between two looks, so that several are tried.
-    for _ in 1 2 3 4 5; do
-        port=$((RANDOM % 20000 + 10000))
-        cat >"$scratch/nginx.conf" <<CONFIGURATION
-worker_processes 1;
-daemon off;
-pid $scratch/nginx.pid;
-error_log $scratch/nginx.log;
-events { worker_connections 4096; }
-http {
-    access_log off;
-    keepalive_requests 1000000000;
-    client_body_temp_path $scratch/body;
-    proxy_temp_path $scratch/proxy;
-    fastcgi_temp_path $scratch/fastcgi;
-    uwsgi_temp_path $scratch/uwsgi;
-    scgi_temp_path $scratch/scgi;
-    server { listen 127.0.0.1:$port; root $scratch/page; }
-}
-CONFIGURATION
-        # A worker that may not read the page because it has given up root serves errors.
-        ((EUID)) || sed -i '1i user root;' "$scratch/nginx.conf"
-        "${on_last[@]}" nginx -p "$scratch" -e "$scratch/nginx.log" -c "$scratch/nginx.conf" &
-        server=$!
-        for _ in $(seq 100); do
-            kill -0 "$server" 2>/dev/null || break
-            if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
-            sleep 0.05
-        done
-        end_server
-    done
-    cat "$scratch/nginx.log" >&2
-    echo "nginx did not start" >&2
-    exit 3
 }
 
 # Both run without warm-up, and the shell counts the CPU time of both, from start to end.
@@ -144,7 +105,9 @@ ratio() {
 check_wrk() {
     need wrk wrk
     need nginx nginx-light
-    start_nginx
+    mkdir "$scratch/page"
+    head -c 612 /dev/zero | tr '\0' x >"$scratch/page/index.html"
+    start_nginx "$scratch/page" "keepalive_requests 1000000000;" "${on_last[@]}"
     echo "64 connections, 1 thread, nginx with 1 worker, $pairs pairs of $seconds s"
     run_load
     for pair in $(seq "$pairs"); do
