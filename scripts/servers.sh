@@ -2,8 +2,9 @@
 #
 # `uring` and `epoll` are the example `echo` on that driver, `uring-unix` and `epoll-unix` the same on
 # a Unix socket. `uring-notification`, and those that end in `-lent`, `-owned` or `-limited`, are
-# `corering-bench serve` with an option; those that begin with `hyper-` serve a page by hyper. Every
-# other name is a server of it, to compare with.
+# `corering-bench serve` with an option; those that begin with `hyper-` serve a page by hyper, and those
+# that begin with `static-` are the example `static_server`, which serves `$scratch/files`. Every other
+# name is a server of it, to compare with.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -13,7 +14,7 @@ job=
 
 build_servers() {
     cargo build --quiet --release --manifest-path "$root/Cargo.toml" \
-        -p corering-examples --bin echo -p corering-bench --bin corering-bench --bin echo_load --bin spawn_tasks
+        -p corering-examples --bin echo --bin static_server -p corering-bench --bin corering-bench --bin echo_load --bin spawn_tasks
 }
 
 # end_server [SIGNAL]: ends the server, by SIGTERM if nothing else is said.
@@ -32,7 +33,7 @@ trap 'end_server KILL; rm -rf "$scratch"' EXIT
 # gets the server's own command line as its last arguments, and becomes the server (valgrind) or
 # runs it as its only child (strace).
 start_server() {
-    local name=$1 command
+    local name=$1 command how
     shift
     case $name in
         uring | epoll) command=("$target/release/echo" --addr 127.0.0.1:0 --driver "$name" --shards 1) ;;
@@ -55,6 +56,11 @@ start_server() {
         hyper-*)
             command=("$target/release/corering-bench" serve --driver "${name#hyper-}" --workload hyper)
             command+=(--size 13)
+            ;;
+        static-*)
+            command=("$target/release/static_server" --root "$scratch/files" --addr 127.0.0.1:0 --shards 1)
+            how=${name#static-}
+            command+=(--driver "${how%%-*}")
             ;;
         *) command=("$target/release/corering-bench" serve --driver "$name") ;;
     esac
