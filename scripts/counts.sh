@@ -17,12 +17,15 @@
 #                              after the first, the others may not need more than it, and on a ring
 #                              a tenth more instructions
 #
+#   static-uring-1k, static-epoll-1k, static-uring-64k, static-epoll-64k
+#                              are the example `static_server`, which is asked for one file of that size
+#
 # `tasks` is no server: a thousand tasks that end at once are spawned and awaited, and the same in a
 # task group. Its two rows are per task; the group may need 1.2 times the instructions of the other.
 #
-# All of these but those on a Unix socket are `corering-bench serve`, which counts its requests and
-# bytes: compare them with what they were and with each other, not with uring and epoll, which are
-# the example. What a limit costs is the difference of limited and lent.
+# All of these but static_server and those on a Unix socket are `corering-bench serve`, which counts its
+# requests and bytes: compare them with what they were and with each other, not with uring and epoll,
+# which are the example. What a limit costs is the difference of limited and lent.
 #
 # 64 connections have one message of 64 bytes each on the way when the server wakes: it is stopped
 # while it waits, and goes on when the client has sent all of them. So a round is the same work each
@@ -47,7 +50,8 @@ set -euo pipefail
 
 known=(uring uring-unix uring-notification uring-owned uring-lent uring-limited)
 known+=(epoll epoll-unix epoll-owned epoll-lent epoll-limited)
-known+=(tokio tokio-limited raw-uring raw-epoll hyper-tokio hyper-uring hyper-epoll tasks)
+known+=(tokio tokio-limited raw-uring raw-epoll hyper-tokio hyper-uring hyper-epoll)
+known+=(static-uring-1k static-epoll-1k static-uring-64k static-epoll-64k tasks)
 
 # usage TEXT: how this is run, for somebody who ran it otherwise.
 usage() {
@@ -82,12 +86,16 @@ warm_up_rounds=20
 rounds=500
 status=0
 build_servers
+# What static_server serves.
+mkdir "$scratch/files"
+for size in 1k 64k; do head -c "$size" /dev/urandom >"$scratch/files/$size"; done
 
 # run_rounds NAME ROUNDS [OPTION..]: prints how many requests the server has answered.
 run_rounds() {
     local name=$1 rounds=$2
     shift 2
     [[ $name != hyper-* ]] || set -- --http "$@"
+    [[ $name != static-* ]] || set -- "--http=/${name##*-}" "$@"
     # Its status 3 would say that nothing can be counted here.
     timeout 60 "$target/release/echo_load" rounds --addr "$address" --stop-pid "$server" \
         --connections "$connections" --rounds "$rounds" "$@" || exit 1

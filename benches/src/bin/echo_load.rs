@@ -65,16 +65,17 @@ struct Target {
     /// Bytes of one message.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
-    /// Ask for a page by HTTP/1.1 instead of sending a message.
-    #[arg(long)]
-    http: bool,
+    /// Ask for a page by HTTP/1.1 instead of sending a message: the root, or what is named.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "/")]
+    http: Option<String>,
 }
 
 impl Target {
     fn plan(&self) -> Plan {
-        let protocol = match self.http {
-            true => Protocol::Http { path: "/".to_owned() },
-            false => Protocol::Echo,
+        let protocol = match &self.http {
+            Some(path) => Protocol::Http { path: path.clone() },
+            None => Protocol::Echo,
         };
         Plan {
             connections: self.connections,
