@@ -86,6 +86,7 @@
 //! | [`fs::rename`] | the old name | the old name or the new one | the old name or the new one | the new name | – |
 //! | [`fs::read_link`], [`fs::canonicalize`], [`fs::read_dir`], [`DirEntry::file_type`], [`DirEntry::metadata`] | nothing | nothing | nothing | nothing | – |
 //! | [`ReadDir::next_entry`] | nothing | entries for the next call | entries for the next call | entries for the next call | – |
+//! | [`fs::copy`] | nothing | a target that gets a first part, soon | a target that gets a first part, soon | a target with a first part, or all | a target that gets a first part, soon |
 //! | [`fs::symlink`], [`fs::hard_link`] | nothing | a name that may have been made | a name that may have been made | a name that was made | – |
 //! | [`fs::set_permissions`] | the old ones | the new ones, soon | the new ones, soon | the new ones | – |
 //! | [`fs::remove_dir_all`] | nothing | a folder that will be gone | a folder that will be gone | a folder that is gone | – |

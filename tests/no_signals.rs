@@ -163,6 +163,9 @@ fn file_beyond_its_limit_is_an_error() {
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         let error = file.allocate(0, 8192).await.expect_err("the limit is reached");
         assert!(matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::Unsupported));
+        let error = fs::copy("/proc/self/exe", &path).await.expect_err("the limit is reached");
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        assert_eq!(fs::metadata(&path).await?.len(), 4096);
         fs::remove_file(&path).await
     });
 }

@@ -80,6 +80,8 @@ refused! {
     without_setaffinity: [libc::SYS_sched_setaffinity] => Then::AllWorks,
     without_prlimit64: [libc::SYS_prlimit64] => Then::AllWorks,
     without_sendfile: [libc::SYS_sendfile] => Then::AllWorks,
+    without_copy_file_range: [libc::SYS_copy_file_range] => Then::AllWorks,
+    without_ioctl: [libc::SYS_ioctl] => Then::AllWorks,
     without_pidfd_open: [libc::SYS_pidfd_open] => Then::AllWorks,
     without_pidfd_send_signal: [libc::SYS_pidfd_send_signal] => Then::AllWorks,
     without_waitid: [libc::SYS_waitid] => Then::AllWorks,
@@ -90,7 +92,7 @@ refused! {
     without_all_that_is_newer_than_3_10: [
         libc::SYS_openat2, libc::SYS_statx, libc::SYS_renameat2, libc::SYS_preadv2,
         libc::SYS_pwritev2, SYS_CACHESTAT, libc::SYS_epoll_pwait2, libc::SYS_pidfd_open,
-        libc::SYS_pidfd_send_signal,
+        libc::SYS_pidfd_send_signal, libc::SYS_copy_file_range,
         libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register
     ] => Then::NoRing,
 }

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod alignment;
+mod copy;
 mod file;
 mod folder;
 mod metadata;
@@ -27,6 +28,7 @@ mod open;
 mod walk;
 mod whole;
 
+pub use copy::copy;
 pub use file::File;
 pub use folder::{DirEntry, ReadDir, create_dir_all, read_dir, remove_dir_all};
 pub use metadata::{DirectAlignment, FileType, Metadata};

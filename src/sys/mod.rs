@@ -6,6 +6,7 @@
 pub(crate) mod affinity;
 pub(crate) mod call;
 pub(crate) mod clock;
+pub(crate) mod copy;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod exit;

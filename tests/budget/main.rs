@@ -30,6 +30,7 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("compat::axum::web_socket::recv", "it is looped in tests/compat"),
     ("compat::axum::web_socket::send", "the stream below pays for what is sent"),
     ("compat::tokio::guest::run", "what is in it pays, or is made to by task::cooperative"),
+    ("fs::copy::copy", "it waits for a thread of the pool each time"),
     ("fs::folder::metadata", "the row of fs::symlink_metadata, which this is"),
     ("fs::folder::read_dir", "it waits for a thread of the pool each time"),
     ("fs::folder::remove_dir_all", "it waits for a thread of the pool each time"),

@@ -162,10 +162,24 @@ async fn use_files(folder: &Path, lacks: Option<(Lacks, i32)>) -> io::Result<boo
     assert_eq!(fs::read(&renamed).await?.len(), 5020);
     let error = File::open(&path).await.expect_err("it has another name");
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    use_copy(&renamed, &below.join("copy")).await?;
     fs::remove_file(below.join("link")).await?;
     fs::remove_file(&renamed).await?;
     fs::remove_dir(&below).await?;
     Ok(true)
+}
+
+/// A copy, of which a hole stays a hole.
+async fn use_copy(from: &Path, to: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(from).await?;
+    file.set_len(10 << 20).await?;
+    file.write_all_at("behind the hole", 10 << 20).await?;
+    let content = std::fs::read(from)?;
+    assert_eq!(fs::copy(from, to).await?, content.len() as u64);
+    assert!(std::fs::read(to)? == content && fs::metadata(to).await?.blocks() < 1000);
+    assert_eq!(fs::copy("/proc/version", to).await?, std::fs::read("/proc/version")?.len() as u64);
+    fs::remove_file(to).await?;
+    file.set_len(5020).await
 }
 
 /// What `stat(2)` tells is the same by each way.

@@ -208,6 +208,12 @@ const ROWS: &[Row] = &[
         &["empty", "file=0123456789", "link=0123456789"],
     ),
     Row {
+        name: "fs::copy",
+        begin: |it| Box::pin(fs::copy(it.path("file"), it.path("new")).map_ok(drop)),
+        after: &["empty", "file=0123456789", "new=0123456789"],
+        between: Some(&["empty", "file=0123456789", "new="]),
+    },
+    Row {
         name: "fs::remove_dir_all",
         begin: |it| Box::pin(fs::remove_dir_all(it.path("empty"))),
         after: &["file=0123456789"],
