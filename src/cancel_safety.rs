@@ -92,6 +92,8 @@
 //! | [`fs::remove_dir_all`] | nothing | a folder that will be gone | a folder that will be gone | a folder that is gone | – |
 //! | [`fs::create_dir_all`] | nothing | folders of which the first may have been made | folders of which the first may have been made | folders of which the first were made | folders of which the first were made |
 //! | [`fs::create_dir`] | nothing | a folder that may have been made | a folder that may have been made | a folder that was made | – |
+//! | [`fs::watch`], [`Watcher::add`], [`Watches::add`] | nothing | nothing | nothing | nothing | – |
+//! | [`Watcher::recv`] | nothing | events for the next call | – | events for the next call | – |
 //!
 //! # Channels, queues and locks
 //!
@@ -142,7 +144,7 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, DirEntry, File, OpenOptions, ReadDir},
+    fs::{self, DirEntry, File, OpenOptions, ReadDir, Watcher, Watches},
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

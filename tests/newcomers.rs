@@ -55,11 +55,14 @@ const PIPE: &str = "the end of a pipe stays on its shard; its descriptor may go 
 
 const STREAM: &str = "a stream stays on its shard; `detach().await` gives what may go to another";
 
+const WATCHER: &str =
+    "a `Watcher` and its `Watches` stay on their shard; make a watcher where its events are taken";
+
 const POOL: &str =
     "a `Pool` of processes stays on its shard; other shards call it by `Handle::spawn`";
 
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 20] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 21] = [
     (
         "send_a_pool_of_processes",
         "let pool = corering::process::Pool::new(corering::process::functions![])?;
@@ -156,6 +159,11 @@ const SENT_TO_THREADS: [(&str, &str, &str); 20] = [
         "send_an_end_of_a_pipe",
         "let (reader, _writer) = corering::io::pipe()?; thread::spawn(move || drop(reader));",
         PIPE,
+    ),
+    (
+        "send_a_watcher",
+        "let watcher = corering::fs::Watcher::new()?; thread::spawn(move || drop(watcher));",
+        WATCHER,
     ),
     (
         "send_what_was_received",

@@ -26,6 +26,7 @@ mod names;
 mod on_pool;
 mod open;
 mod walk;
+mod watch;
 mod whole;
 
 pub use copy::copy;
@@ -34,6 +35,7 @@ pub use folder::{DirEntry, ReadDir, create_dir_all, read_dir, remove_dir_all};
 pub use metadata::{DirectAlignment, FileType, Metadata};
 pub use names::{canonicalize, hard_link, read_link, symlink};
 pub use open::OpenOptions;
+pub use watch::{Change, WatchEvent, WatchId, WatchMask, Watcher, Watches, watch};
 
 use std::convert::identity;
 use std::io;

@@ -6,6 +6,7 @@ mod folders;
 mod held;
 mod limits;
 mod names;
+mod watch;
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;

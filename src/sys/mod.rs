@@ -12,6 +12,7 @@ pub(crate) mod eventfd;
 pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod fork;
+pub(crate) mod inotify;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod missed_end;

@@ -127,6 +127,17 @@ instead! {
 }
 
 instead! {
+    /// For watchers of files.
+    #[diagnostic::on_unimplemented(
+        message = "a `Watcher` and its `Watches` stay on their shard; make a watcher where its events are taken",
+        label = "this would take the watcher to another thread",
+        note = "make the watcher there, and send its events, which may go anywhere, by \
+                `corering::shard_channel`"
+    )]
+    MakeAWatcherThere
+}
+
+instead! {
     /// For the handles of processes.
     #[diagnostic::on_unimplemented(
         message = "a `Child` stays on its shard; start and await the process on one shard",

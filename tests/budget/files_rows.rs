@@ -1,8 +1,9 @@
 //! Files that are in the page cache, and what is always there to read and to write.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use corering::fs::{self, File, OpenOptions, ReadDir};
+use corering::fs::{self, File, OpenOptions, ReadDir, WatchMask, Watcher};
 
 use crate::beside::Beside;
 
@@ -17,6 +18,7 @@ pub(crate) async fn rows(beside: &Beside) {
     opened(beside, &path).await;
     reads(beside, &path).await;
     writes(beside, &path).await;
+    watches(beside, folder.clone()).await;
     names(beside, folder.clone(), path).await;
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
@@ -132,6 +134,33 @@ async fn writes(beside: &Beside, path: &Path) {
     beside
         .endless("fs::file::allocate", async move || {
             file.allocate(0, BYTES as u64).await.expect("the disk has room");
+        })
+        .await;
+}
+
+async fn watches(beside: &Beside, folder: PathBuf) {
+    let path = folder.clone();
+    beside
+        .endless("fs::watch::watch", async move || {
+            fs::watch(&path).await.expect("it is there");
+        })
+        .await;
+    let watcher = Watcher::new().expect("descriptors are free");
+    let path = folder.clone();
+    beside
+        .endless("fs::watch::add", async move || {
+            watcher.add(&path, WatchMask::CHANGES).await.expect("it is there");
+        })
+        .await;
+    let mut watcher = fs::watch(&folder).await.expect("it is there");
+    let touched = std::fs::File::create(folder.join("touched")).expect("the disk has room");
+    beside
+        .endless("fs::watch::recv", async move || {
+            // More events than are taken. The file's own and the folder's differ, so none is merged.
+            let permissions = std::fs::Permissions::from_mode(0o700);
+            touched.set_permissions(permissions.clone()).expect("it is ours");
+            std::fs::set_permissions(&folder, permissions).expect("it is ours");
+            watcher.recv().await.expect("it was touched");
         })
         .await;
 }

@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+use std::ffi::CString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command, Output, Stdio};
@@ -34,6 +35,8 @@ pub(crate) struct Child {
     user: Option<u32>,
     /// Numbers of system calls, and the error number that each is answered with.
     refused: Option<(Vec<libc::c_long>, i32)>,
+    /// Limits of the user, by their names in `/proc/sys/user`, in a namespace of users.
+    of_user: Vec<(CString, String)>,
 }
 
 #[allow(dead_code)] // Each test file uses a part.
@@ -44,7 +47,8 @@ impl Child {
         let mut command = Command::new("/proc/self/exe");
         command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(CHILD, test).env_remove("CORERING_DRIVER");
-        Child { command, limits: Vec::new(), user: None, refused: None }
+        let (limits, of_user) = (Vec::new(), Vec::new());
+        Child { command, limits, user: None, refused: None, of_user }
     }
 
     /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
@@ -52,6 +56,13 @@ impl Child {
         // The C libraries have different types for a resource.
         let Ok(resource) = resource.try_into() else { panic!("no resource has this number") };
         self.limits.push((resource, value));
+        self
+    }
+
+    /// Sets a limit of the user (a file in `/proc/sys/user`), in a namespace of users of its own.
+    pub(crate) fn limit_of_user(mut self, name: &str, value: u64) -> Self {
+        let path = CString::new(format!("/proc/sys/user/{name}")).expect("a name has no NUL");
+        self.of_user.push((path, value.to_string()));
         self
     }
 
@@ -100,12 +111,13 @@ impl Child {
 
     fn prepared(mut self) -> Command {
         let filter = self.refused.map(|(calls, errno)| filter_of(&calls, errno));
-        let (limits, user) = (self.limits, self.user);
+        let (limits, user, of_user) = (self.limits, self.user, self.of_user);
         // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
         // before the fork.
         unsafe {
             self.command.pre_exec(move || {
                 limits.iter().try_for_each(|&(resource, value)| set_limit(resource, value))?;
+                limit_user(&of_user)?;
                 user.map_or(Ok(()), become_user)?;
                 filter.as_deref().map_or(Ok(()), install_filter)
             });
@@ -141,6 +153,23 @@ fn set_limit(resource: usize, value: u64) -> io::Result<()> {
     let result =
         unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, nothing) };
     checked(result as libc::c_int)
+}
+
+fn limit_user(limits: &[(CString, String)]) -> io::Result<()> {
+    if limits.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: unshare takes a number; this process, which was just forked, has one thread.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
+    for (path, value) in limits {
+        // SAFETY: the path is a string that outlives the call.
+        let file = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+        checked(file.min(0))?;
+        // SAFETY: the text outlives the call. What is opened is closed by exec.
+        let written = unsafe { libc::write(file, value.as_ptr().cast(), value.len()) };
+        checked(written.min(0) as libc::c_int)?;
+    }
+    Ok(())
 }
 
 fn become_user(user: u32) -> io::Result<()> {

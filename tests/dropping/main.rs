@@ -29,6 +29,7 @@ mod standard;
 mod standard_streams;
 mod storm;
 mod waits;
+mod watches;
 mod writes;
 
 use std::io;
@@ -219,6 +220,13 @@ fn dropped_datagrams_come_whole_and_once() {
 fn dropped_binds_leave_their_address() {
     in_a_child("dropped_binds_leave_their_address", &WAYS[..1], async |world| {
         at_each_moment(async |moment| datagrams::leave_their_address(world, moment).await).await
+    });
+}
+
+#[test]
+fn dropped_operations_on_watchers_lose_no_event() {
+    in_a_child("dropped_operations_on_watchers_lose_no_event", &WAYS[..1], async |world| {
+        at_each_moment(async |moment| watches::lose_no_event(world, moment).await).await
     });
 }
 
