@@ -1,8 +1,11 @@
-//! What the examples share: the flags of servers, and how clients fetch.
+//! What the examples share: the flags of servers, what they print, and how clients fetch.
 
 #![forbid(unsafe_code)]
 
 pub mod client;
+
+use std::fmt::Display;
+use std::io::{self, Write};
 
 use clap::builder::RangedU64ValueParser;
 use corering::{Driver, Runtime};
@@ -26,4 +29,15 @@ impl ShardOptions {
     pub fn runtime(&self) -> corering::Builder {
         Runtime::builder().driver(self.driver).shards(self.shards)
     }
+}
+
+/// Prints a line to the standard output. It is dropped where nobody reads it any more or no room is
+/// left: a server goes on all the same, where `println!` would panic.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The same to the standard error output.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -21,7 +21,7 @@ use corering::compat::axum::WebSocketUpgrade;
 use corering::compat::{self, local};
 use corering::fs::{self, File};
 use corering::{net, signal, time};
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain, say};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("axum_app: {error}");
+        complain(format_args!("axum_app: {error}"));
         std::process::exit(1);
     }
 }
@@ -58,7 +58,7 @@ fn run(Arguments { addr, folder, shards }: &Arguments) -> io::Result<()> {
     let ended = shards.runtime().try_run(async |shard| {
         let server = compat::serve(listeners.take(&shard)?, router.clone());
         if shard.id() == 0 {
-            println!("listening on {}", listeners.local_addr());
+            say(format_args!("listening on {}", listeners.local_addr()));
         }
         server.with_graceful_shutdown(stop.clone()).drain_timeout(DRAIN_TIMEOUT).await
     });
@@ -121,7 +121,7 @@ impl IntoResponse for FileError {
                 StatusCode::NOT_FOUND
             }
             FileError::Io(error) => {
-                eprintln!("axum_app: {error}");
+                complain(format_args!("axum_app: {error}"));
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

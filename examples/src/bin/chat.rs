@@ -11,7 +11,7 @@ use corering::io::{Lines, lines};
 use corering::net::{ReadHalf, Tcp, TcpListener, TcpStream, WriteHalf};
 use corering::task::cooperative;
 use corering::{Shard, select_biased};
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain};
 use futures_util::FutureExt;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
@@ -34,7 +34,7 @@ const LINE_MAX: usize = 1024;
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("chat: {error}");
+        complain(format_args!("chat: {error}"));
         std::process::exit(1);
     }
 }
@@ -50,12 +50,14 @@ fn run(Arguments { addr, shards }: &Arguments) -> io::Result<()> {
             loop {
                 match listener.accept().await {
                     Ok(stream) => drop(corering::spawn(greet(stream, room.clone()))),
-                    Err(error) => return eprintln!("chat: nobody else is let in: {error}"),
+                    Err(error) => {
+                        return complain(format_args!("chat: nobody else is let in: {error}"));
+                    }
                 }
             }
         });
         if shard.id() == 0 {
-            println!("listening on {}", listeners.local_addr());
+            corering_examples::say(format_args!("listening on {}", listeners.local_addr()));
         }
         stop.clone().await
     });

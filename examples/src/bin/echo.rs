@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use corering::net::{ByteStream, Family, Listener, TcpListener, UnixListener};
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain, say};
 
 /// Sends back what it receives, until Ctrl-C or SIGTERM. Prints "listening on ADDR" for each address
 /// when it can be connected to.
@@ -24,7 +24,7 @@ struct Arguments {
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("echo: {error}");
+        complain(format_args!("echo: {error}"));
         std::process::exit(1);
     }
 }
@@ -42,8 +42,8 @@ fn run(Arguments { addr, unix: path, shards }: &Arguments) -> io::Result<()> {
             corering::spawn(accept(unix.take(&shard)?));
         }
         if shard.id() == 0 {
-            tcp.iter().for_each(|tcp| println!("listening on {}", tcp.local_addr()));
-            path.iter().for_each(|path| println!("listening on {}", path.display()));
+            tcp.iter().for_each(|tcp| say(format_args!("listening on {}", tcp.local_addr())));
+            path.iter().for_each(|path| say(format_args!("listening on {}", path.display())));
         }
         stop.clone().await
     });
@@ -54,7 +54,9 @@ async fn accept<F: Family>(listener: Listener<F>) {
     loop {
         match listener.accept().await {
             Ok(stream) => drop(corering::spawn(serve(stream))),
-            Err(error) => return eprintln!("echo: no more connections are accepted: {error}"),
+            Err(error) => {
+                return complain(format_args!("echo: no more connections are accepted: {error}"));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use corering::net::{self, TcpListener, TcpStream};
 use corering::signal::Signal;
 use corering::task::CancelToken;
 use corering::time::timeout;
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain, say};
 use futures_util::future::{Either, select};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -40,7 +40,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("hyper_hello: {error}");
+        complain(format_args!("hyper_hello: {error}"));
         std::process::exit(1);
     }
 }
@@ -51,7 +51,7 @@ fn run(Arguments { addr, shards }: &Arguments) -> io::Result<()> {
     let ended = shards.runtime().try_run(async |shard| {
         let listener = listeners.take(&shard)?;
         if shard.id() == 0 {
-            println!("listening on {}", listeners.local_addr());
+            say(format_args!("listening on {}", listeners.local_addr()));
         }
         serve(listener, stop.clone()).await
     });

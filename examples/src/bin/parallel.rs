@@ -19,6 +19,7 @@ use corering::sync::{Mutex, OwnedPermit, Semaphore, oneshot};
 use corering::task::{CancelToken, JoinSet};
 use corering::time::timeout;
 use corering::{Driver, Runtime, select_biased};
+use corering_examples::complain;
 
 /// Runs a command for each line of standard input, and does not read further ahead than it runs.
 ///
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     let runtime = match Runtime::builder().driver(arguments.driver).build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("parallel: {error}");
+            complain(format_args!("parallel: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -265,7 +266,7 @@ impl Batch {
 
     /// Says what has failed. The first failure decides on the status, unless it is that of a command.
     fn fail(&self, status: u8, message: std::fmt::Arguments<'_>) {
-        eprintln!("parallel: {message}");
+        complain(format_args!("parallel: {message}"));
         if matches!(self.status.get(), 0 | 123) {
             self.status.set(status);
         }

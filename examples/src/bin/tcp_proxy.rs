@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use corering::Shard;
 use corering::io::copy_bidirectional;
 use corering::net::{self, TcpListener, TcpStream};
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain, say};
 
 /// Connects each client to another address, and passes on what comes, until Ctrl-C or SIGTERM: then it
 /// accepts nobody, and ends when its clients have. Prints "listening on ADDR" when it can be connected
@@ -35,7 +35,7 @@ struct Arguments {
 
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
-        eprintln!("tcp_proxy: {error}");
+        complain(format_args!("tcp_proxy: {error}"));
         std::process::exit(1);
     }
 }
@@ -47,7 +47,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let ended = shards.runtime().try_run(async |shard: Shard| {
         let listener = listeners.take(&shard)?;
         if shard.id() == 0 {
-            println!("listening on {}", listeners.local_addr());
+            say(format_args!("listening on {}", listeners.local_addr()));
         }
         let server = net::serve(listener, move |client, _| pass_on(client, to));
         let limit = Duration::from_secs(shutdown_timeout.into());
@@ -65,7 +65,7 @@ fn pass_on(mut client: TcpStream, to: SocketAddr) -> impl Future<Output = io::Re
             Ok(server) => server,
             // The client sees its connection end.
             Err(error) => {
-                eprintln!("tcp_proxy: {to}: {error}");
+                complain(format_args!("tcp_proxy: {to}: {error}"));
                 return Err(error);
             }
         };

@@ -93,6 +93,11 @@ impl Example {
             .expect("the example has not been waited for, so its id is its own");
     }
 
+    /// Whether the example has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
     /// Waits until the example ends by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())

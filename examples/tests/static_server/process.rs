@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
-use crate::common::{connect, run_to_end};
+use crate::common::{Example, connect, run_to_end};
 use crate::on_both_drivers;
 use crate::support::{Client, Server, command, pattern, write_sparse};
 
@@ -16,8 +17,11 @@ on_both_drivers! {
     a_signal_while_shards_start_ends_them_all,
     requests_under_way_are_answered_before_the_end,
     clients_that_stop_reading_cannot_prevent_the_end,
+    output_that_cannot_be_written_ends_nothing,
     a_missing_root_is_an_error,
+    a_root_that_goes_away_is_404,
     a_port_in_use_is_an_error,
+    an_address_of_another_machine_is_an_error,
 }
 
 fn signals_end_it_with_status_0(driver: &str) {
@@ -88,6 +92,51 @@ fn clients_that_stop_reading_cannot_prevent_the_end(driver: &str) {
     assert_eq!(server.example.wait().code(), Some(0));
 }
 
+fn output_that_cannot_be_written_ends_nothing(driver: &str) {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("f"), "here").unwrap();
+    // It cannot say where it listens. Nobody else has this address, so its port stays free.
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    let host = Ipv4Addr::new(127, if driver == "uring" { 2 } else { 3 }, high, low | 1);
+    let free = TcpListener::bind((host, 0)).unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let full = || fs::File::create("/dev/full").unwrap();
+    let (reader, without_reader) = std::io::pipe().unwrap();
+    drop(reader);
+    let outputs: [(Stdio, Stdio); 2] = [
+        (full().into(), full().into()),
+        (without_reader.try_clone().unwrap().into(), without_reader.into()),
+    ];
+    for (output, errors) in outputs {
+        let mut server = command();
+        server.args(["--addr", &address.to_string(), "--driver", driver]);
+        server.arg("--root").arg(root.path()).stdout(output).stderr(errors);
+        let mut server = Example::of(server.spawn().unwrap());
+        // There is nothing to wait for but the listener.
+        while TcpStream::connect(address).is_err() {
+            assert!(server.is_running(), "the server listens");
+            std::thread::yield_now();
+        }
+        let mut client = Client::to(address);
+        client.send("GET /f HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().text(), "here");
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+fn a_root_that_goes_away_is_404(driver: &str) {
+    let mut server = Server::start(driver, &[], |root| fs::write(root.join("f"), "here").unwrap());
+    fs::remove_dir_all(server.root.path()).unwrap();
+    for target in ["/missing", "/f/g", "/folder/"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    assert!(matches!(server.get("/").status, 200 | 404));
+    server.example.signal(Signal::TERM);
+    assert_eq!(server.example.wait().code(), Some(0));
+}
+
 fn a_missing_root_is_an_error(driver: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (missing, file) = (folder.path().join("missing"), folder.path().join("file"));
@@ -110,6 +159,26 @@ fn a_port_in_use_is_an_error(driver: &str) {
         let (status, error) = run_to_end(server);
         assert_eq!(status, Some(1), "{error}");
         assert!(error.contains(&address) && error.contains("in use"), "{error}");
+    }
+}
+
+fn an_address_of_another_machine_is_an_error(driver: &str) {
+    // Of a block for documentation (RFC 5737).
+    for shards in ["1", "2"] {
+        let mut server = command();
+        server.args([
+            "--root",
+            ".",
+            "--addr",
+            "192.0.2.1:0",
+            "--driver",
+            driver,
+            "--shards",
+            shards,
+        ]);
+        let (status, error) = run_to_end(server);
+        assert_eq!(status, Some(1), "{error}");
+        assert!(error.contains("192.0.2.1:0") && !error.contains("panicked"), "{error}");
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use corering::{Driver, Runtime, select_biased};
+use corering_examples::complain;
 use futures_util::FutureExt;
 
 use crate::child::Child;
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("c10k: {message}");
+            complain(format_args!("c10k: {message}"));
             ExitCode::FAILURE
         }
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use clap::Parser;
 use corering::fs::{File, OpenOptions};
 use corering::{Driver, Runtime};
+use corering_examples::{complain, say};
 use futures_util::future::{Either, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::{FileType, Stat, fstat};
@@ -56,11 +57,11 @@ fn main() -> ExitCode {
         .and_then(|runtime| runtime.block_on(run(&arguments)));
     match outcome {
         Ok(message) => {
-            println!("{message}");
+            say(message);
             ExitCode::SUCCESS
         }
         Err(message) => {
-            eprintln!("copy: {message}");
+            complain(format_args!("copy: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -196,7 +197,7 @@ impl Opened {
         if self.is_regular()
             && let Err(error) = std::fs::remove_file(&self.path)
         {
-            eprintln!("copy: cannot remove the incomplete {}: {error}", self.name());
+            complain(format_args!("copy: cannot remove the incomplete {}: {error}", self.name()));
         }
     }
 }

@@ -29,7 +29,7 @@ use clap::Parser;
 use corering::Shard;
 use corering::net::{ShardListeners, TcpListener};
 use corering::signal::Signal;
-use corering_examples::ShardOptions;
+use corering_examples::{ShardOptions, complain, say};
 use rustix::process::{Resource, getrlimit};
 
 use crate::root::Root;
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("static_server: {message}");
+            complain(format_args!("static_server: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -128,8 +128,8 @@ async fn serve(
     let server = Server::new(Root::open(&arguments.root).await?, limits);
     let listener = listeners.take(&shard)?;
     if shard.id() == 0 {
-        println!("listening on {}", listeners.local_addr());
-        println!("serving {} on {}", arguments.root.display(), shard.driver());
+        say(format_args!("listening on {}", listeners.local_addr()));
+        say(format_args!("serving {} on {}", arguments.root.display(), shard.driver()));
     }
     server.run(listener, stop).await
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use corering::fs::{File, OpenOptions};
+use corering_examples::complain;
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 
@@ -144,7 +145,7 @@ fn refuse(error: &io::Error) -> Refusal {
             Refusal::new(Status::ServiceUnavailable, "The server is at its limit. Try again.")
         }
         _ => {
-            eprintln!("static_server: a file cannot be opened: {error}");
+            complain(format_args!("static_server: a file cannot be opened: {error}"));
             Refusal::new(Status::InternalServerError, "The server could not read this file.")
         }
     }

@@ -20,6 +20,7 @@ use corering::sync::channel;
 use corering::task::JoinSet;
 use corering::time::{Duration, sleep};
 use corering::{Driver, Runtime, select_biased};
+use corering_examples::complain;
 use futures_util::FutureExt;
 
 use crate::backoff::Backoff;
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
-            eprintln!("supervisor: {message}");
+            complain(format_args!("supervisor: {message}"));
             ExitCode::FAILURE
         }
     }
