@@ -100,10 +100,10 @@ fn ranges_are_parts_of_the_file(driver: &str) {
     }
     let beyond = server.get_with("/f", "Range: bytes=300000-\r\n");
     assert_eq!((beyond.status, beyond.field("Content-Range")), (416, Some("bytes */300000")));
-    let several = server.get_with("/f", "Range: bytes=0-1,5-6\r\n");
-    assert_eq!((several.status, several.content.len()), (200, content.len()));
+    let whole = server.get("/f");
+    assert_eq!((whole.status, whole.content.len()), (200, content.len()));
 
-    let tag = several.field("ETag").unwrap();
+    let tag = whole.field("ETag").unwrap();
     let lines = format!("Range: bytes=0-1\r\nIf-Range: {tag}\r\n");
     assert_eq!(server.get_with("/f", &lines).status, 206);
     let lines = "Range: bytes=0-1\r\nIf-Range: \"another\"\r\n";

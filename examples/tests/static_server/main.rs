@@ -2,11 +2,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../benches/tests/common/programs.rs"]
+mod programs;
 mod support;
 
 mod confinement;
 mod connections;
 mod files;
 mod overload;
+mod parts;
 mod process;
 mod refusals;

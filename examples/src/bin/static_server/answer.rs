@@ -1,4 +1,4 @@
-//! What to answer when the file is there: the head, and which bytes of the file follow it.
+//! What to answer when the file is there: the head, and what of the file follows it.
 //!
 //! It decides from the request and the state of the file alone, and reads nothing.
 
@@ -6,20 +6,29 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::conditions::{Validators, Verdict};
+use crate::parts::Parts;
 use crate::range::{Wanted, wanted};
 use crate::request::{Method, Request};
 use crate::response::{Context, Head, write_refusal};
 use crate::status::{Refusal, Status};
 
-/// Appends the head of the answer and returns the bytes of the file that must follow it.
+/// What must follow the head.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// These bytes of the file. None, where the answer has no content.
+    Bytes(Range<u64>),
+    Parts(Parts),
+}
+
+/// Appends the head of the answer and returns what must follow it.
 pub(crate) fn write_file_head(
     out: &mut Vec<u8>,
     request: &Request<'_>,
     file: &Validators,
     path: &Path,
     context: &Context,
-) -> Range<u64> {
-    const NOTHING: Range<u64> = 0..0;
+) -> Content {
+    const NOTHING: Content = Content::Bytes(0..0);
     match request.conditions.verdict(file) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
@@ -44,6 +53,17 @@ pub(crate) fn write_file_head(
     let (status, part) = match wanted {
         Wanted::Whole => (Status::Ok, 0..bytes),
         Wanted::Part(part) => (Status::PartialContent, part),
+        Wanted::Parts(ranges) => {
+            let each = format_args!("Content-Type: {}\r\n", content_type(path)).to_string();
+            let parts = Parts::new(ranges, bytes, each);
+            let mut head = Head::begin(out, Status::PartialContent, context);
+            head.field("Content-Type", parts.content_type());
+            head.field("Content-Length", parts.content_length());
+            head.field("Accept-Ranges", "bytes");
+            validators(&mut head, file);
+            head.end();
+            return Content::Parts(parts);
+        }
         Wanted::Nothing => {
             let mut head = Head::begin(out, Status::RangeNotSatisfiable, context);
             head.field("Content-Range", format_args!("bytes */{bytes}"));
@@ -62,7 +82,7 @@ pub(crate) fn write_file_head(
     head.field("Accept-Ranges", "bytes");
     validators(&mut head, file);
     head.end();
-    if request.method == Method::Head { NOTHING } else { part }
+    if request.method == Method::Head { NOTHING } else { Content::Bytes(part) }
 }
 
 fn validators(head: &mut Head<'_>, file: &Validators) {
@@ -108,7 +128,11 @@ mod tests {
             is_head: method == "HEAD",
         };
         let mut out = Vec::new();
-        let range = write_file_head(&mut out, &request, &FILE, Path::new("page.html"), &context);
+        let path = Path::new("page.html");
+        let Content::Bytes(range) = write_file_head(&mut out, &request, &FILE, path, &context)
+        else {
+            panic!("one range is no part of several");
+        };
         (String::from_utf8(out).expect("heads are text"), range)
     }
 

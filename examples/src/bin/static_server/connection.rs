@@ -14,10 +14,11 @@ use corering::net::TcpStream;
 use corering::time::timeout;
 use futures_util::future::{Either, select};
 
-use crate::answer::write_file_head;
+use crate::answer::{Content, write_file_head};
 use crate::body::{Body, BodySkip};
 use crate::input::Input;
 use crate::listing;
+use crate::parts::Parts;
 use crate::request::{Method, Request};
 use crate::resource::Resource;
 use crate::response::{Context, write_page, write_refusal};
@@ -170,14 +171,19 @@ impl Connection {
         match found {
             (_, Found::File(document)) => {
                 let start = self.output.len();
-                let range = write_file_head(
+                let content = write_file_head(
                     &mut self.output,
                     request,
                     &document.validators,
                     &document.path,
                     context,
                 );
-                self.answer_content(start, &document.file, range, context).await
+                match content {
+                    Content::Bytes(range) => {
+                        self.answer_content(start, &document.file, range, context).await
+                    }
+                    Content::Parts(parts) => self.answer_parts(&document.file, &parts).await,
+                }
             }
             (resource, Found::FolderWithoutSlash) => {
                 let query = request.target.find('?').map_or("", |at| &request.target[at..]);
@@ -203,17 +209,43 @@ impl Connection {
         range: Range<u64>,
         context: &Context,
     ) -> Result<(), End> {
-        let bytes = range.end - range.start;
-        if bytes > GATHER_BYTES_MAX as u64 {
-            return self.send_output_and_file(file, range).await;
-        }
-        if bytes > 0 && !self.append_file(file, range).await {
+        if !self.append_or_send(file, range).await? {
             // Nothing of this answer has left, so it can still become another one.
             self.output.truncate(start);
             let reason = "The file changed or failed while it was read.";
             let refusal = Refusal::new(Status::InternalServerError, reason);
             write_refusal(&mut self.output, &refusal, context);
         }
+        self.send_if_much().await
+    }
+
+    /// The same for several parts of the file.
+    async fn answer_parts(&mut self, file: &File, parts: &Parts) -> Result<(), End> {
+        for (head, range) in parts.iter() {
+            self.output.extend_from_slice(head.as_bytes());
+            if !self.append_or_send(file, range).await? {
+                // The head may have left, and has promised more.
+                return Err(End::Silent);
+            }
+            self.send_if_much().await?;
+        }
+        self.output.extend_from_slice(parts.end().as_bytes());
+        Ok(())
+    }
+
+    /// Appends bytes of the file to the output, or sends both if they are many. False: they could not
+    /// be read, and nothing was sent.
+    async fn append_or_send(&mut self, file: &File, range: Range<u64>) -> Result<bool, End> {
+        match range.end - range.start {
+            0 => Ok(true),
+            bytes if bytes > GATHER_BYTES_MAX as u64 => {
+                self.send_output_and_file(file, range).await.map(|()| true)
+            }
+            _ => Ok(self.append_file(file, range).await),
+        }
+    }
+
+    async fn send_if_much(&mut self) -> Result<(), End> {
         if self.output.len() > GATHER_BYTES_MAX { self.send_output().await } else { Ok(()) }
     }
 

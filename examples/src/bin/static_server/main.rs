@@ -11,6 +11,7 @@ mod connection;
 mod fields;
 mod input;
 mod listing;
+mod parts;
 mod range;
 mod request;
 mod resource;

@@ -2,23 +2,53 @@
 
 use std::ops::Range;
 
-use crate::fields::equals;
+use crate::fields::{equals, tokens};
+
+/// Ranges in one request beyond which they are ignored. A client that seeks in an archive or resumes
+/// a download asks for a few; each costs a head of its own.
+const RANGES_MAX: usize = 16;
 
 /// What to send of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All of it. A header that cannot be understood, and one that asks for several ranges, are
-    /// ignored, as RFC 9110 allows: the client gets more than it asked for, never less.
+    /// All of it. A header that cannot be understood, or that asks for many ranges or for bytes twice,
+    /// is ignored, as RFC 9110 allows: the client gets more than it asked for, never less.
     Whole,
     /// These bytes, at least one.
     Part(Range<u64>),
+    /// Two parts or more, in the order in which they were asked for. No two have a byte in common.
+    Parts(Vec<Range<u64>>),
     /// Bytes that the file does not have: 416.
     Nothing,
 }
 
 /// Reads the value of a Range header for a file of `bytes`.
 pub(crate) fn wanted(value: &[u8], bytes: u64) -> Wanted {
-    let Some((first, last)) = single_range(value) else { return Wanted::Whole };
+    let Some(set) = range_set(value) else { return Wanted::Whole };
+    let mut parts = Vec::new();
+    for (index, range) in tokens(set).enumerate() {
+        if index == RANGES_MAX {
+            return Wanted::Whole;
+        }
+        match one(range, bytes) {
+            Wanted::Part(part) => parts.push(part),
+            // The others may still be there.
+            Wanted::Nothing => {}
+            Wanted::Whole | Wanted::Parts(_) => return Wanted::Whole,
+        }
+    }
+    match &parts[..] {
+        [] if tokens(set).next().is_none() => Wanted::Whole,
+        [] => Wanted::Nothing,
+        [part] => Wanted::Part(part.clone()),
+        _ if overlap(&parts) => Wanted::Whole,
+        _ => Wanted::Parts(parts),
+    }
+}
+
+/// Reads one range: never more than a part.
+fn one(range: &[u8], bytes: u64) -> Wanted {
+    let Some((first, last)) = ends(range) else { return Wanted::Whole };
     match (first, last) {
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), _) if first >= bytes => Wanted::Nothing,
@@ -32,15 +62,22 @@ pub(crate) fn wanted(value: &[u8], bytes: u64) -> Wanted {
     }
 }
 
-/// The two numbers of `bytes=first-last`, either of which may be missing.
-fn single_range(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
+/// The list after `bytes=`.
+fn range_set(value: &[u8]) -> Option<&[u8]> {
     let equal = value.iter().position(|byte| *byte == b'=')?;
-    let (unit, range) = (&value[..equal], value[equal + 1..].trim_ascii());
-    if !equals(unit.trim_ascii(), "bytes") {
-        return None;
-    }
+    equals(value[..equal].trim_ascii(), "bytes").then(|| &value[equal + 1..])
+}
+
+/// The two numbers of `first-last`, either of which may be missing.
+fn ends(range: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     let dash = range.iter().position(|byte| *byte == b'-')?;
     Some((number(&range[..dash])?, number(&range[dash + 1..])?))
+}
+
+fn overlap(parts: &[Range<u64>]) -> bool {
+    let mut sorted: Vec<_> = parts.iter().collect();
+    sorted.sort_unstable_by_key(|part| part.start);
+    sorted.windows(2).any(|pair| pair[0].end > pair[1].start)
 }
 
 /// A decimal number, if any is there. One that does not fit is larger than any file.
@@ -86,7 +123,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_range_is_ignored() {
+    fn several_ranges_are_parts_in_their_order() {
+        for (value, parts) in [
+            ("bytes=0-1,5-9", vec![0..2, 5..10]),
+            ("bytes=-1,0-0", vec![99..100, 0..1]),
+            ("bytes= 50- , 0-49 ", vec![50..100, 0..50]),
+            ("bytes=,0-0,,2-2,", vec![0..1, 2..3]),
+            ("bytes=0-0,100-,2-2", vec![0..1, 2..3]),
+        ] {
+            assert_eq!(wanted(value.as_bytes(), 100), Wanted::Parts(parts), "{value}");
+        }
+        // One that is left is a part like any other.
+        assert_eq!(wanted(b"bytes=0-0,100-200", 100), Wanted::Part(0..1));
+        assert_eq!(wanted(b"bytes=100-,200-", 100), Wanted::Nothing);
+    }
+
+    #[test]
+    fn bytes_asked_for_twice_are_the_whole_file() {
+        for value in ["bytes=0-5,5-9", "bytes=0-0,0-0", "bytes=0-,-1", "bytes=9-9,0-10,20-30"] {
+            assert_eq!(wanted(value.as_bytes(), 100), Wanted::Whole, "{value}");
+        }
+    }
+
+    #[test]
+    fn many_ranges_are_the_whole_file() {
+        let ranges = |count: u64| {
+            let ranges: Vec<_> = (0..count).map(|n| format!("{0}-{0}", 2 * n)).collect();
+            format!("bytes={}", ranges.join(","))
+        };
+        let few = wanted(ranges(16).as_bytes(), 100);
+        assert!(matches!(&few, Wanted::Parts(parts) if parts.len() == 16), "{few:?}");
+        assert_eq!(wanted(ranges(17).as_bytes(), 100), Wanted::Whole);
+        // Those that the file does not have count, too.
+        let value = format!("bytes=0-0{}", ",100-".repeat(16));
+        assert_eq!(wanted(value.as_bytes(), 100), Wanted::Whole);
+    }
+
+    #[test]
+    fn what_is_no_range_is_ignored() {
         for value in [
             "",
             "bytes",
@@ -94,7 +168,10 @@ mod tests {
             "bytes=-",
             "bytes=5-4",
             "bytes=a-b",
-            "bytes=0-1,3-4",
+            "bytes=,",
+            "bytes=0-1,3-4,x",
+            "bytes=0-1;3-4",
+            "bytes=0-1,5-4",
             "lines=0-1",
             "bytes=0 -1",
             "bytes=+1-2",
