@@ -192,7 +192,8 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(
     from: P,
     to: Q,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P, Q> {
-    single_with(op::rename_at::RenameAt::new(from.as_ref(), to.as_ref()).map_err(Err), identity)
+    let rename = op::rename_at::RenameAt::new((None, from.as_ref()), (None, to.as_ref()));
+    single_with(rename.map_err(Err), identity)
 }
 
 /// Makes a folder, with the permissions 0o777 less the process's umask.

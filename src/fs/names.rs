@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::on_pool::on_pool;
-use crate::driver::{SingleOperation, single_with};
-use crate::op::link_at::LinkAt;
+use crate::driver::{SingleOperation, single_with, submit};
+use crate::op::{link_at::LinkAt, read_link_at::ReadLinkAt};
 
 /// Makes a symbolic link at `link` that leads to `original`, which need not exist. A relative
 /// `original` is looked for from the folder that the link is in.
@@ -41,7 +41,7 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(
     original: P,
     link: Q,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P, Q> {
-    single_with(LinkAt::symbolic(original.as_ref(), link.as_ref()).map_err(Err), identity)
+    single_with(LinkAt::symbolic(original.as_ref(), (None, link.as_ref())).map_err(Err), identity)
 }
 
 /// Gives the file at `original` another name, `link`, in the same file system. If `original` is a
@@ -79,7 +79,8 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(
     original: P,
     link: Q,
 ) -> impl SingleOperation<Output = io::Result<()>> + use<P, Q> {
-    single_with(LinkAt::hard(original.as_ref(), link.as_ref()).map_err(Err), identity)
+    let link = LinkAt::hard((None, original.as_ref()), (None, link.as_ref()));
+    single_with(link.map_err(Err), identity)
 }
 
 /// Where a symbolic link leads, as it was made. A thread of the pool asks.
@@ -105,8 +106,7 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(
 /// ```
 #[doc(alias = "readlink")]
 pub async fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
-    let path = path.as_ref().to_owned();
-    on_pool(|| std::fs::read_link(path)).await
+    submit(ReadLinkAt::new(None, path.as_ref())?).await
 }
 
 /// The absolute path of what exists, without symbolic links, `.` and `..`. A thread of the pool walks

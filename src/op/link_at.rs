@@ -6,14 +6,16 @@
 use std::io;
 use std::path::Path;
 
-use io_uring::{opcode, squeue, types};
+use io_uring::{opcode, squeue};
 
-use super::path::PathOnly;
-use crate::driver::{Call, Disk, Operation, Waits};
+use super::path::{PathOnly, Place, start};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 pub(crate) struct LinkAt {
     kind: Kind,
+    /// Of a symbolic link the first is not asked for.
+    folders: [Option<SharedFd>; 2],
     target: PathOnly,
     link: PathOnly,
 }
@@ -26,17 +28,18 @@ enum Kind {
 
 impl LinkAt {
     /// A path that leads on to `target`, whatever that is.
-    pub(crate) fn symbolic(target: &Path, link: &Path) -> io::Result<Self> {
-        LinkAt::new(Kind::Symbolic, target, link)
+    pub(crate) fn symbolic(target: &Path, link: Place<'_>) -> io::Result<Self> {
+        LinkAt::new(Kind::Symbolic, (None, target), link)
     }
 
     /// Another name for the file at `target`; of a symbolic link, for the link itself.
-    pub(crate) fn hard(target: &Path, link: &Path) -> io::Result<Self> {
+    pub(crate) fn hard(target: Place<'_>, link: Place<'_>) -> io::Result<Self> {
         LinkAt::new(Kind::Hard, target, link)
     }
 
-    fn new(kind: Kind, target: &Path, link: &Path) -> io::Result<Self> {
-        Ok(LinkAt { kind, target: PathOnly::new(target, ())?, link: PathOnly::new(link, ())? })
+    fn new(kind: Kind, (folder, target): Place<'_>, (into, link): Place<'_>) -> io::Result<Self> {
+        let (target, link) = (PathOnly::new(target, ())?, PathOnly::new(link, ())?);
+        Ok(LinkAt { kind, folders: [folder, into], target, link })
     }
 }
 
@@ -47,11 +50,11 @@ unsafe impl Call for LinkAt {
     }
 
     fn call(&mut self) -> SysCall {
-        let here = libc::AT_FDCWD as usize;
+        let [folder, into] = self.folders.each_ref().map(|folder| start(folder).0 as usize);
         let (target, link) = (self.target.path() as usize, self.link.path() as usize);
         match self.kind {
-            Kind::Symbolic => SysCall::new(libc::SYS_symlinkat, [target, here, link]),
-            Kind::Hard => SysCall::new(libc::SYS_linkat, [here, target, here, link, 0]),
+            Kind::Symbolic => SysCall::new(libc::SYS_symlinkat, [target, into, link]),
+            Kind::Hard => SysCall::new(libc::SYS_linkat, [folder, target, into, link, 0]),
         }
     }
 }
@@ -61,11 +64,11 @@ unsafe impl Operation for LinkAt {
     type Output = io::Result<()>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
-        let here = types::Fd(libc::AT_FDCWD);
+        let [folder, into] = self.folders.each_ref().map(start);
         let (target, link) = (self.target.path(), self.link.path());
         Some(match self.kind {
-            Kind::Symbolic => opcode::SymlinkAt::new(here, target, link).build(),
-            Kind::Hard => opcode::LinkAt::new(here, target, here, link).build(),
+            Kind::Symbolic => opcode::SymlinkAt::new(into, target, link).build(),
+            Kind::Hard => opcode::LinkAt::new(folder, target, into, link).build(),
         })
     }
 
@@ -86,9 +89,9 @@ mod tests {
     async fn hard_link_is_the_same_file() -> io::Result<()> {
         let folder = Folder::new();
         let (file, link) = (folder.file("file", b"content"), folder.join("link"));
-        submit(LinkAt::hard(&file, &link)?).await?;
+        submit(LinkAt::hard((None, &file), (None, &link))?).await?;
         assert_eq!(std::fs::metadata(&file)?.ino(), std::fs::metadata(&link)?.ino());
-        let again = submit(LinkAt::hard(&file, &link)?).await;
+        let again = submit(LinkAt::hard((None, &file), (None, &link))?).await;
         assert_eq!(again.expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
         Ok(())
     }
@@ -97,13 +100,13 @@ mod tests {
     async fn symbolic_link_leads_where_it_was_told() -> io::Result<()> {
         let folder = Folder::new();
         let link = folder.join("link");
-        submit(LinkAt::symbolic(Path::new("nowhere"), &link)?).await?;
+        submit(LinkAt::symbolic(Path::new("nowhere"), (None, &link))?).await?;
         assert_eq!(std::fs::read_link(&link)?, Path::new("nowhere"));
-        let again = submit(LinkAt::symbolic(Path::new("x"), &link)?).await;
+        let again = submit(LinkAt::symbolic(Path::new("x"), (None, &link))?).await;
         assert_eq!(again.expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
         // Of a symbolic link a hard link is another name, though it leads nowhere.
         let other = folder.join("other");
-        submit(LinkAt::hard(&link, &other)?).await?;
+        submit(LinkAt::hard((None, &link), (None, &other))?).await?;
         assert_eq!(std::fs::read_link(&other)?, Path::new("nowhere"));
         Ok(())
     }

@@ -68,6 +68,9 @@ impl<T, const ROOM: usize> PathWith<T, ROOM> {
     }
 }
 
+/// A path, and the folder from which it starts if it is relative; without one that of the process.
+pub(crate) type Place<'a> = (Option<SharedFd>, &'a Path);
+
 /// The folder from which a relative path starts; without one that of the process.
 pub(crate) fn start(folder: &Option<SharedFd>) -> Fd {
     Fd(folder.as_ref().map_or(libc::AT_FDCWD, SharedFd::raw))

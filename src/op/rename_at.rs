@@ -3,23 +3,24 @@
 //! `IORING_OP_RENAMEAT`, kernel 5.11; on the blocking pool without a ring.
 
 use std::io;
-use std::path::Path;
 
-use io_uring::{opcode, squeue, types};
+use io_uring::{opcode, squeue};
 
-use super::path::PathOnly;
-use crate::driver::{Call, Disk, Operation, Waits};
+use super::path::{PathOnly, Place, start};
+use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
 use crate::sys::call::{SYS_RENAMEAT, SysCall};
 
 pub(crate) struct RenameAt {
+    folders: [Option<SharedFd>; 2],
     from: PathOnly,
     to: PathOnly,
 }
 
 impl RenameAt {
     /// A file that has the new name is replaced.
-    pub(crate) fn new(from: &Path, to: &Path) -> io::Result<Self> {
-        Ok(RenameAt { from: PathOnly::new(from, ())?, to: PathOnly::new(to, ())? })
+    pub(crate) fn new((folder, from): Place<'_>, (into, to): Place<'_>) -> io::Result<Self> {
+        let (from, to) = (PathOnly::new(from, ())?, PathOnly::new(to, ())?);
+        Ok(RenameAt { folders: [folder, into], from, to })
     }
 }
 
@@ -30,9 +31,9 @@ unsafe impl Call for RenameAt {
     }
 
     fn call(&mut self) -> SysCall {
-        let here = libc::AT_FDCWD as usize;
+        let [folder, into] = self.folders.each_ref().map(|folder| start(folder).0 as usize);
         let (from, to) = (self.from.path() as usize, self.to.path() as usize);
-        SysCall::new(SYS_RENAMEAT, [here, from, here, to])
+        SysCall::new(SYS_RENAMEAT, [folder, from, into, to])
     }
 }
 
@@ -41,8 +42,8 @@ unsafe impl Operation for RenameAt {
     type Output = io::Result<()>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
-        let here = types::Fd(libc::AT_FDCWD);
-        Some(opcode::RenameAt::new(here, self.from.path(), here, self.to.path()).build())
+        let [folder, into] = self.folders.each_ref().map(start);
+        Some(opcode::RenameAt::new(folder, self.from.path(), into, self.to.path()).build())
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
@@ -60,7 +61,7 @@ mod tests {
     async fn an_existing_file_is_replaced() -> io::Result<()> {
         let folder = Folder::new();
         let (from, to) = (folder.file("from", b"new"), folder.file("to", b"old"));
-        submit(RenameAt::new(&from, &to)?).await?;
+        submit(RenameAt::new((None, &from), (None, &to))?).await?;
         assert_eq!(std::fs::read(to)?, b"new");
         assert!(!from.exists());
         Ok(())

@@ -33,7 +33,8 @@ impl Statx {
         Statx::new(Some(fd), Path::new(""), libc::AT_EMPTY_PATH).expect("nothing contains no NUL")
     }
 
-    fn new(folder: Option<SharedFd>, path: &Path, flags: i32) -> io::Result<Self> {
+    /// Of a path that starts from a folder.
+    pub(crate) fn new(folder: Option<SharedFd>, path: &Path, flags: i32) -> io::Result<Self> {
         // SAFETY: a statx is made of integers, for which zero is a value.
         let zeroed = unsafe { MaybeUninit::<libc::statx>::zeroed().assume_init() };
         Ok(Statx { folder, flags, answer: PathWith::new(path, zeroed)? })

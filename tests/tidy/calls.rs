@@ -53,6 +53,7 @@ const CALLS: &[(&str, Care)] = &[
     ("SYS_pwritev", Since("2.6.30")),
     ("SYS_pwritev2", Refused("SYS_pwritev2")),
     ("SYS_read", Since("1.0")),
+    ("SYS_readlinkat", Since("2.6.16")),
     ("SYS_readv", Since("2.0")),
     ("SYS_recvfrom", Since("1.0")),
     ("SYS_recvmsg", Since("2.0")),
