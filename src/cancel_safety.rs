@@ -72,6 +72,16 @@
 //! |---|---|---|---|---|---|
 //! | [`File::open`] | nothing | nothing | nothing | nothing; what was opened is closed | – |
 //! | [`File::create`], [`OpenOptions::open`] | nothing | a file that may have been created or emptied | a file that may have been created or emptied | a file that was created or emptied, and is closed | – |
+//! | [`Dir::open`], [`Dir::open_dir`], [`Dir::open_file`] | nothing | nothing | nothing | nothing; what was opened is closed | – |
+//! | [`Dir::create_file`], [`Dir::open_with`] | nothing | a file that may have been created or emptied | a file that may have been created or emptied | a file that was created or emptied, and is closed | – |
+//! | [`Dir::read`], [`Dir::metadata`], [`Dir::symlink_metadata`], [`Dir::exists`], [`Dir::read_dir`], [`Dir::read_link`] | nothing | nothing | nothing | nothing | nothing |
+//! | [`Dir::write`] | nothing | a file that may have been written | a file that may have been written | a file that was written | a file that has a first part |
+//! | [`Dir::create_dir`], [`Dir::symlink`], [`Dir::hard_link`] | nothing | a name that may have been made | a name that may have been made | a name that was made | nothing |
+//! | [`Dir::create_dir_all`] | nothing | folders of which the first may have been made | folders of which the first may have been made | folders of which the first were made | folders of which the first were made |
+//! | [`Dir::remove_file`], [`Dir::remove_dir`] | nothing | a name that may be gone | a name that may be gone | a name that is gone | nothing |
+//! | [`Dir::rename`] | the old name | the old name or the new one | the old name or the new one | the new name | the old name |
+//! | [`Dir::set_permissions`] | the old ones | the old ones, or the new ones, soon | the old ones, or the new ones, soon | the new ones | the old ones |
+//! | [`Dir::remove_dir_all`] | nothing | nothing, or a folder that will be gone | nothing, or a folder that will be gone | a folder that is gone | nothing |
 //! | [`File::read_at`], [`File::read_vectored_at`] | nothing | nothing | nothing | nothing | – |
 //! | [`File::read_exact_at`], [`File::read_to_end`], [`fs::read`], [`fs::read_to_string`] | nothing | nothing | nothing | nothing | nothing |
 //! | [`File::write_at`], [`File::write_vectored_at`] | nothing | a file that may have been written | a file that may have been written | a file that was written | – |
@@ -144,7 +154,7 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, DirEntry, File, OpenOptions, ReadDir, Watcher, Watches},
+    fs::{self, Dir, DirEntry, File, OpenOptions, ReadDir, Watcher, Watches},
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

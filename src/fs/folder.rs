@@ -4,17 +4,20 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::poll_fn;
 use futures_util::stream::{FusedStream, Stream};
 
-use super::on_pool::on_pool;
+use super::on_pool::{link_to, on_pool};
 use super::{FileType, Metadata, create_dir, metadata, symlink_metadata};
-use crate::driver;
+use crate::driver::{self, SharedFd, submit};
+use crate::op::statx::Statx;
 use crate::runtime::{BlockingHandle, spawn_blocking};
 use crate::util::budget::{self, Toll};
 
@@ -42,10 +45,21 @@ use crate::util::budget::{self, Toll};
 /// ```
 #[doc(alias = "makedirs")]
 pub async fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
-    let mut missing = vec![path.as_ref().to_owned()];
+    let create = async |path: &Path| create_dir(path).await;
+    let is_dir = async |path: &Path| Ok(metadata(path).await?.is_dir());
+    create_all(path.as_ref(), create, is_dir).await
+}
+
+/// Makes a folder and those above it, by what makes one, and what says whether one is there.
+pub(super) async fn create_all(
+    path: &Path,
+    create: impl AsyncFn(&Path) -> io::Result<()>,
+    is_dir: impl AsyncFn(&Path) -> io::Result<bool>,
+) -> io::Result<()> {
+    let mut missing = vec![path];
     let mut goes_up = true;
-    while let Some(next) = missing.last() {
-        let error = match create_dir(next).await {
+    while let Some(&next) = missing.last() {
+        let error = match create(next).await {
             Ok(()) => {
                 goes_up = false;
                 missing.pop();
@@ -56,14 +70,13 @@ pub async fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
         if error.kind() == io::ErrorKind::NotFound && goes_up {
             match next.parent() {
                 Some(parent) if !parent.as_os_str().is_empty() => {
-                    let parent = parent.to_owned();
                     missing.push(parent);
                     continue;
                 }
                 _ => return Err(error),
             }
         }
-        if !metadata(next).await.is_ok_and(|known| known.is_dir()) {
+        if !is_dir(next).await.unwrap_or(false) {
             return Err(error);
         }
         missing.pop();
@@ -129,24 +142,50 @@ pub async fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 #[doc(alias = "scandir")]
 pub async fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     let path = path.as_ref().to_owned();
-    let mut entries = VecDeque::new();
-    let (batch, rest) = on_pool(|| Ok(read_batch(std::fs::read_dir(path)?))).await?;
-    entries.extend(batch);
-    Ok(ReadDir { entries, source: rest.map_or(Source::Ended, Source::More), toll: Toll::Due })
+    ReadDir::open(|| Ok(Folder { entries: std::fs::read_dir(path)?, below: None })).await
+}
+
+/// A folder that is being read.
+pub(super) struct Folder {
+    entries: std::fs::ReadDir,
+    below: Option<Arc<Below>>,
+}
+
+/// A folder that was opened below another: its path says nothing without that.
+struct Below {
+    open: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Reads an open folder, whose entries have paths that begin with `path`.
+    pub(super) fn below(open: OwnedFd, path: PathBuf) -> io::Result<Self> {
+        let entries = std::fs::read_dir(link_to(open.as_fd()))?;
+        Ok(Folder { entries, below: Some(Arc::new(Below { open, path })) })
+    }
+
+    fn entry(&self, entry: std::fs::DirEntry) -> DirEntry {
+        let kind = entry.file_type().ok().map(FileType::from_std);
+        let path = match &self.below {
+            Some(below) => below.path.join(entry.file_name()),
+            None => entry.path(),
+        };
+        DirEntry { path, ino: entry.ino(), kind, below: self.below.clone() }
+    }
 }
 
 /// Entries that a thread reads at a time.
 const BATCH: usize = 256;
 
-type Batch = (Vec<io::Result<DirEntry>>, Option<std::fs::ReadDir>);
+type Batch = (Vec<io::Result<DirEntry>>, Option<Folder>);
 
 /// The next entries, and what reads those behind them.
-fn read_batch(mut folder: std::fs::ReadDir) -> Batch {
+fn read_batch(mut folder: Folder) -> Batch {
     let mut batch = Vec::new();
     while batch.len() < BATCH {
-        match folder.next() {
+        match folder.entries.next() {
             None => return (batch, None),
-            Some(entry) => batch.push(entry.map(DirEntry::new)),
+            Some(entry) => batch.push(entry.map(|entry| folder.entry(entry))),
         }
     }
     (batch, Some(folder))
@@ -161,12 +200,20 @@ pub struct ReadDir {
 
 /// Where more entries come from.
 enum Source {
-    More(std::fs::ReadDir),
+    More(Folder),
     Reading(BlockingHandle<Batch>),
     Ended,
 }
 
 impl ReadDir {
+    pub(super) async fn open(
+        open: impl FnOnce() -> io::Result<Folder> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (batch, rest) = on_pool(|| Ok(read_batch(open()?))).await?;
+        let source = rest.map_or(Source::Ended, Source::More);
+        Ok(ReadDir { entries: batch.into(), source, toll: Toll::Due })
+    }
+
     /// The next entry, or `None` behind the last.
     ///
     /// # Cancel safety
@@ -239,15 +286,12 @@ pub struct DirEntry {
     ino: u64,
     /// `None` where the file system does not keep it beside the name.
     kind: Option<FileType>,
+    below: Option<Arc<Below>>,
 }
 
 impl DirEntry {
-    fn new(entry: std::fs::DirEntry) -> Self {
-        let kind = entry.file_type().ok().map(FileType::from_std);
-        DirEntry { path: entry.path(), ino: entry.ino(), kind }
-    }
-
-    /// The path of the folder as it was given, and the name.
+    /// The path of the folder as it was given, and the name. Of an entry from
+    /// [`Dir::read_dir`](super::Dir::read_dir) it is a path below that `Dir`.
     pub fn path(&self) -> PathBuf {
         self.path.clone()
     }
@@ -292,7 +336,11 @@ impl DirEntry {
     ///
     /// Those of [`symlink_metadata`].
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        symlink_metadata(&self.path).await
+        let Some(below) = &self.below else { return symlink_metadata(&self.path).await };
+        let folder = SharedFd::from(below.open.try_clone()?);
+        let name = Path::new(self.path.file_name().unwrap_or_default());
+        let statx = Statx::new(Some(folder), name, libc::AT_SYMLINK_NOFOLLOW)?;
+        submit(statx).await.map(Metadata::new)
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod alignment;
 mod copy;
+mod dir;
 mod file;
 mod folder;
 mod metadata;
@@ -30,6 +31,7 @@ mod watch;
 mod whole;
 
 pub use copy::copy;
+pub use dir::Dir;
 pub use file::File;
 pub use folder::{DirEntry, ReadDir, create_dir_all, read_dir, remove_dir_all};
 pub use metadata::{DirectAlignment, FileType, Metadata};

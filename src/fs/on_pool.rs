@@ -2,7 +2,9 @@
 //! of the pool.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 
 use crate::driver;
 use crate::runtime::spawn_blocking;
@@ -18,4 +20,9 @@ pub(super) async fn on_pool<T: Send + 'static>(
         true => resume_unwind(error.into_panic()),
         false => Err(io::Error::other("no thread of the pool has run it: the runtime has ended")),
     })
+}
+
+/// A path by which the standard library reaches what is open, whatever has its name by now.
+pub(super) fn link_to(open: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }

@@ -166,25 +166,44 @@ impl OpenOptions {
         &self,
         path: P,
     ) -> impl SingleOperation<Output = io::Result<File>> + use<P> {
-        // Without a folder that must not be left EAGAIN has another meaning.
-        let races_left = if self.beneath.is_some() { RACES_MAX } else { 0 };
-        let mut attempts = Attempts { races_left, walk: None };
+        self.open_file(self.beneath.clone(), path.as_ref())
+    }
+
+    /// Opens a file, below a folder if one is given.
+    pub(super) fn open_file(
+        &self,
+        beneath: Option<SharedFd>,
+        path: &Path,
+    ) -> impl SingleOperation<Output = io::Result<File>> + use<> {
         let is_direct = self.custom_flags & libc::O_DIRECT != 0;
-        let first = self.operation(path.as_ref()).map_err(Err);
+        self.open_as(beneath, path, move |fd| File::opened(fd, is_direct))
+    }
+
+    /// Opens what `opened` makes something of.
+    pub(super) fn open_as<T, F: FnMut(SharedFd) -> T>(
+        &self,
+        beneath: Option<SharedFd>,
+        path: &Path,
+        mut opened: F,
+    ) -> impl SingleOperation<Output = io::Result<T>> + use<T, F> {
+        // Without a folder that must not be left EAGAIN has another meaning.
+        let races_left = if beneath.is_some() { RACES_MAX } else { 0 };
+        let mut attempts = Attempts { races_left, walk: None };
+        let first = self.operation(beneath, path).map_err(Err);
         Single::new(first, move |attempt| match attempts.after(attempt) {
-            Ok(Step::Arrived(fd)) => ControlFlow::Break(Ok(File::opened(fd, is_direct))),
+            Ok(Step::Arrived(fd)) => ControlFlow::Break(Ok(opened(fd))),
             Ok(Step::Further(next)) => ControlFlow::Continue(next),
             Err(error) => ControlFlow::Break(Err(error)),
         })
     }
 
-    fn operation(&self, path: &Path) -> io::Result<OpenAt> {
+    fn operation(&self, beneath: Option<SharedFd>, path: &Path) -> io::Result<OpenAt> {
         let flags = self.access()? | self.creation()? | self.custom_flags & !libc::O_ACCMODE;
-        let resolve = match self.beneath {
+        let resolve = match beneath {
             Some(_) => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
             None => 0,
         };
-        OpenAt::new(self.beneath.clone(), path, flags, self.mode, resolve)
+        OpenAt::new(beneath, path, flags, self.mode, resolve)
     }
 
     fn access(&self) -> io::Result<i32> {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use corering::fs::{self, File, OpenOptions, ReadDir, WatchMask, Watcher};
+use corering::fs::{self, Dir, File, OpenOptions, ReadDir, WatchMask, Watcher};
 
 use crate::beside::Beside;
 
@@ -252,6 +252,12 @@ async fn names(beside: &Beside, folder: PathBuf, path: PathBuf) {
     beside
         .endless("fs::folder::file_type", async move || {
             entry.file_type().await.expect("it is there");
+        })
+        .await;
+    let dir = Dir::open("/proc").await.expect("it is there");
+    beside
+        .endless("fs::dir::metadata", async move || {
+            dir.metadata("version").await.expect("it is there");
         })
         .await;
     beside

@@ -7,14 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corering::fs::{self, DirEntry, File, OpenOptions};
+use corering::fs::{self, Dir, DirEntry, File, OpenOptions};
 use futures_util::TryFutureExt;
 
+use crate::dirs;
 use crate::moments::{Boxed, Moment, World, drop_at};
 use crate::net::nothing_is_in_flight;
 
 /// A folder with a file and an empty folder in it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> io::Result<Self> {
@@ -28,8 +29,12 @@ impl Folder {
         Ok(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    pub(crate) fn dir(&self) -> Dir {
+        Dir::from(OwnedFd::from(std_fs::File::open(&self.0).expect("it is there")))
     }
 
     fn file(&self) -> File {
@@ -62,14 +67,14 @@ impl Drop for Folder {
 const BEFORE: &str = "0123456789";
 
 /// What is done with a folder, and what is in it then; and what may be in it half way.
-struct Row {
-    name: &'static str,
-    begin: fn(&Folder) -> Boxed<'static, io::Result<()>>,
-    after: &'static [&'static str],
-    between: Option<&'static [&'static str]>,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) begin: fn(&Folder) -> Boxed<'static, io::Result<()>>,
+    pub(crate) after: &'static [&'static str],
+    pub(crate) between: Option<&'static [&'static str]>,
 }
 
-const fn row(
+pub(crate) const fn row(
     name: &'static str,
     begin: fn(&Folder) -> Boxed<'static, io::Result<()>>,
     after: &'static [&'static str],
@@ -77,7 +82,7 @@ const fn row(
     Row { name, begin, after, between: None }
 }
 
-const UNCHANGED: &[&str] = &["empty", "file=0123456789"];
+pub(crate) const UNCHANGED: &[&str] = &["empty", "file=0123456789"];
 const WRITTEN: &[&str] = &["empty", "file=abcde56789"];
 
 const ROWS: &[Row] = &[
@@ -239,7 +244,7 @@ async fn first_entry(path: PathBuf) -> io::Result<DirEntry> {
 
 /// All rows of files at one moment.
 pub(crate) async fn are_as_before_or_after(world: &World, moment: Moment) -> io::Result<()> {
-    for Row { name, begin, after, between } in ROWS {
+    for Row { name, begin, after, between } in ROWS.iter().chain(dirs::ROWS) {
         let folder = Folder::new()?;
         let ended = drop_at(world, moment, begin(&folder), nothing_is_in_flight).await;
         let ended = ended.transpose()?.is_some();

@@ -12,6 +12,7 @@ mod net;
 mod communicates;
 mod copies;
 mod datagrams;
+mod dirs;
 mod ends;
 mod files;
 mod limits;
