@@ -47,6 +47,12 @@ pub(crate) unsafe trait Operation: Call + Unpin + 'static {
     /// away that an operation which was given up must leave.
     fn encode(&mut self) -> Option<squeue::Entry>;
 
+    /// Makes the call as far as memory answers it, without waiting for anything: the result as of a
+    /// [`SysCall`], or `None` if it does not. Asked where [`Disk`] says so, before `encode` and `call`.
+    fn ask_memory(&mut self) -> Option<i32> {
+        None
+    }
+
     /// The output, from the count or descriptor that the call returned, or from its error.
     fn decode(self, outcome: io::Result<u32>) -> Self::Output;
 
@@ -124,8 +130,12 @@ pub(crate) enum Held {
 pub(crate) enum Disk {
     /// It may have to wait.
     Waits,
-    /// The page cache may have what the call, a `pread(2)`, reads: it is asked before a thread is.
+    /// Memory may have the answer ([`Operation::ask_memory`]), and is asked before a thread of the pool
+    /// is. A ring's kernel asks by itself.
     Cached,
+    /// As before, but a ring's kernel does not ask, and hands the operation to a thread of its own: memory
+    /// is asked before a ring is, too.
+    CachedUnasked,
     /// It goes past the page cache. A device begins with it as soon as the kernel has it, so on a
     /// ring it should not wait until all tasks of the round have run: the device may have nothing
     /// to do meanwhile.

@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::{fmt, io};
 
+use super::operation::Direction;
 use super::ready::{Ready, Registered};
 use crate::sys;
+use crate::sys::cached::Cut;
 use crate::util::linked_slab::Key;
 
 /// A descriptor with a count of its users. An operation in flight is one, so the number cannot
@@ -46,6 +48,10 @@ struct Open {
     tries_first: Cell<bool>,
     /// The mode is never changed: others have the open file, at the same time.
     keeps_mode: Cell<bool>,
+    /// The file takes no reads, and no writes, from memory alone.
+    uncached: [Cell<bool>; 2],
+    /// Closing it waits for nothing.
+    closes_at_once: Cell<bool>,
     /// Where readiness of this descriptor is kept.
     registered: RefCell<Option<Registered>>,
 }
@@ -61,6 +67,8 @@ impl SharedFd {
             exposed: Cell::new(exposed),
             tries_first: Cell::new(false),
             keeps_mode: Cell::new(false),
+            uncached: [Cell::new(false), Cell::new(false)],
+            closes_at_once: Cell::new(false),
             registered: RefCell::new(None),
         }))
     }
@@ -166,6 +174,35 @@ impl SharedFd {
         !self.0.keeps_mode.get()
             && self.0.nonblocking.get() != Some(false)
             && self.set_nonblocking(false).is_ok()
+    }
+
+    /// Whether memory may be asked to read, or to write, a part of the file: it has not said yet that
+    /// it never can.
+    #[inline]
+    pub(crate) fn asks_memory(&self, direction: Direction) -> bool {
+        !self.0.uncached[direction as usize].get()
+    }
+
+    /// What memory has said of a part of the file, if it has it.
+    pub(crate) fn heard_of_memory(
+        &self,
+        direction: Direction,
+        answer: Result<i32, Cut>,
+    ) -> Option<i32> {
+        if answer == Err(Cut::Unable) {
+            self.0.uncached[direction as usize].set(true);
+        }
+        answer.ok()
+    }
+
+    /// Whether closing it waits for nothing: a file of a local file system that was opened for reading.
+    /// One that was written may have to reach the disk.
+    pub(crate) fn closes_at_once(&self) -> bool {
+        self.0.closes_at_once.get()
+    }
+
+    pub(crate) fn close_at_once(&self) {
+        self.0.closes_at_once.set(true);
     }
 
     /// The stream as an argument of a plain call that reads or writes it.

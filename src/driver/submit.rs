@@ -122,9 +122,9 @@ impl<T: Operation> Submit<T> {
         driver.check_usable()?;
         let operation = self.operation.as_mut().expect("an I/O future is not polled after its end");
         if !driver.flight.can.carries_operations {
-            return self.begin_without_entry(driver, waker);
+            return self.begin_without_entry(driver, waker, false);
         }
-        let mut kind = Kind::Single;
+        let (mut kind, mut asked) = (Kind::Single, false);
         match operation.waits() {
             Waits::Writable { tries_first: true, .. } => {
                 if let Some(outcome) = driver.ready.now(operation) {
@@ -132,10 +132,16 @@ impl<T: Operation> Submit<T> {
                 }
             }
             Waits::Disk(Disk::Direct) => kind = Kind::Direct,
+            Waits::Disk(Disk::CachedUnasked) => {
+                asked = true;
+                if let Some(outcome) = ask_memory(&driver, operation) {
+                    return Poll::Ready(outcome);
+                }
+            }
             _ => {}
         }
         let Some(entry) = operation.encode() else {
-            return self.begin_without_entry(driver, waker);
+            return self.begin_without_entry(driver, waker, asked);
         };
         let raises = operation.raises();
         // SAFETY: `Operation` promises that what the entry points at stays valid until `decode`,
@@ -146,20 +152,25 @@ impl<T: Operation> Submit<T> {
                 self.begun = Some((driver, key));
                 Poll::Pending
             }
-            None => self.begin_without_entry(driver, waker),
+            None => self.begin_without_entry(driver, waker, asked),
         }
     }
 
-    fn begin_without_entry(&mut self, driver: Rc<Driver>, waker: &Waker) -> Poll<io::Result<u32>> {
+    /// `asked`: memory has no answer.
+    fn begin_without_entry(
+        &mut self,
+        driver: Rc<Driver>,
+        waker: &Waker,
+        asked: bool,
+    ) -> Poll<io::Result<u32>> {
         let operation = self.operation.as_mut().expect("the caller has it");
         let (key, in_line) = match operation.waits() {
             Waits::Disk(disk) => {
-                if let Disk::Cached = disk {
-                    count(&driver.ready.counters.attempts);
-                    // SAFETY: `Operation` promises valid pointers, and is borrowed meanwhile.
-                    if let Some(count) = unsafe { operation.call().run_in_cache() } {
-                        return Poll::Ready(Ok(count));
-                    }
+                if matches!(disk, Disk::Cached | Disk::CachedUnasked)
+                    && !asked
+                    && let Some(outcome) = ask_memory(&driver, operation)
+                {
+                    return Poll::Ready(outcome);
                 }
                 let key = driver.flight.start_on_pool(waker);
                 // SAFETY: `Operation` promises that the pointers stay valid until `decode`, which is
@@ -261,6 +272,20 @@ impl<T: Operation> Submit<T> {
             error
         }
     }
+}
+
+/// Asks memory for what else a disk would be asked for. A simulated kernel has no files, so there is
+/// nothing that would be known not to wait.
+fn ask_memory<T: Operation>(driver: &Driver, operation: &mut T) -> Option<io::Result<u32>> {
+    if driver.flight.can.is_simulated {
+        return None;
+    }
+    count(&driver.ready.counters.attempts);
+    let Some(result) = operation.ask_memory() else {
+        count(&driver.ready.counters.would_block);
+        return None;
+    };
+    Some(Cqe { user_data: 0, result, flags: 0 }.outcome())
 }
 
 /// Stands in the line of the descriptor that an operation waits for.

@@ -257,7 +257,10 @@ impl File {
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.capacity()));
         let bufs = with_room(bufs, |bufs| bufs.iter().any(|buf| buf.capacity() > 0));
-        let read = bufs.map(|bufs| op::readv::Readv::new(self.fd.clone(), bufs, position));
+        let read = bufs.map(|bufs| {
+            let read = op::readv::Readv::new(self.fd.clone(), bufs, position);
+            read.through_cache(self.asks_cache())
+        });
         self.transfer(read, extent)
     }
 
@@ -282,7 +285,8 @@ impl File {
         let extent = bufs
             .iter()
             .fold(Extent::at(position), |extent, buf| extent.with(buf, 0, buf.bytes_len()));
-        self.transfer(Ok(op::writev::Writev::new(self.fd.clone(), bufs, position)), extent)
+        let write = op::writev::Writev::new(self.fd.clone(), bufs, position);
+        self.transfer(Ok(write.through_cache(self.asks_cache())), extent)
     }
 
     /// Reads `n` bytes, from `offset` on, into the buffer from its beginning on, and makes it as
@@ -477,7 +481,9 @@ impl File {
     /// it has, and what that reports is not heard.
     #[doc(alias = "IORING_OP_CLOSE")]
     pub fn close(self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        let close = self.fd.try_unwrap().map(op::close::Close::new).map_err(|_| {
+        let at_once = self.fd.closes_at_once();
+        let close = self.fd.try_unwrap().map(|fd| op::close::Close::new(fd).at_once(at_once));
+        let close = close.map_err(|_| {
             let text = "an operation on this file has not ended; it is closed when it has";
             Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
         });

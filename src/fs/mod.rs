@@ -1,9 +1,12 @@
 //! Files, with owned buffers and offsets: nothing here has a position of its own.
 //!
 //! On a ring every call here is an operation of the kernel's; on epoll, which cannot wait for a
-//! disk, each runs on a thread of the blocking pool, but for reads that the page cache can answer
-//! at once. Either way the shard goes on. The exception are files that are not on a disk (a pipe, a
-//! terminal): they are waited for as sockets are.
+//! disk, each runs on a thread of the blocking pool. Either way the shard goes on. The exception are
+//! files that are not on a disk (a pipe, a terminal): they are waited for as sockets are.
+//!
+//! What memory can answer takes no thread, neither of the pool nor of the kernel: a file that is opened by
+//! a path the kernel has in memory, the metadata of local file systems, reads that the page cache has, and
+//! writes where the file system takes them without waiting (XFS and Btrfs do).
 //!
 //! # Limits in time
 //!

@@ -1,6 +1,7 @@
 //! `close(2)`: close a descriptor and hear about errors, as of a disk that is full.
 //!
-//! `IORING_OP_CLOSE`, kernel 5.6; on the blocking pool without a ring, since a close may write.
+//! `IORING_OP_CLOSE`, kernel 5.6; on the blocking pool without a ring, since a close may write. What
+//! is known to write nothing is closed at once there, as the kernel does it on a ring.
 //! Dropping a descriptor closes it, too, at once and without a word.
 
 use std::io;
@@ -18,18 +19,25 @@ pub(crate) struct Close {
     fd: ManuallyDrop<OwnedFd>,
     /// The kernel has been asked, so the number is not ours any more, whatever the answer.
     asked: bool,
+    at_once: bool,
 }
 
 impl Close {
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Close { fd: ManuallyDrop::new(fd), asked: false }
+        Close { fd: ManuallyDrop::new(fd), asked: false, at_once: false }
+    }
+
+    /// Whether closing it waits for nothing.
+    pub(crate) fn at_once(mut self, at_once: bool) -> Self {
+        self.at_once = at_once;
+        self
     }
 }
 
 // SAFETY: no pointer is passed.
 unsafe impl Call for Close {
     fn waits(&self) -> Waits<'_> {
-        Waits::Disk(Disk::Waits)
+        Waits::Disk(if self.at_once { Disk::Cached } else { Disk::Waits })
     }
 
     fn call(&mut self) -> SysCall {
@@ -45,6 +53,11 @@ unsafe impl Operation for Close {
     fn encode(&mut self) -> Option<squeue::Entry> {
         self.asked = true;
         Some(opcode::Close::new(types::Fd(self.fd.as_raw_fd())).build())
+    }
+
+    fn ask_memory(&mut self) -> Option<i32> {
+        // SAFETY: no pointer is passed. Interrupted or not, it is closed then.
+        Some(unsafe { self.call().run() })
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {

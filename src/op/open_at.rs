@@ -1,8 +1,9 @@
 //! `openat(2)`, and `openat2(2)` for a path that must not leave its folder: open a file, relative to
 //! a folder if one is given.
 //!
-//! `IORING_OP_OPENAT` and `IORING_OP_OPENAT2`, kernel 5.6; on the blocking pool without a ring, since
-//! a path may lead to a slow disk.
+//! `IORING_OP_OPENAT` and `IORING_OP_OPENAT2`, kernel 5.6. Without a ring a file of a local file system
+//! whose path is in memory is opened at once (`RESOLVE_CACHED`, 5.12), and all else on the blocking
+//! pool, since a path may lead to a slow disk.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -13,6 +14,7 @@ use io_uring::{opcode, squeue};
 
 use super::path::{PathWith, start};
 use crate::driver::{Call, CutBy, Disk, Operation, SharedFd, Waits};
+use crate::sys::cached::{self, Miss};
 use crate::sys::call::SysCall;
 
 pub(crate) struct OpenAt {
@@ -21,6 +23,18 @@ pub(crate) struct OpenAt {
     flags: i32,
     mode: u32,
     resolve: u64,
+    memory: Memory,
+}
+
+/// What memory has said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// Nothing.
+    Silent,
+    /// That it is to be found out what the mount is of.
+    NewMount,
+    /// The answer.
+    Answered,
 }
 
 impl OpenAt {
@@ -40,24 +54,34 @@ impl OpenAt {
             .flags(u64::from(flags as u32))
             .mode(if creates { u64::from(mode & 0o7777) } else { 0 })
             .resolve(resolve);
-        Ok(OpenAt { folder, target: PathWith::new(path, how)?, flags, mode, resolve })
+        Ok(OpenAt {
+            folder,
+            target: PathWith::new(path, how)?,
+            flags,
+            mode,
+            resolve,
+            memory: Memory::Silent,
+        })
     }
 }
 
 // SAFETY: path and `open_how` are in an operand block, or a long path on the heap.
 unsafe impl Call for OpenAt {
     fn waits(&self) -> Waits<'_> {
-        Waits::Disk(Disk::Waits)
+        Waits::Disk(Disk::Cached)
     }
 
     fn call(&mut self) -> SysCall {
         let (folder, path) = (start(&self.folder).0 as usize, self.target.path() as usize);
+        let teaches = self.memory == Memory::NewMount;
         if self.resolve == 0 {
             let (flags, mode) = (self.flags as usize, self.mode as usize);
-            return SysCall::new(libc::SYS_openat, [folder, path, flags, mode]);
+            let call = SysCall::new(libc::SYS_openat, [folder, path, flags, mode]);
+            return call.that_teaches(teaches);
         }
         let how = std::ptr::from_ref(self.target.value()) as usize;
-        SysCall::new(libc::SYS_openat2, [folder, path, how, size_of::<OpenHow>()])
+        let call = SysCall::new(libc::SYS_openat2, [folder, path, how, size_of::<OpenHow>()]);
+        call.that_teaches(teaches)
     }
 }
 
@@ -73,12 +97,30 @@ unsafe impl Operation for OpenAt {
         })
     }
 
+    fn ask_memory(&mut self) -> Option<i32> {
+        let (folder, path) = (start(&self.folder).0, self.target.path());
+        // SAFETY: the path is the operation's, which is borrowed meanwhile.
+        let answer = unsafe { cached::open(folder, path, self.flags, self.resolve) };
+        self.memory = match answer {
+            Ok(_) => Memory::Answered,
+            Err(Miss::NewMount) => Memory::NewMount,
+            Err(Miss::NotThere) => Memory::Silent,
+        };
+        answer.ok()
+    }
+
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {
         match outcome {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows.
                 let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                Ok(SharedFd::opened(fd, self.flags & libc::O_NONBLOCK != 0, CutBy::Anything))
+                let nonblocking = self.flags & libc::O_NONBLOCK != 0;
+                let fd = SharedFd::opened(fd, nonblocking, CutBy::Anything);
+                let is_read = self.flags & libc::O_ACCMODE == libc::O_RDONLY;
+                if self.memory == Memory::Answered && is_read {
+                    fd.close_at_once();
+                }
+                Ok(fd)
             }
             Err(error) => Err(Unopened { error, again: self }),
         }
@@ -170,7 +212,9 @@ mod tests {
         let folder = Folder::new();
         let path = folder.file("there", b"");
         for _ in 0..50 {
-            let opening = OpenAt::new(None, &path, libc::O_RDONLY, 0, 0).expect("no NUL");
+            // What may be created has to wait, also if it is there: memory alone does not answer.
+            let flags = libc::O_RDONLY | libc::O_CREAT;
+            let opening = OpenAt::new(None, &path, flags, 0, 0).expect("no NUL");
             drop_in_flight(submit(opening)).await;
         }
         nothing_is_in_flight().await;

@@ -1,6 +1,6 @@
 //! Where in a file a call reads or writes.
 
-use crate::driver::{Disk, Held, Raises, SharedFd, Waits};
+use crate::driver::{Direction, Disk, Held, Raises, SharedFd, Waits};
 use crate::sys::call::SysCall;
 
 /// The place in a file.
@@ -30,6 +30,24 @@ pub(crate) fn without_waiting(
     let own = usize::MAX;
     let flag = libc::RWF_NOWAIT as usize;
     SysCall::new(number, [stream.argument(), list as usize, count, own, own, flag])
+}
+
+/// More than this is copied on the pool without a ring, where it holds nobody up: about 50 µs of
+/// copying.
+pub(super) const COPY_MAX: usize = 256 * 1024;
+
+/// What is known of the disk of a file of which so many bytes are read or written.
+pub(super) fn disk(
+    fd: &SharedFd,
+    direction: Direction,
+    through_cache: bool,
+    bytes: impl FnOnce() -> usize,
+) -> Disk {
+    match through_cache {
+        true if fd.asks_memory(direction) && bytes() <= COPY_MAX => Disk::Cached,
+        true => Disk::Waits,
+        false => Disk::Direct,
+    }
 }
 
 impl Position {

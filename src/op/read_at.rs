@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use io_uring::{opcode, squeue};
 
-use super::position::{Position, TRANSFER_MAX, without_waiting};
+use super::position::{Position, TRANSFER_MAX, disk, without_waiting};
 use crate::buf::{BufError, BufResult, IoBufMut, RecvBuf};
-use crate::driver::{Call, Disk, Driver, Operand, Operation, SharedFd, Waits, count};
+use crate::driver::{Call, Direction, Driver, Operand, Operation, SharedFd, Waits, count};
+use crate::sys::cached;
 use crate::sys::call::SysCall;
 use crate::sys::file::read_cached;
 
@@ -27,10 +28,6 @@ pub(crate) struct ReadAt<B> {
     /// Of a stream, once it was read by a plain call.
     list: Option<Operand<libc::iovec>>,
 }
-
-/// Without a ring more than this is copied on the pool, where it holds nobody up: about 50 µs of
-/// copying.
-const COPY_MAX: usize = 256 * 1024;
 
 impl<B: IoBufMut> ReadAt<B> {
     pub(crate) fn new(fd: SharedFd, buf: B, position: Position) -> Self {
@@ -87,11 +84,7 @@ pub(crate) fn cached(
 // SAFETY: the pointer leads to the buffer's memory, which `IoBufMut` keeps in place.
 unsafe impl<B: IoBufMut> Call for ReadAt<B> {
     fn waits(&self) -> Waits<'_> {
-        let disk = match self.through_cache {
-            true if self.room() <= COPY_MAX => Disk::Cached,
-            true => Disk::Waits,
-            false => Disk::Direct,
-        };
+        let disk = disk(&self.fd, Direction::Read, self.through_cache, || self.room());
         self.position.to_read(&self.fd, disk)
     }
 
@@ -130,6 +123,14 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
         )
     }
 
+    fn ask_memory(&mut self) -> Option<i32> {
+        let Position::At(offset) = self.position else { return None };
+        let part = libc::iovec { iov_base: self.ptr().cast(), iov_len: self.room() };
+        // SAFETY: the one part is the buffer's memory, which is borrowed meanwhile.
+        let read = unsafe { cached::read(self.fd.raw(), &raw const part, 1, offset) };
+        self.fd.heard_of_memory(Direction::Read, read)
+    }
+
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {
         match outcome {
             Ok(count) => {
@@ -150,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::driver::submit;
+    use crate::op::position::COPY_MAX;
     use crate::op::test_files::{opened, scratch};
 
     #[corering::test]

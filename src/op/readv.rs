@@ -1,7 +1,8 @@
 //! `preadv(2)`: read from a place in a file into several buffers, one after the other.
 //!
-//! `IORING_OP_READV`, kernel 5.1; on the blocking pool without a ring. A stream is read by
-//! `readv(2)`, and without a ring when it is readable.
+//! `IORING_OP_READV`, kernel 5.1. Without a ring what the page cache has is copied at once, and the
+//! rest is read on the blocking pool. A stream is read by `readv(2)`, and without a ring when it is
+//! readable.
 
 use std::io;
 
@@ -9,22 +10,35 @@ use io_uring::{opcode, squeue};
 use libc::iovec;
 
 use super::iovecs::{self, NEAR, NOTHING};
-use super::position::{Position, without_waiting};
+use super::position::{Position, disk, without_waiting};
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Call, Disk, Operand, Operation, SharedFd, Waits};
+use crate::driver::{Call, Direction, Operand, Operation, SharedFd, Waits};
+use crate::sys::cached;
 use crate::sys::call::SysCall;
 
 pub(crate) struct Readv<B> {
     fd: SharedFd,
     bufs: Vec<B>,
     position: Position,
+    through_cache: bool,
     near: Operand<[iovec; NEAR]>,
     far: Vec<iovec>,
 }
 
 impl<B: IoBufMut> Readv<B> {
     pub(crate) fn new(fd: SharedFd, bufs: Vec<B>, position: Position) -> Self {
-        Readv { fd, bufs, position, near: Operand::new([NOTHING; NEAR]), far: Vec::new() }
+        let (near, far) = (Operand::new([NOTHING; NEAR]), Vec::new());
+        Readv { fd, bufs, position, through_cache: false, near, far }
+    }
+
+    /// Whether the page cache may have what is read, as it has not for `O_DIRECT`.
+    pub(crate) fn through_cache(mut self, through_cache: bool) -> Self {
+        self.through_cache = through_cache;
+        self
+    }
+
+    fn room(&self) -> usize {
+        self.bufs.iter().fold(0, |room, buf| room.saturating_add(buf.capacity()))
     }
 
     fn list(&mut self) -> (*mut iovec, usize) {
@@ -38,7 +52,8 @@ impl<B: IoBufMut> Readv<B> {
 // `IoBufMut` keeps in place.
 unsafe impl<B: IoBufMut> Call for Readv<B> {
     fn waits(&self) -> Waits<'_> {
-        self.position.to_read(&self.fd, Disk::Waits)
+        let disk = disk(&self.fd, Direction::Read, self.through_cache, || self.room());
+        self.position.to_read(&self.fd, disk)
     }
 
     fn call(&mut self) -> SysCall {
@@ -70,6 +85,14 @@ unsafe impl<B: IoBufMut> Operation for Readv<B> {
                 .offset(self.position.for_ring())
                 .build(),
         )
+    }
+
+    fn ask_memory(&mut self) -> Option<i32> {
+        let Position::At(offset) = self.position else { return None };
+        let (list, count) = self.list();
+        // SAFETY: the list is of the buffers' memory, which is borrowed meanwhile.
+        let read = unsafe { cached::read(self.fd.raw(), list, count, offset) };
+        self.fd.heard_of_memory(Direction::Read, read)
     }
 
     fn decode(mut self, outcome: io::Result<u32>) -> Self::Output {

@@ -1,7 +1,8 @@
 //! `statx(2)`: what the file system knows of a file.
 //!
-//! `IORING_OP_STATX`, kernel 5.6; on the blocking pool without a ring, and there by `fstatat(2)`
-//! where `statx(2)` (4.11) is missing or refused.
+//! What a local file system has in memory is asked for at once, on a ring, too, whose kernel would give
+//! it to a thread always. Else `IORING_OP_STATX`, kernel 5.6; on the blocking pool without a ring, and
+//! there by `fstatat(2)` where `statx(2)` (4.11) is missing or refused.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,12 +12,15 @@ use io_uring::{opcode, squeue};
 
 use super::path::{PathWith, start};
 use crate::driver::{Call, Disk, Operation, SharedFd, Waits};
+use crate::sys::cached::{self, Miss};
 use crate::sys::call::SysCall;
 
 pub(crate) struct Statx {
     folder: Option<SharedFd>,
     flags: i32,
     answer: PathWith<libc::statx, 64>,
+    /// It is to be found out what its mount is of.
+    teaches: bool,
 }
 
 /// All that `stat(2)` tells, the time of birth, and what O_DIRECT asks for (kernel 6.1).
@@ -37,14 +41,14 @@ impl Statx {
     pub(crate) fn new(folder: Option<SharedFd>, path: &Path, flags: i32) -> io::Result<Self> {
         // SAFETY: a statx is made of integers, for which zero is a value.
         let zeroed = unsafe { MaybeUninit::<libc::statx>::zeroed().assume_init() };
-        Ok(Statx { folder, flags, answer: PathWith::new(path, zeroed)? })
+        Ok(Statx { folder, flags, answer: PathWith::new(path, zeroed)?, teaches: false })
     }
 }
 
 // SAFETY: the path and the place of the answer are in an operand block, or a long path on the heap.
 unsafe impl Call for Statx {
     fn waits(&self) -> Waits<'_> {
-        Waits::Disk(Disk::Waits)
+        Waits::Disk(Disk::CachedUnasked)
     }
 
     fn call(&mut self) -> SysCall {
@@ -59,6 +63,7 @@ unsafe impl Call for Statx {
                 answer,
             ],
         )
+        .that_teaches(self.teaches)
     }
 }
 
@@ -67,6 +72,10 @@ unsafe impl Operation for Statx {
     type Output = io::Result<libc::statx>;
 
     fn encode(&mut self) -> Option<squeue::Entry> {
+        // A thread of the kernel would teach nothing.
+        if self.teaches {
+            return None;
+        }
         let answer = self.answer.value_mut();
         Some(
             opcode::Statx::new(start(&self.folder), self.answer.path(), answer.cast())
@@ -74,6 +83,15 @@ unsafe impl Operation for Statx {
                 .mask(WANTED)
                 .build(),
         )
+    }
+
+    fn ask_memory(&mut self) -> Option<i32> {
+        let (folder, path) = (start(&self.folder).0, self.answer.path());
+        let into = self.answer.value_mut();
+        // SAFETY: path and answer are the operation's, which is borrowed meanwhile.
+        let answer = unsafe { cached::statx(folder, path, self.flags, WANTED, into) };
+        self.teaches = answer == Err(Miss::NewMount);
+        answer.ok()
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

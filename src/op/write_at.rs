@@ -1,16 +1,17 @@
 //! `pwrite(2)`: write a buffer of the caller's to a place in a file.
 //!
-//! `IORING_OP_WRITE`, kernel 5.6; on the blocking pool without a ring. A stream, which has no
-//! places, is written by `write(2)`, and without a ring when there is room. A file opened for
-//! appending is written at its end, whatever the place.
+//! `IORING_OP_WRITE`, kernel 5.6; without a ring as much as memory takes (XFS, Btrfs), else on the
+//! blocking pool. A stream, which has no places, is written by `write(2)`, and without a ring when
+//! there is room. A file opened for appending is written at its end, whatever the place.
 
 use std::io;
 
 use io_uring::{opcode, squeue};
 
-use super::position::{Position, TRANSFER_MAX, without_waiting};
+use super::position::{Position, TRANSFER_MAX, disk, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Call, Disk, Operand, Operation, Raises, SharedFd, Waits};
+use crate::driver::{Call, Direction, Operand, Operation, Raises, SharedFd, Waits};
+use crate::sys::cached;
 use crate::sys::call::SysCall;
 
 pub(crate) struct WriteAt<B> {
@@ -54,7 +55,7 @@ impl<B: IoBuf> WriteAt<B> {
 // SAFETY: the pointer leads to the buffer's memory, which `IoBuf` keeps in place.
 unsafe impl<B: IoBuf> Call for WriteAt<B> {
     fn waits(&self) -> Waits<'_> {
-        let disk = if self.through_cache { Disk::Waits } else { Disk::Direct };
+        let disk = disk(&self.fd, Direction::Write, self.through_cache, || self.len());
         self.position.to_write(&self.fd, disk)
     }
 
@@ -90,6 +91,14 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
                 .offset(self.position.for_ring())
                 .build(),
         )
+    }
+
+    fn ask_memory(&mut self) -> Option<i32> {
+        let Position::At(offset) = self.position else { return None };
+        let part = libc::iovec { iov_base: self.ptr().cast_mut().cast(), iov_len: self.len() };
+        // SAFETY: the one part is the buffer's memory, which is borrowed meanwhile.
+        let written = unsafe { cached::write(self.fd.raw(), &raw const part, 1, offset) };
+        self.fd.heard_of_memory(Direction::Write, written)
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

@@ -1,7 +1,7 @@
 //! `pwritev(2)`: write several buffers, one after the other, to a place in a file.
 //!
-//! `IORING_OP_WRITEV`, kernel 5.1; on the blocking pool without a ring. A stream is written by
-//! `writev(2)`, and without a ring when there is room.
+//! `IORING_OP_WRITEV`, kernel 5.1; without a ring as much as memory takes (XFS, Btrfs), else on the
+//! blocking pool. A stream is written by `writev(2)`, and without a ring when there is room.
 
 use std::io;
 
@@ -9,22 +9,35 @@ use io_uring::{opcode, squeue};
 use libc::iovec;
 
 use super::iovecs::{self, Gather, NEAR, NOTHING};
-use super::position::{Position, without_waiting};
+use super::position::{Position, disk, without_waiting};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Call, Disk, Operand, Operation, Raises, SharedFd, Waits};
+use crate::driver::{Call, Direction, Operand, Operation, Raises, SharedFd, Waits};
+use crate::sys::cached;
 use crate::sys::call::SysCall;
 
 pub(crate) struct Writev<B> {
     fd: SharedFd,
     bufs: Vec<B>,
     position: Position,
+    through_cache: bool,
     near: Operand<[iovec; NEAR]>,
     far: Vec<iovec>,
 }
 
 impl<B: IoBuf> Writev<B> {
     pub(crate) fn new(fd: SharedFd, bufs: Vec<B>, position: Position) -> Self {
-        Writev { fd, bufs, position, near: Operand::new([NOTHING; NEAR]), far: Vec::new() }
+        let (near, far) = (Operand::new([NOTHING; NEAR]), Vec::new());
+        Writev { fd, bufs, position, through_cache: false, near, far }
+    }
+
+    /// Whether the page cache takes what is written, as it does not for `O_DIRECT`.
+    pub(crate) fn through_cache(mut self, through_cache: bool) -> Self {
+        self.through_cache = through_cache;
+        self
+    }
+
+    fn len(&self) -> usize {
+        self.bufs.parts().fold(0, |len, (_, part)| len.saturating_add(part))
     }
 
     fn list(&mut self) -> (*mut iovec, usize) {
@@ -36,7 +49,8 @@ impl<B: IoBuf> Writev<B> {
 // `IoBuf` keeps in place.
 unsafe impl<B: IoBuf> Call for Writev<B> {
     fn waits(&self) -> Waits<'_> {
-        self.position.to_write(&self.fd, Disk::Waits)
+        let disk = disk(&self.fd, Direction::Write, self.through_cache, || self.len());
+        self.position.to_write(&self.fd, disk)
     }
 
     fn call(&mut self) -> SysCall {
@@ -70,6 +84,14 @@ unsafe impl<B: IoBuf> Operation for Writev<B> {
                 .offset(self.position.for_ring())
                 .build(),
         )
+    }
+
+    fn ask_memory(&mut self) -> Option<i32> {
+        let Position::At(offset) = self.position else { return None };
+        let (list, count) = self.list();
+        // SAFETY: the list is of the buffers' memory, which is borrowed meanwhile.
+        let written = unsafe { cached::write(self.fd.raw(), list, count, offset) };
+        self.fd.heard_of_memory(Direction::Write, written)
     }
 
     fn decode(self, outcome: io::Result<u32>) -> Self::Output {

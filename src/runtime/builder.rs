@@ -396,6 +396,10 @@ mod tests {
             within.read(true).resolve_beneath(&fs::File::open(&folder).await?);
             let file = within.open("below/../below/renamed").await?;
             assert_eq!(file.read_to_end().await?, b"content");
+            fs::hard_link(below.join("renamed"), below.join("link")).await?;
+            fs::symlink("renamed", below.join("symlink")).await?;
+            fs::remove_file(below.join("link")).await?;
+            fs::remove_file(below.join("symlink")).await?;
             fs::remove_file(below.join("renamed")).await?;
             fs::remove_dir(below).await?;
             net::UdpSocket::bind("127.0.0.1:0").await.map(drop)

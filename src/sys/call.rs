@@ -11,6 +11,7 @@ pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat;
 #[cfg(any(target_arch = "riscv64", target_arch = "loongarch64"))]
 pub(crate) const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat2;
 
+use super::mounts;
 use super::signal_mask::without_broken_pipe;
 
 /// A system call that has not been made yet.
@@ -22,6 +23,7 @@ pub(crate) struct SysCall {
     number: libc::c_long,
     arguments: [usize; 6],
     may_break_pipe: bool,
+    teaches: bool,
 }
 
 impl SysCall {
@@ -31,12 +33,19 @@ impl SysCall {
         const { assert!(N <= 6, "a system call has at most six arguments") };
         let mut arguments = [0; 6];
         arguments[..N].copy_from_slice(&given);
-        SysCall { number, arguments, may_break_pipe: false }
+        SysCall { number, arguments, may_break_pipe: false, teaches: false }
     }
 
     /// The call may raise SIGPIPE, and has no flag against it.
     pub(crate) fn that_may_break_pipe(mut self) -> Self {
         self.may_break_pipe = true;
+        self
+    }
+
+    /// What the call opens, or tells of, is on a mount that is not known: a thread of the pool finds out
+    /// what it is of, so that the next such call may be answered from memory.
+    pub(crate) fn that_teaches(mut self, teaches: bool) -> Self {
+        self.teaches = teaches;
         self
     }
 
@@ -61,19 +70,6 @@ impl SysCall {
         unsafe { self.run_for_real() }
     }
 
-    /// Makes a `pread(2)` if the page cache has what it reads: see
-    /// [`read_cached`](super::file::read_cached).
-    ///
-    /// # Safety
-    ///
-    /// As for [`run`](Self::run).
-    pub(crate) unsafe fn run_in_cache(&self) -> Option<u32> {
-        debug_assert_eq!(self.number, libc::SYS_pread64);
-        let [fd, pointer, len, offset, ..] = self.arguments;
-        // SAFETY: the caller vouches for the arguments.
-        unsafe { super::file::read_cached(fd as i32, pointer as *mut u8, len, offset as u64) }
-    }
-
     /// As [`run`](Self::run); if the call is newer than the kernel, or refused by a filter, then by
     /// an older one that does the same.
     ///
@@ -83,6 +79,10 @@ impl SysCall {
     pub(crate) unsafe fn run_old_or_new(&self) -> i32 {
         // SAFETY: the caller vouches for the arguments.
         let result = unsafe { self.run() };
+        if self.teaches && result >= 0 {
+            // SAFETY: as above.
+            unsafe { self.teach(result) };
+        }
         let may_be_refused = matches!(-result, libc::ENOSYS | libc::EPERM | libc::EINVAL);
         if !may_be_refused || self.number != libc::SYS_statx {
             return result;
@@ -91,6 +91,21 @@ impl SysCall {
         // If there is another reason, it is the older call's, too.
         // SAFETY: the caller vouches for the path and for the place of the answer.
         unsafe { super::file::statx_by_stat(folder as _, path as _, flags as _, answer as _) }
+    }
+
+    /// Has the mount learned of which the call has told, by opening a file or by `statx(2)`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    #[cold]
+    unsafe fn teach(&self, result: i32) {
+        let [folder, path, flags, ..] = self.arguments;
+        match self.number {
+            // SAFETY: the caller vouches for the path.
+            libc::SYS_statx => unsafe { mounts::learn_at(folder as _, path as _, flags as _) },
+            _ => mounts::learn(result),
+        }
     }
 
     /// As [`run`](Self::run), on the kernel below also where another one is simulated.

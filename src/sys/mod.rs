@@ -4,6 +4,7 @@
 //! Read `ring.rs` first: it is the seam below which the kernel can be exchanged.
 
 pub(crate) mod affinity;
+pub(crate) mod cached;
 pub(crate) mod call;
 pub(crate) mod clock;
 pub(crate) mod copy;
@@ -16,6 +17,7 @@ pub(crate) mod inotify;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod missed_end;
+mod mounts;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod refusal;

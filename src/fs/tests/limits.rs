@@ -278,7 +278,8 @@ async fn an_open_that_was_dropped_leaves_no_descriptor() {
     let folder = Folder::new();
     let path = folder.file("file", b"");
     for _ in 0..20 {
-        let mut opening = File::open(&path);
+        // What may be created has to wait, also if it is there: memory alone does not answer.
+        let mut opening = File::options().write(true).create(true).open(&path);
         begin(&mut opening).await;
         // Half of them have ended by then, and their result is never asked for.
         yield_now().await;
