@@ -90,6 +90,15 @@
 //! | [`File::metadata`], [`fs::metadata`], [`fs::symlink_metadata`], [`fs::exists`] | nothing | nothing | nothing | nothing | – |
 //! | [`File::set_len`] | the old length | the old length or the new one | the old length or the new one | the new length | – |
 //! | [`File::allocate`] | nothing | room that may be reserved | room that may be reserved | room that is reserved | – |
+//! | [`File::seek_data`], [`File::seek_hole`] | nothing | nothing | nothing | nothing | – |
+//! | [`File::lock`], [`File::lock_shared`] | nothing | nothing | – | – | – |
+//! | [`File::into_std`] | a descriptor that is closed | a descriptor that is closed | – | a descriptor that is closed | – |
+//! | [`File::punch_hole`] | nothing | bytes of which some may be zeroes | bytes of which some may be zeroes | zeroes | – |
+//! | [`File::sync_range`] | nothing | a disk that may have the bytes | a disk that may have the bytes | a disk that has the bytes | – |
+//! | [`File::advise`] | nothing | advice that may have been taken | advice that may have been taken | advice that was taken | – |
+//! | [`File::set_permissions`] | the old ones | the old ones or the new ones | the old ones or the new ones | the new ones | – |
+//! | [`File::set_times`], [`File::set_modified`], [`fs::set_times`] | the old ones | the old ones or the new ones | the old ones or the new ones | the new ones | – |
+//! | [`DirBuilder::create`](fs::DirBuilder::create) | nothing | folders of which the first may have been made | folders of which the first may have been made | folders of which the first were made | folders of which the first were made |
 //! | [`File::prefetch`] | nothing | bytes that may be in memory | bytes that may be in memory | bytes on their way to memory | – |
 //! | [`File::close`] | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | a descriptor that is closed | – |
 //! | [`fs::remove_file`], [`fs::remove_dir`] | nothing | a name that may be gone | a name that may be gone | a name that is gone | – |

@@ -78,6 +78,23 @@ async fn timerfd_is_read_when_it_has_expired() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn clone_of_a_timerfd_never_blocks_the_shard() -> io::Result<()> {
+    // SAFETY: the call takes no pointer.
+    let timer = opened(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
+    let file = File::from(timer);
+    let clone = file.try_clone()?;
+    let limit = Duration::from_millis(1);
+    let early = within(limit, file.read_at(Vec::with_capacity(8), 0)).await;
+    assert_eq!(early.expect_err("it was not set").kind(), ErrorKind::TimedOut);
+    // The mode is put back, on which the clone would have relied.
+    drop(file);
+    let read = within(limit, clone.read_at(Vec::with_capacity(8), 0)).await;
+    let kind = read.expect_err("it was not set").kind();
+    assert!(matches!(kind, ErrorKind::TimedOut | ErrorKind::Unsupported), "{kind}");
+    Ok(())
+}
+
+#[corering::test]
 async fn inotify_is_read_when_file_has_appeared() -> io::Result<()> {
     let folder = std::env::temp_dir().join(format!("corering-watched-{}", std::process::id()));
     fs::create_dir_all(&folder)?;

@@ -37,6 +37,8 @@ enum Then {
     CannotStart(&'static [Driver]),
     /// What the call alone does fails on epoll, with the error number; all else works.
     Fails(Lacks),
+    /// So it does on a ring, which has no operation for it.
+    FailsEverywhere(Lacks),
 }
 
 macro_rules! refused {
@@ -88,6 +90,9 @@ refused! {
     without_pidfd_open_and_waitid: [libc::SYS_pidfd_open, libc::SYS_waitid] => Then::AllWorks,
     without_fallocate: [libc::SYS_fallocate] => Then::Fails(Lacks::Room),
     without_fadvise64: [libc::SYS_fadvise64] => Then::Fails(Lacks::Prefetch),
+    without_sync_file_range: [libc::SYS_sync_file_range] => Then::Fails(Lacks::SyncedRange),
+    without_utimensat: [libc::SYS_utimensat] => Then::FailsEverywhere(Lacks::Times),
+    without_flock: [libc::SYS_flock] => Then::FailsEverywhere(Lacks::Locks),
     without_accept4: [libc::SYS_accept4] => Then::Fails(Lacks::Connections),
     without_all_that_is_newer_than_3_10: [
         libc::SYS_openat2, libc::SYS_statx, libc::SYS_renameat2, libc::SYS_preadv2,
@@ -117,6 +122,7 @@ fn run_refused(then: Then) {
         }
         let lacks = match then {
             Then::Fails(lacks) if driver == Driver::Epoll => Some((lacks, errno)),
+            Then::FailsEverywhere(lacks) => Some((lacks, errno)),
             _ => None,
         };
         let runtime = built.expect("there is another way");

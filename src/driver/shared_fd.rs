@@ -1,9 +1,11 @@
 //! A descriptor that operations share: it is closed when the last of them, and its owner, is gone.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::{fmt, io};
 
 use super::operation::Direction;
@@ -11,6 +13,7 @@ use super::ready::{Ready, Registered};
 use crate::sys;
 use crate::sys::cached::Cut;
 use crate::util::linked_slab::Key;
+use crate::util::waker_cell::WakerCell;
 
 /// A descriptor with a count of its users. An operation in flight is one, so the number cannot
 /// be closed and given to another file while the kernel works on it.
@@ -54,6 +57,15 @@ struct Open {
     closes_at_once: Cell<bool>,
     /// Where readiness of this descriptor is kept.
     registered: RefCell<Option<Registered>>,
+    /// Who gets the descriptor when nobody uses it any more; else it is closed.
+    heir: RefCell<Weak<Heir>>,
+}
+
+/// A descriptor for who waits until nobody uses it.
+#[derive(Default)]
+struct Heir {
+    fd: Cell<Option<OwnedFd>>,
+    waker: WakerCell,
 }
 
 impl SharedFd {
@@ -70,6 +82,7 @@ impl SharedFd {
             uncached: [Cell::new(false), Cell::new(false)],
             closes_at_once: Cell::new(false),
             registered: RefCell::new(None),
+            heir: RefCell::default(),
         }))
     }
 
@@ -244,8 +257,25 @@ impl SharedFd {
         let fd = unsafe { ManuallyDrop::take(&mut open.fd) };
         // `Open::drop` would close the descriptor; what else it holds is empty by now.
         drop(open.registered.take());
+        drop(open.heir.take());
         std::mem::forget(open);
         Ok(fd)
+    }
+
+    /// The descriptor itself, as soon as nobody else uses it. Of several who wait the last gets it.
+    pub(crate) async fn when_unused(self) -> OwnedFd {
+        let open = match self.try_unwrap() {
+            Ok(fd) => return fd,
+            Err(shared) => shared,
+        };
+        let heir = Rc::new(Heir::default());
+        *open.0.heir.borrow_mut() = Rc::downgrade(&heir);
+        drop(open);
+        poll_fn(|cx| {
+            heir.waker.register(cx.waker());
+            heir.fd.take().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Whether both are users of one open file.
@@ -276,6 +306,11 @@ impl SharedFd {
     pub(crate) fn expose(&self) -> BorrowedFd<'_> {
         self.0.cut_by.set(CutBy::Anything);
         self.expose_listener()
+    }
+
+    /// Whether others may have the open file: it came from outside, or was given to the user.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.0.exposed.get()
     }
 
     /// The descriptor of a listener for the user. Its connections are the library's own.
@@ -311,6 +346,12 @@ impl Drop for Open {
         }
         // SAFETY: the field is not used after this, its owner is being dropped.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        sys::socket::close(fd);
+        match self.heir.get_mut().upgrade() {
+            Some(heir) => {
+                heir.fd.set(Some(fd));
+                heir.waker.wake();
+            }
+            None => sys::socket::close(fd),
+        }
     }
 }

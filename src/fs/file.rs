@@ -1,7 +1,14 @@
 //! An open file.
 
+mod attributes;
+mod handover;
+mod lock;
+mod pages;
+mod room;
+
+pub use pages::Advice;
+
 use std::cell::Cell;
-use std::convert::identity;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -421,87 +428,6 @@ impl File {
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, len: u64) -> impl SingleOperation<Output = io::Result<()>> + use<> {
         single(op::ftruncate::Ftruncate::new(self.fd.clone(), len))
-    }
-
-    /// Reserves room on the disk for the `len` bytes from `offset` on, so that writing there cannot
-    /// fail for want of it. The file grows to hold them, by zeroes, if it is shorter.
-    ///
-    /// # Cancel safety
-    ///
-    /// A drop leaves a file for which some of the room may be reserved. `within`
-    /// [may be late](super#limits-in-time).
-    ///
-    /// # Errors
-    ///
-    /// Those of `fallocate(2)`: `StorageFull`, `Unsupported` by the file system, `InvalidInput` for
-    /// a length of 0, `FileTooLarge`.
-    #[doc(alias = "IORING_OP_FALLOCATE")]
-    #[doc(alias = "fallocate")]
-    pub fn allocate(
-        &self,
-        offset: u64,
-        len: u64,
-    ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        single(op::fallocate::Fallocate::new(self.fd.clone(), 0, offset, len))
-    }
-
-    /// Begins to read the `len` bytes from `offset` on into the page cache, and does not wait for
-    /// them: a later read finds them there, or on their way. A length of 0 is all that follows.
-    ///
-    /// # Cancel safety
-    ///
-    /// A drop leaves a page cache that may have the bytes or not. `within`
-    /// [may be late](super#limits-in-time).
-    ///
-    /// # Errors
-    ///
-    /// Those of `posix_fadvise(2)`: `NotSeekable` for a pipe or a socket.
-    #[doc(alias = "IORING_OP_FADVISE")]
-    #[doc(alias = "posix_fadvise")]
-    pub fn prefetch(
-        &self,
-        offset: u64,
-        len: u64,
-    ) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        single(op::prefetch::Prefetch::new(self.fd.clone(), offset, len))
-    }
-
-    /// Closes the file and tells what closing reports, for instance that a write to a file on
-    /// another machine had failed. It does not wait for the disk: see [`sync_all`](Self::sync_all).
-    ///
-    /// # Cancel safety
-    ///
-    /// A drop leaves a descriptor that is closed; what closing reports is not heard. `within`
-    /// [may be late](super#limits-in-time).
-    ///
-    /// # Errors
-    ///
-    /// Those of `close(2)`; the file is closed all the same. `ResourceBusy` if an operation on the
-    /// file has not ended, among them one whose future was dropped: the file is then closed when
-    /// it has, and what that reports is not heard.
-    #[doc(alias = "IORING_OP_CLOSE")]
-    pub fn close(self) -> impl SingleOperation<Output = io::Result<()>> + use<> {
-        let at_once = self.fd.closes_at_once();
-        let close = self.fd.try_unwrap().map(|fd| op::close::Close::new(fd).at_once(at_once));
-        let close = close.map_err(|_| {
-            let text = "an operation on this file has not ended; it is closed when it has";
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
-        });
-        single_with(close, identity)
-    }
-
-    /// The file as one of the standard library's.
-    ///
-    /// # Errors
-    ///
-    /// The file itself, if an operation on it has not ended, among them one whose future was
-    /// dropped.
-    pub fn try_into_std(self) -> Result<std::fs::File, File> {
-        let nature = self.nature;
-        match self.fd.try_unwrap() {
-            Ok(fd) => Ok(fd.into()),
-            Err(fd) => Err(File { fd, nature }),
-        }
     }
 }
 

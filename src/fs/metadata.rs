@@ -1,7 +1,8 @@
 //! What the file system knows of a file.
 
 use std::fmt;
-use std::os::unix::fs::FileTypeExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sys::file::device_number;
@@ -42,6 +43,11 @@ impl Metadata {
     /// [`symlink_metadata`](super::symlink_metadata) can tell.
     pub fn is_symlink(&self) -> bool {
         self.file_type().is_symlink()
+    }
+
+    /// Who may read, write and execute the file.
+    pub fn permissions(&self) -> Permissions {
+        Permissions::from_mode(self.mode())
     }
 
     /// The kind of file and the permissions, as in `inode(7)`.
@@ -86,8 +92,22 @@ impl Metadata {
     }
 
     /// The size in bytes that the file system likes best for a read or write.
-    pub fn block_size(&self) -> u32 {
-        self.statx.stx_blksize
+    pub fn blksize(&self) -> u64 {
+        self.statx.stx_blksize.into()
+    }
+
+    /// The number of the mount that the file was found in, as in `/proc/self/mountinfo`; `None` before
+    /// Linux 5.8. Files of one device may be in several mounts.
+    #[doc(alias = "STATX_MNT_ID")]
+    pub fn mount_id(&self) -> Option<u64> {
+        let known = self.statx.stx_mask & libc::STATX_MNT_ID != 0;
+        known.then_some(self.statx.stx_mnt_id)
+    }
+
+    /// What the file system does with the file, and does not let be done with it.
+    #[doc(alias = "stx_attributes")]
+    pub fn attributes(&self) -> Attributes {
+        Attributes { set: self.statx.stx_attributes, known: self.statx.stx_attributes_mask }
     }
 
     /// When the contents were last changed.
@@ -119,7 +139,6 @@ impl Metadata {
     }
 }
 
-/// A time out of the reach of `SystemTime` is one that no clock has shown: it becomes the epoch.
 /// What kind of file something is.
 ///
 /// # Examples
@@ -200,6 +219,7 @@ impl fmt::Debug for FileType {
     }
 }
 
+/// A time out of the reach of `SystemTime` is one that no clock has shown: it becomes the epoch.
 fn system_time(seconds: i64, nanoseconds: u32) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let whole = match seconds >= 0 {
@@ -226,8 +246,109 @@ impl fmt::Debug for Metadata {
             .field("modified", &self.modified())
             .field("accessed", &self.accessed())
             .field("created", &self.created())
+            .field("attributes", &self.attributes())
             .field("direct_alignment", &self.direct_alignment())
             .finish_non_exhaustive()
+    }
+}
+
+/// Attributes of a file, as `chattr(1)` sets most of them. Each is `None` if the file system does not say,
+/// as many of older kernels (statx(2) is of Linux 4.11, and file systems have learnt it since).
+///
+/// # Examples
+///
+/// ```
+/// corering::block_on(async {
+///     let attributes = corering::fs::metadata("/proc").await?.attributes();
+///     assert_ne!(attributes.is_immutable(), Some(true));
+///     assert_eq!(attributes.is_mount_root(), Some(true));
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    set: u64,
+    known: u64,
+}
+
+impl Attributes {
+    fn has(&self, attribute: i32) -> Option<bool> {
+        let attribute = attribute as u64;
+        (self.known & attribute != 0).then_some(self.set & attribute != 0)
+    }
+
+    /// Whether the file cannot be changed, renamed, removed or linked to, by anybody.
+    #[doc(alias = "STATX_ATTR_IMMUTABLE")]
+    pub fn is_immutable(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_IMMUTABLE)
+    }
+
+    /// Whether the file can be written at its end only.
+    #[doc(alias = "STATX_ATTR_APPEND")]
+    pub fn is_append_only(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_APPEND)
+    }
+
+    /// Whether the file system keeps the file compressed.
+    #[doc(alias = "STATX_ATTR_COMPRESSED")]
+    pub fn is_compressed(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_COMPRESSED)
+    }
+
+    /// Whether the file system keeps the file encrypted, so that it needs a key to be read.
+    #[doc(alias = "STATX_ATTR_ENCRYPTED")]
+    pub fn is_encrypted(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_ENCRYPTED)
+    }
+
+    /// Whether the file cannot be written, and each read compares it with its hashes (Linux 5.5).
+    #[doc(alias = "STATX_ATTR_VERITY")]
+    pub fn is_verity(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_VERITY)
+    }
+
+    /// Whether `dump(8)` is to leave the file out of a backup.
+    #[doc(alias = "STATX_ATTR_NODUMP")]
+    pub fn is_left_out_of_dumps(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_NODUMP)
+    }
+
+    /// Whether the file is in memory that keeps its contents, and read and written there, without a page
+    /// cache (Linux 5.8).
+    #[doc(alias = "STATX_ATTR_DAX")]
+    pub fn is_dax(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_DAX)
+    }
+
+    /// Whether it is the folder that a file system is mounted at (Linux 5.8).
+    #[doc(alias = "STATX_ATTR_MOUNT_ROOT")]
+    pub fn is_mount_root(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_MOUNT_ROOT)
+    }
+
+    /// Whether a file system is mounted here once the folder is used.
+    #[doc(alias = "STATX_ATTR_AUTOMOUNT")]
+    pub fn is_automount(&self) -> Option<bool> {
+        self.has(libc::STATX_ATTR_AUTOMOUNT)
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("immutable", self.is_immutable()),
+            ("append-only", self.is_append_only()),
+            ("compressed", self.is_compressed()),
+            ("encrypted", self.is_encrypted()),
+            ("verity", self.is_verity()),
+            ("left out of dumps", self.is_left_out_of_dumps()),
+            ("dax", self.is_dax()),
+            ("mount root", self.is_mount_root()),
+            ("automount", self.is_automount()),
+        ];
+        let set = all.into_iter().filter(|(_, is_set)| *is_set == Some(true));
+        f.debug_set().entries(set.map(|(name, _)| name)).finish()
     }
 }
 
@@ -259,6 +380,17 @@ impl DirectAlignment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attribute_is_unknown_set_or_not() {
+        let (immutable, verity) =
+            (libc::STATX_ATTR_IMMUTABLE as u64, libc::STATX_ATTR_VERITY as u64);
+        let attributes = Attributes { set: verity, known: immutable | verity };
+        assert_eq!(attributes.is_immutable(), Some(false));
+        assert_eq!(attributes.is_verity(), Some(true));
+        assert_eq!(attributes.is_compressed(), None);
+        assert_eq!(format!("{attributes:?}"), r#"{"verity"}"#);
+    }
 
     #[test]
     fn times_before_and_far_from_the_epoch_do_not_overflow() {

@@ -23,23 +23,29 @@
 mod alignment;
 mod copy;
 mod dir;
+mod dir_builder;
 mod file;
 mod folder;
 mod metadata;
 mod names;
 mod on_pool;
 mod open;
+mod times;
 mod walk;
 mod watch;
 mod whole;
 
 pub use copy::copy;
 pub use dir::Dir;
+pub use dir_builder::DirBuilder;
+pub use file::Advice;
 pub use file::File;
 pub use folder::{DirEntry, ReadDir, create_dir_all, read_dir, remove_dir_all};
+pub use metadata::Attributes;
 pub use metadata::{DirectAlignment, FileType, Metadata};
 pub use names::{canonicalize, hard_link, read_link, symlink};
 pub use open::OpenOptions;
+pub use times::{FileTimes, set_times};
 pub use watch::{Change, WatchEvent, WatchId, WatchMask, Watcher, Watches, watch};
 
 use std::convert::identity;

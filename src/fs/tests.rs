@@ -1,11 +1,15 @@
 //! Tests of files as users hold them.
 
+mod attributes;
 mod direct;
 mod dropped;
 mod folders;
+mod handover;
 mod held;
 mod limits;
+mod locks;
 mod names;
+mod room;
 mod watch;
 
 use std::io::{self, ErrorKind, Read};
@@ -253,7 +257,7 @@ async fn metadata_is_what_the_standard_library_sees() -> io::Result<()> {
         assert_eq!((ours.mode(), ours.nlink()), (theirs.mode(), 2));
         assert_eq!((ours.uid(), ours.gid()), (theirs.uid(), theirs.gid()));
         assert_eq!(ours.blocks(), theirs.blocks());
-        assert_eq!(u64::from(ours.block_size()), theirs.blksize());
+        assert_eq!(ours.blksize(), theirs.blksize());
         assert_eq!(ours.modified(), theirs.modified()?);
         assert_eq!(ours.accessed(), theirs.accessed()?);
         assert_eq!(ours.created(), theirs.created().ok());

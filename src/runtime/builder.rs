@@ -365,6 +365,7 @@ mod tests {
         let Backend::Uring { ring, support } = backend else { unreachable!("a ring was opened") };
         let support = support.without(&[
             opcode::Fsync::CODE,
+            opcode::SyncFileRange::CODE,
             opcode::Fallocate::CODE,
             opcode::Fadvise::CODE,
             opcode::OpenAt::CODE,

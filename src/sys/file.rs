@@ -1,10 +1,12 @@
 //! Questions about files that are answered at once, without a disk.
 
 use std::ffi::CString;
+use std::fs::OpenOptions;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::call::SysCall;
@@ -49,13 +51,7 @@ pub(crate) fn reopen_terminal(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// Whether a descriptor is a socket.
 pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
-    let mut known = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes the whole answer or fails.
-    if unsafe { libc::fstat(fd.as_raw_fd(), known.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: the call succeeded.
-    unsafe { known.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFSOCK
+    kind(fd).is_ok_and(|kind| kind == libc::S_IFSOCK)
 }
 
 /// Whether a file can be read from `offset` on: false if only where it stands. Fails as reading it
@@ -128,14 +124,102 @@ pub(super) unsafe fn statx_by_stat(
     0
 }
 
+/// Locks a file, or unlocks it, without waiting for those that have it locked: `operation` is one of
+/// `LOCK_SH`, `LOCK_EX`, `LOCK_UN`.
+pub(crate) fn flock(fd: BorrowedFd<'_>, operation: i32) -> io::Result<()> {
+    loop {
+        // SAFETY: flock takes numbers.
+        if unsafe { libc::flock(fd.as_raw_fd(), operation | libc::LOCK_NB) } == 0 {
+            return Ok(());
+        }
+        // A signal may interrupt the question to a server.
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// What is looked for in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Data,
+    Hole,
+}
+
+/// Where the next data, or the next hole, is in a file that has any, from `offset` on; `None` if there is
+/// none. It may have to wait for a disk.
+///
+/// `lseek(2)` moves the position of the open file. If that may be `shared` the file is opened once more,
+/// else the position is put back to the beginning, where it is as long as nobody uses it.
+pub(crate) fn next_part(
+    fd: BorrowedFd<'_>,
+    part: Part,
+    offset: u64,
+    shared: bool,
+) -> io::Result<Option<u64>> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let offset = libc::off_t::try_from(offset).map_err(|_| invalid())?;
+    match kind(fd)? {
+        libc::S_IFREG | libc::S_IFBLK => {}
+        _ if is_stream(fd) => return Err(io::Error::from_raw_os_error(libc::ESPIPE)),
+        // Its position is no offset, or is moved by any call.
+        _ => return Err(invalid()),
+    }
+    let own;
+    let searched = if shared {
+        own = open_again(fd)?;
+        own.as_fd()
+    } else {
+        fd
+    };
+    let whence = match part {
+        Part::Data => libc::SEEK_DATA,
+        Part::Hole => libc::SEEK_HOLE,
+    };
+    // SAFETY: lseek takes no pointer.
+    let found = unsafe { libc::lseek(searched.as_raw_fd(), offset, whence) };
+    if found >= 0 {
+        // SAFETY: as above.
+        unsafe { libc::lseek(searched.as_raw_fd(), 0, libc::SEEK_SET) };
+        return Ok(Some(found as u64));
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        error => Err(error),
+    }
+}
+
+/// Opens an open file once more, for reading, with a position of its own.
+fn open_again(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    // Not to wait for whoever has a lease on it.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+    opened.map(OwnedFd::from).map_err(|error| {
+        let text = format!(
+            "the position of this file may be shared, so it is to be opened once more, which fails for \
+             {path}: {error}"
+        );
+        io::Error::new(error.kind(), text)
+    })
+}
+
+/// The kind of a file, as `S_IF*`.
+fn kind(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
+    let mut known = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes the whole answer or fails.
+    if unsafe { libc::fstat(fd.as_raw_fd(), known.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded.
+    Ok(unsafe { known.assume_init() }.st_mode & libc::S_IFMT)
+}
+
 /// Whether what is open is a symbolic link, as only `O_PATH` opens one.
 pub(crate) fn is_link(fd: BorrowedFd<'_>) -> bool {
-    let mut known = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes the whole answer, or reports an error.
-    let failed = unsafe { libc::fstat(fd.as_raw_fd(), known.as_mut_ptr()) } != 0;
     // What cannot be looked at is taken for the worse.
-    // SAFETY: the answer was written.
-    failed || unsafe { known.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFLNK
+    kind(fd).map_or(true, |kind| kind == libc::S_IFLNK)
 }
 
 /// Whether this process may execute a file, or enter a folder, as far as `faccessat(2)` tells.

@@ -37,12 +37,18 @@ const fn optional(
 }
 
 /// Every operation that corering submits, oldest first.
-pub(crate) const OPERATIONS: [KnownOperation; 28] = [
+pub(crate) const OPERATIONS: [KnownOperation; 29] = [
     required(opcode::Nop::CODE, "nop", "5.1"),
     required(opcode::Readv::CODE, "readv", "5.1"),
     required(opcode::Writev::CODE, "writev", "5.1"),
     optional(opcode::Fsync::CODE, "fsync", "5.1", "fsync runs on the blocking pool"),
     required(opcode::PollAdd::CODE, "poll_add", "5.1"),
+    optional(
+        opcode::SyncFileRange::CODE,
+        "sync_file_range",
+        "5.2",
+        "sync_file_range runs on the blocking pool",
+    ),
     required(opcode::SendMsg::CODE, "sendmsg", "5.3"),
     required(opcode::RecvMsg::CODE, "recvmsg", "5.3"),
     required(opcode::Accept::CODE, "accept", "5.5"),

@@ -45,7 +45,7 @@ async fn opened(beside: &Beside, path: &Path) {
     beside.endless("fs::open::open", async move || drop(open(&name).await)).await;
     let name = path.to_owned();
     beside
-        .endless("fs::file::close", async move || {
+        .endless("fs::file::handover::close", async move || {
             open(&name).await.close().await.expect("nothing was written");
         })
         .await;
@@ -91,7 +91,7 @@ async fn reads(beside: &Beside, path: &Path) {
         .await;
     let file = open(path).await;
     beside
-        .endless("fs::file::prefetch", async move || {
+        .endless("fs::file::pages::prefetch", async move || {
             file.prefetch(0, BYTES as u64).await.expect("it is there");
         })
         .await;
@@ -132,7 +132,7 @@ async fn writes(beside: &Beside, path: &Path) {
         .await;
     let file = open(path).await;
     beside
-        .endless("fs::file::allocate", async move || {
+        .endless("fs::file::room::allocate", async move || {
             file.allocate(0, BYTES as u64).await.expect("the disk has room");
         })
         .await;

@@ -9,6 +9,7 @@ mod beside;
 mod child;
 mod fairness;
 mod files_rows;
+mod handles_rows;
 mod io_rows;
 mod net_rows;
 #[allow(dead_code)] // Each test file uses a part.
@@ -60,6 +61,8 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
         "it makes the operation of fs::symlink_metadata, which has a row",
     ),
     ("fs::dir::write", "it makes the operation of fs::write, which has a row"),
+    ("fs::file::room::seek_data", "it waits for a thread of the pool each time"),
+    ("fs::file::room::seek_hole", "it waits for a thread of the pool each time"),
     ("fs::folder::metadata", "the row of fs::symlink_metadata, which this is"),
     ("fs::folder::read_dir", "it waits for a thread of the pool each time"),
     ("fs::folder::remove_dir_all", "it waits for a thread of the pool each time"),
@@ -148,6 +151,11 @@ fn loops_of_children_leave_others_their_turn() {
 #[test]
 fn loops_of_files_leave_others_their_turn() {
     in_a_child("loops_of_files_leave_others_their_turn", files_rows::rows);
+}
+
+#[test]
+fn loops_of_changes_to_files_leave_others_their_turn() {
+    in_a_child("loops_of_changes_to_files_leave_others_their_turn", handles_rows::rows);
 }
 
 #[test]

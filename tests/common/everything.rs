@@ -1,14 +1,16 @@
 //! A program of a fraction of a second that uses everything and verifies what it gets.
 
+use std::fs::Permissions;
 use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use corering::fs::{self, File, OpenOptions};
+use corering::fs::{self, Advice, File, OpenOptions};
 use corering::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use corering::process::Command;
 use corering::{Driver, Runtime, signal, spawn, spawn_blocking, time};
@@ -20,6 +22,12 @@ pub(crate) enum Lacks {
     Room,
     /// Pages that are read ahead.
     Prefetch,
+    /// A part of a file that is written to the disk.
+    SyncedRange,
+    /// Locks of files.
+    Locks,
+    /// Times of files that are set.
+    Times,
     /// Connections that are accepted.
     Connections,
 }
@@ -141,8 +149,19 @@ async fn use_files(folder: &Path, lacks: Option<(Lacks, i32)>) -> io::Result<boo
     if is_had(file.allocate(0, 6000).await, Lacks::Room, lacks)? {
         assert_eq!(file.metadata().await?.len(), 6000);
     }
+    is_had(file.punch_hole(5500, 100).await, Lacks::Room, lacks)?;
+    is_had(file.try_lock().map_err(io::Error::from), Lacks::Locks, lacks)?;
+    is_had(file.lock_shared().await, Lacks::Locks, lacks)?;
+    assert_eq!(file.seek_data(0).await?, Some(0));
+    is_had(file.sync_range(0, 0).await, Lacks::SyncedRange, lacks)?;
     file.set_len(5020).await?;
     is_had(file.prefetch(0, 0).await, Lacks::Prefetch, lacks)?;
+    is_had(file.advise(0, 0, Advice::DontNeed).await, Lacks::Prefetch, lacks)?;
+    file.set_permissions(Permissions::from_mode(0o600)).await?;
+    assert_eq!(file.metadata().await?.mode() & 0o777, 0o600);
+    if is_had(file.set_modified(UNIX_EPOCH).await, Lacks::Times, lacks)? {
+        assert_eq!(file.metadata().await?.modified(), UNIX_EPOCH);
+    }
     let known = fs::metadata(&path).await?;
     let told = std::fs::metadata(&path)?;
     assert_same(&known, &told);
@@ -190,7 +209,7 @@ fn assert_same(known: &fs::Metadata, told: &std::fs::Metadata) {
         (told.len(), told.mode(), told.ino(), told.dev(), told.nlink(), told.rdev())
     );
     assert_eq!(
-        (known.uid(), known.gid(), known.blocks(), u64::from(known.block_size())),
+        (known.uid(), known.gid(), known.blocks(), known.blksize()),
         (told.uid(), told.gid(), told.blocks(), told.blksize())
     );
     assert_eq!(known.modified(), told.modified().expect("Linux has it"));

@@ -159,6 +159,36 @@ const ROWS: &[Row] = &[
         |it| Box::pin(it.file().allocate(0, 12)),
         &["empty", "file=0123456789\0\0"],
     ),
+    row("File::seek_data", |it| Box::pin(it.file().seek_data(0).map_ok(drop)), UNCHANGED),
+    row("File::seek_hole", |it| Box::pin(it.file().seek_hole(0).map_ok(drop)), UNCHANGED),
+    row("File::lock", |it| Box::pin(it.file().lock()), UNCHANGED),
+    row("File::lock_shared", |it| Box::pin(it.file().lock_shared()), UNCHANGED),
+    row("File::into_std", |it| Box::pin(into_std(it.file())), UNCHANGED),
+    row(
+        "File::punch_hole",
+        |it| Box::pin(it.file().punch_hole(2, 3)),
+        &["empty", "file=01\0\0\x0056789"],
+    ),
+    row("File::sync_range", |it| Box::pin(it.file().sync_range(0, 0)), UNCHANGED),
+    row("File::advise", |it| Box::pin(it.file().advise(0, 0, fs::Advice::DontNeed)), UNCHANGED),
+    row(
+        "File::set_permissions",
+        |it| Box::pin(it.file().set_permissions(Permissions::from_mode(0o600))),
+        UNCHANGED,
+    ),
+    row("File::set_times", |it| Box::pin(it.file().set_times(epoch())), UNCHANGED),
+    row(
+        "File::set_modified",
+        |it| Box::pin(it.file().set_modified(std::time::UNIX_EPOCH)),
+        UNCHANGED,
+    ),
+    row("fs::set_times", |it| Box::pin(fs::set_times(it.path("file"), epoch())), UNCHANGED),
+    Row {
+        name: "DirBuilder::create",
+        begin: |it| Box::pin(fs::DirBuilder::new().recursive(true).create(it.path("new/below"))),
+        after: &["empty", "file=0123456789", "new"],
+        between: Some(UNCHANGED),
+    },
     row("File::prefetch", |it| Box::pin(it.file().prefetch(0, 10)), UNCHANGED),
     row("File::close", |it| Box::pin(it.file().close()), UNCHANGED),
     row("fs::remove_file", |it| Box::pin(fs::remove_file(it.path("file"))), &["empty"]),
@@ -236,6 +266,16 @@ const ROWS: &[Row] = &[
         &["empty", "file=0123456789", "new"],
     ),
 ];
+
+fn epoch() -> fs::FileTimes {
+    let epoch = std::time::UNIX_EPOCH;
+    fs::FileTimes::new().set_accessed(epoch).set_modified(epoch)
+}
+
+async fn into_std(file: File) -> io::Result<()> {
+    drop(file.into_std().await);
+    Ok(())
+}
 
 async fn first_entry(path: PathBuf) -> io::Result<DirEntry> {
     let mut entries = fs::read_dir(path).await?;

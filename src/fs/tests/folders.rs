@@ -10,8 +10,8 @@ use futures_util::TryStreamExt;
 
 use super::Folder;
 use crate::fs::{
-    canonicalize, create_dir_all, hard_link, metadata, read, read_dir, read_link, read_to_string,
-    remove_dir_all, remove_file, symlink, symlink_metadata,
+    DirBuilder, canonicalize, create_dir_all, hard_link, metadata, read, read_dir, read_link,
+    read_to_string, remove_dir_all, remove_file, symlink, symlink_metadata,
 };
 use crate::yield_now;
 
@@ -169,5 +169,31 @@ async fn text_that_is_not_utf_8_is_invalid_data() -> io::Result<()> {
     let folder = Folder::new();
     let file = folder.file("file", b"\xff");
     assert_eq!(read_to_string(&file).await.expect_err("it is not").kind(), ErrorKind::InvalidData);
+    Ok(())
+}
+
+#[corering::test]
+async fn builder_makes_folders_with_their_mode() -> io::Result<()> {
+    let folder = Folder::new();
+    let mode = async |name: &str| metadata(folder.join(name)).await.map(|it| it.mode() & 0o7777);
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).create(folder.join("one")).await?;
+    assert_eq!(mode("one").await?, 0o700);
+    let again = builder.create(folder.join("one")).await.expect_err("it is there");
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+    let orphan = builder.create(folder.join("none/below")).await.expect_err("it has no parent");
+    assert_eq!(orphan.kind(), ErrorKind::NotFound);
+
+    builder.recursive(true).mode(0o710).create(folder.join("one/two/three")).await?;
+    builder.create(folder.join("one/two/three")).await?;
+    assert_eq!(mode("one").await?, 0o700);
+    assert_eq!((mode("one/two").await?, mode("one/two/three").await?), (0o710, 0o710));
+    let file = folder.file("file", b"");
+    let taken = builder.create(&file).await.expect_err("a file has the name");
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let below = builder.create(file.join("below")).await.expect_err("a file is no folder");
+    assert_eq!(below.kind(), ErrorKind::NotADirectory);
+    let broken = builder.create("a\0b").await.expect_err("no path has a NUL");
+    assert_eq!(broken.kind(), ErrorKind::InvalidInput);
     Ok(())
 }

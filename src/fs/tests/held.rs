@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 
 use futures_util::future::FusedFuture;
 
@@ -52,6 +53,12 @@ async fn every_single_operation_can_be_held() {
     held(&file.set_len(0));
     held(&file.allocate(0, 1));
     held(&file.prefetch(0, 1));
+    held(&file.punch_hole(0, 1));
+    held(&file.advise(0, 1, fs::Advice::Random));
+    held(&file.sync_range(0, 1));
+    held(&file.set_permissions(PermissionsExt::from_mode(0o600)));
+    held(&file.set_times(fs::FileTimes::new()));
+    held(&file.set_modified(std::time::UNIX_EPOCH));
     held(&File::open("path"));
     held(&File::create("path"));
     held(&OpenOptions::default().read(true).open("path"));
@@ -59,6 +66,7 @@ async fn every_single_operation_can_be_held() {
     held(&fs::remove_dir("path"));
     held(&fs::rename("path", "other"));
     held(&fs::create_dir("path"));
+    held(&fs::set_times("path", fs::FileTimes::new()));
     held(&fs::metadata("path"));
     held(&fs::symlink_metadata("path"));
     held(&fs::exists("path"));
