@@ -44,6 +44,8 @@ pub(crate) mod write_at;
 pub(crate) mod writev;
 
 #[cfg(test)]
+mod disk_errors;
+#[cfg(test)]
 pub(crate) mod test_files;
 #[cfg(test)]
 mod test_sockets;
