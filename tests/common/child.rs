@@ -33,6 +33,8 @@ pub(crate) struct Child {
     command: Command,
     limits: Vec<(usize, u64)>,
     user: Option<u32>,
+    /// Whether mounts of the child are its own.
+    mounts: bool,
     /// Numbers of system calls, and the error number that each is answered with.
     refused: Option<(Vec<libc::c_long>, i32)>,
     /// Limits of the user, by their names in `/proc/sys/user`, in a namespace of users.
@@ -48,7 +50,7 @@ impl Child {
         command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(CHILD, test).env_remove("CORERING_DRIVER");
         let (limits, of_user) = (Vec::new(), Vec::new());
-        Child { command, limits, user: None, refused: None, of_user }
+        Child { command, limits, user: None, mounts: false, refused: None, of_user }
     }
 
     /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
@@ -81,6 +83,27 @@ impl Child {
         self
     }
 
+    /// Gives the child mounts of its own: what it mounts is seen by nobody else, and gone with it.
+    pub(crate) fn with_own_mounts(mut self) -> Self {
+        self.mounts = true;
+        self
+    }
+
+    /// Runs the child as a command of another program, which has these arguments.
+    pub(crate) fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        let own = std::env::current_exe().expect("the system knows the executable");
+        command.args(arguments).arg(own).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        self
+    }
+
     /// Denies the three system calls of io_uring with an error number, by a seccomp filter.
     pub(crate) fn deny_io_uring(self, errno: i32) -> Self {
         let calls =
@@ -96,7 +119,15 @@ impl Child {
 
     /// Runs the child and returns what it printed, whether or not it succeeded.
     pub(crate) fn output(self) -> Output {
-        self.prepared().output().expect("the test's own executable runs again")
+        let needs_mounts = self.mounts;
+        let mut command = self.prepared();
+        command.output().unwrap_or_else(|error| match needs_mounts {
+            true => panic!(
+                "no mounts of its own for a process: {error}. Run the test as root, or allow user \
+                 namespaces"
+            ),
+            false => panic!("{command:?} does not run: {error}"),
+        })
     }
 
     /// Starts the child, with pipes for what it prints.
@@ -112,10 +143,12 @@ impl Child {
     fn prepared(mut self) -> Command {
         let filter = self.refused.map(|(calls, errno)| filter_of(&calls, errno));
         let (limits, user, of_user) = (self.limits, self.user, self.of_user);
+        let maps = self.mounts.then(maps);
         // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
         // before the fork.
         unsafe {
             self.command.pre_exec(move || {
+                maps.as_deref().map_or(Ok(()), leave_mounts)?;
                 limits.iter().try_for_each(|&(resource, value)| set_limit(resource, value))?;
                 limit_user(&of_user)?;
                 user.map_or(Ok(()), become_user)?;
@@ -161,7 +194,12 @@ fn limit_user(limits: &[(CString, String)]) -> io::Result<()> {
     }
     // SAFETY: unshare takes a number; this process, which was just forked, has one thread.
     checked(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
-    for (path, value) in limits {
+    write_each(limits)
+}
+
+/// Writes files of the kernel.
+fn write_each(files: &[(CString, String)]) -> io::Result<()> {
+    for (path, value) in files {
         // SAFETY: the path is a string that outlives the call.
         let file = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
         checked(file.min(0))?;
@@ -170,6 +208,34 @@ fn limit_user(limits: &[(CString, String)]) -> io::Result<()> {
         checked(written.min(0) as libc::c_int)?;
     }
     Ok(())
+}
+
+/// The files that say who is who in a namespace of users, and what is written to each: this user is the
+/// only one, and root there.
+fn maps() -> Vec<(CString, String)> {
+    // SAFETY: neither call takes a pointer.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let file = |name: &str, text| {
+        (CString::new(format!("/proc/self/{name}")).expect("a name has no NUL"), text)
+    };
+    vec![
+        file("setgroups", "deny".to_owned()),
+        file("uid_map", format!("0 {user} 1")),
+        file("gid_map", format!("0 {group} 1")),
+    ]
+}
+
+/// Moves to mounts that are this process's own; without the right to that, in a namespace of users.
+fn leave_mounts(maps: &[(CString, String)]) -> io::Result<()> {
+    // SAFETY: unshare takes a number.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        // SAFETY: as above; this process, which was just forked, has one thread.
+        checked(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) })?;
+        write_each(maps)?;
+    }
+    let (none, all) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+    // SAFETY: the one path is a string; this kind of mount has neither a source nor data.
+    checked(unsafe { libc::mount(none, c"/".as_ptr(), none, all, none.cast()) })
 }
 
 fn become_user(user: u32) -> io::Result<()> {
