@@ -210,3 +210,16 @@ fn assert_names_a_call(error: &io::Error) {
     assert!(["eventfd2", "epoll_"].iter().any(|call| told.contains(call)), "{told}");
     assert!(told.contains("seccomp"), "{told}");
 }
+
+/// Kernels from 5.3 to 5.18 answer so for files that say they have no bytes, as those of /proc do.
+#[test]
+fn copy_of_which_the_kernel_copies_nothing_is_whole() {
+    if !child::is_child() {
+        let child = Child::of("copy_of_which_the_kernel_copies_nothing_is_whole");
+        return child.refuse(&[libc::SYS_copy_file_range], 0).passes();
+    }
+    for driver in corering::test_support::drivers() {
+        let runtime = Runtime::builder().driver(driver).build().expect("the driver was named");
+        use_everything(&runtime, None);
+    }
+}
