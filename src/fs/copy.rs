@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::File;
 use super::on_pool::on_pool;
-use crate::sys::copy::{close_and_tell, copy_range, next_data, next_hole, share_blocks};
+use crate::sys::copy::{close_and_tell, copy_range, share_blocks};
+use crate::sys::file::{Part, next_part};
 use crate::sys::signal_mask::{large_file_ends_process, without_signals_of_writes};
 use crate::sys::socket::set_nonblocking;
 
@@ -181,10 +182,12 @@ impl Copying {
     fn skip_hole(&mut self) -> io::Result<u64> {
         // Asked first: what is added after this is no part of a hole.
         let len = self.source.metadata()?.len();
-        match next_data(self.source.as_fd(), self.bytes) {
+        let next = |part, offset| next_part(self.source.as_fd(), part, offset, false);
+        match next(Part::Data, self.bytes) {
             Ok(Some(start)) => {
+                let end = next(Part::Hole, start);
                 self.bytes = start;
-                if let Ok(Some(end)) = next_hole(self.source.as_fd(), start) {
+                if let Ok(Some(end)) = end {
                     return Ok(end - start);
                 }
             }

@@ -1,4 +1,4 @@
-//! Copies that the kernel makes by itself, and where a file has holes.
+//! Copies that the kernel makes by itself.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -28,30 +28,6 @@ pub(crate) fn share_blocks(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io
     // SAFETY: the argument is a descriptor.
     let result = unsafe { libc::ioctl(target.as_raw_fd(), libc::FICLONE as _, source.as_raw_fd()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Where the first data at or after `offset` begins. `None` if there is only a hole up to the end, or
-/// if the file ends before. Moves the file's own position.
-pub(crate) fn next_data(fd: BorrowedFd<'_>, offset: u64) -> io::Result<Option<u64>> {
-    next(fd, offset, libc::SEEK_DATA)
-}
-
-/// Where the first hole at or after `offset` begins, as which the end of a file counts. `None` if it ends
-/// before. Moves the file's own position.
-pub(crate) fn next_hole(fd: BorrowedFd<'_>, offset: u64) -> io::Result<Option<u64>> {
-    next(fd, offset, libc::SEEK_HOLE)
-}
-
-fn next(fd: BorrowedFd<'_>, offset: u64, what: libc::c_int) -> io::Result<Option<u64>> {
-    // SAFETY: lseek takes no pointer.
-    let found = unsafe { libc::lseek(fd.as_raw_fd(), offset as libc::off_t, what) };
-    match u64::try_from(found) {
-        Ok(found) => Ok(Some(found)),
-        Err(_) => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
-            error => Err(error),
-        },
-    }
 }
 
 /// Closes a descriptor and reports what that tells of earlier writes.
