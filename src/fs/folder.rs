@@ -79,6 +79,8 @@ pub(super) async fn create_all(
         if !is_dir(next).await.unwrap_or(false) {
             return Err(error);
         }
+        // What is missing below it has been tried: its parent is not to be tried again.
+        goes_up = false;
         missing.pop();
     }
     Ok(())

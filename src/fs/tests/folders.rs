@@ -116,6 +116,9 @@ async fn folders_above_are_made_too() -> io::Result<()> {
     let below = create_dir_all(file.join("below/deeper")).await;
     assert_eq!(below.expect_err("a file is no folder").kind(), ErrorKind::NotADirectory);
     assert_eq!(create_dir_all("").await.expect_err("no name").kind(), ErrorKind::NotFound);
+    // The parent of such a path, as paths go, is what the folder that is missing is in.
+    let dot = create_dir_all(folder.join("none/.")).await;
+    assert_eq!(dot.expect_err("as of std").kind(), ErrorKind::NotFound);
     // A link to a folder is one.
     symlink("a", folder.join("link")).await?;
     create_dir_all(folder.join("link/d")).await?;
