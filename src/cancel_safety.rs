@@ -86,6 +86,9 @@
 //! | [`File::read_exact_at`], [`File::read_to_end`], [`fs::read`], [`fs::read_to_string`] | nothing | nothing | nothing | nothing | nothing |
 //! | [`File::write_at`], [`File::write_vectored_at`] | nothing | a file that may have been written | a file that may have been written | a file that was written | – |
 //! | [`File::write_all_at`], [`fs::write`] | nothing | a file that may have been written | a file that may have been written | a file that was written | a file that has a first part |
+//! | [`fs::tempfile`], [`fs::tempfile_in`], [`TempFile::new`], [`TempFile::new_in`] | nothing | nothing | nothing | nothing; what was opened is closed | – |
+//! | [`TempFile::persist`], [`TempFile::persist_new`] | nothing | a name that will be given | a name that will be given | a name that was given | – |
+//! | [`fs::atomic_write`] | nothing | the old contents | the old contents, or soon the new ones | the old contents or the new ones | the old contents, or soon the new ones |
 //! | [`File::sync_all`], [`File::sync_data`] | nothing | a disk that may have all | a disk that may have all | a disk that has all | – |
 //! | [`File::metadata`], [`fs::metadata`], [`fs::symlink_metadata`], [`fs::exists`] | nothing | nothing | nothing | nothing | – |
 //! | [`File::set_len`] | the old length | the old length or the new one | the old length or the new one | the new length | – |
@@ -163,7 +166,7 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, Dir, DirEntry, File, OpenOptions, ReadDir, Watcher, Watches},
+    fs::{self, Dir, DirEntry, File, OpenOptions, ReadDir, TempFile, Watcher, Watches},
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

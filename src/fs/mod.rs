@@ -21,20 +21,24 @@
 #![forbid(unsafe_code)]
 
 mod alignment;
+mod atomic;
 mod copy;
 mod dir;
 mod dir_builder;
 mod file;
 mod folder;
+mod fresh;
 mod metadata;
 mod names;
 mod on_pool;
 mod open;
 mod times;
+mod temporary;
 mod walk;
 mod watch;
 mod whole;
 
+pub use atomic::atomic_write;
 pub use copy::copy;
 pub use dir::Dir;
 pub use dir_builder::DirBuilder;
@@ -45,6 +49,7 @@ pub use metadata::Attributes;
 pub use metadata::{DirectAlignment, FileType, Metadata};
 pub use names::{canonicalize, hard_link, read_link, symlink};
 pub use open::OpenOptions;
+pub use temporary::{TempFile, tempfile, tempfile_in};
 pub use times::{FileTimes, set_times};
 pub use watch::{Change, WatchEvent, WatchId, WatchMask, Watcher, Watches, watch};
 

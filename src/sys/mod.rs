@@ -18,6 +18,7 @@ pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod missed_end;
 mod mounts;
+pub(crate) mod names;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod refusal;

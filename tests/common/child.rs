@@ -35,8 +35,8 @@ pub(crate) struct Child {
     user: Option<u32>,
     /// Whether mounts of the child are its own.
     mounts: bool,
-    /// Numbers of system calls, and the error number that each is answered with.
-    refused: Option<(Vec<libc::c_long>, i32)>,
+    /// What answers some system calls with an error number.
+    filter: Option<Vec<libc::sock_filter>>,
     /// Limits of the user, by their names in `/proc/sys/user`, in a namespace of users.
     of_user: Vec<(CString, String)>,
 }
@@ -50,7 +50,7 @@ impl Child {
         command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(CHILD, test).env_remove("CORERING_DRIVER");
         let (limits, of_user) = (Vec::new(), Vec::new());
-        Child { command, limits, user: None, mounts: false, refused: None, of_user }
+        Child { command, limits, user: None, mounts: false, filter: None, of_user }
     }
 
     /// Sets both the soft and the hard limit of a resource (`libc::RLIMIT_*`).
@@ -113,7 +113,13 @@ impl Child {
 
     /// Refuses system calls (`libc::SYS_*`) with an error number, by a seccomp filter.
     pub(crate) fn refuse(mut self, calls: &[libc::c_long], errno: i32) -> Self {
-        self.refused = Some((calls.to_vec(), errno));
+        self.filter = Some(filter_of(calls, errno));
+        self
+    }
+
+    /// Refuses to open files with a flag (`libc::O_*`) by `openat(2)`, as a file system may.
+    pub(crate) fn refuse_to_open(mut self, flag: i32, errno: i32) -> Self {
+        self.filter = Some(filter_of_flag(flag, errno));
         self
     }
 
@@ -141,7 +147,7 @@ impl Child {
     }
 
     fn prepared(mut self) -> Command {
-        let filter = self.refused.map(|(calls, errno)| filter_of(&calls, errno));
+        let filter = self.filter;
         let (limits, user, of_user) = (self.limits, self.user, self.of_user);
         let maps = self.mounts.then(maps);
         // SAFETY: between fork and exec the closure only makes system calls; its memory was allocated
@@ -251,13 +257,30 @@ fn become_user(user: u32) -> io::Result<()> {
     checked(unsafe { libc::setresuid(user, user, user) })
 }
 
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const IF_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+fn statement(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k }
+}
+
+/// `openat(2)` has its flags in the third argument, which begins at byte 32 of what a filter sees.
+fn filter_of_flag(flag: i32, errno: i32) -> Vec<libc::sock_filter> {
+    let low_half = if cfg!(target_endian = "little") { 32 } else { 36 };
+    vec![
+        statement(LOAD, 0, 0, 0),
+        statement(IF_EQUAL, u32::try_from(libc::SYS_openat).unwrap(), 0, 3),
+        statement(LOAD, low_half, 0, 0),
+        statement(IF_ANY_BIT, flag as u32, 0, 1),
+        statement(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
+        statement(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ]
+}
+
 fn filter_of(calls: &[libc::c_long], errno: i32) -> Vec<libc::sock_filter> {
-    const LOAD_NUMBER: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let statement =
-        |code: u32, k, jt, jf| libc::sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k };
-    let mut filter = vec![statement(LOAD_NUMBER, 0, 0, 0)];
+    let mut filter = vec![statement(LOAD, 0, 0, 0)];
     for &call in calls {
         filter.push(statement(IF_EQUAL, u32::try_from(call).unwrap(), 0, 1));
         filter.push(statement(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0));

@@ -1,10 +1,10 @@
-//! Rows of what is done below an open folder.
+//! Rows of what is done below an open folder, and of new files that get their name last.
 
 use std::fs::Permissions;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
-use corering::fs::{Dir, OpenOptions};
+use corering::fs::{Dir, OpenOptions, TempFile, atomic_write, tempfile, tempfile_in};
 use futures_util::TryFutureExt;
 
 use crate::files::{Row, UNCHANGED, row};
@@ -76,6 +76,34 @@ pub(crate) const ROWS: &[Row] = &[
     below!("Dir::rename", |dir| dir.rename("file", &dir, "other"), &["empty", "other=0123456789"]),
     below!("Dir::hard_link", |dir| dir.hard_link("file", &dir, "link"), WITH_LINK),
     below!("Dir::symlink", |dir| dir.symlink("file", "link"), WITH_LINK),
+    row("fs::tempfile", |_| Box::pin(tempfile().map_ok(drop)), UNCHANGED),
+    row("fs::tempfile_in", |it| Box::pin(tempfile_in(it.path("")).map_ok(drop)), UNCHANGED),
+    row("TempFile::new", |_| Box::pin(TempFile::new().map_ok(drop)), UNCHANGED),
+    row("TempFile::new_in", |it| Box::pin(TempFile::new_in(it.path("")).map_ok(drop)), UNCHANGED),
+    Row {
+        name: "TempFile::persist",
+        begin: |it| {
+            let (folder, path) = (it.path(""), it.path("file"));
+            Box::pin(async { TempFile::new_in(folder).await?.persist(path).await })
+        },
+        after: &["empty", "file="],
+        between: Some(UNCHANGED),
+    },
+    Row {
+        name: "TempFile::persist_new",
+        begin: |it| {
+            let (folder, path) = (it.path(""), it.path("new"));
+            Box::pin(async { TempFile::new_in(folder).await?.persist_new(path).await })
+        },
+        after: &["empty", "file=0123456789", "new="],
+        between: Some(UNCHANGED),
+    },
+    Row {
+        name: "fs::atomic_write",
+        begin: |it| Box::pin(atomic_write(it.path("file"), "abcde").map_ok(drop).err_into()),
+        after: &["empty", "file=abcde"],
+        between: Some(UNCHANGED),
+    },
     row(
         "Dir::read_link",
         |_| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use corering::fs::{self, Dir, DirEntry, File, OpenOptions};
+use corering::yield_now;
 use futures_util::TryFutureExt;
 
 use crate::dirs;
@@ -289,7 +290,16 @@ pub(crate) async fn are_as_before_or_after(world: &World, moment: Moment) -> io:
         let ended = drop_at(world, moment, begin(&folder), nothing_is_in_flight).await;
         let ended = ended.transpose()?.is_some();
         nothing_is_in_flight().await;
-        let found = folder.look()?;
+        let found = loop {
+            // What the pool still does has a name for a moment that nobody else is to see.
+            match folder.look() {
+                Ok(found) if !found.iter().any(|name| name.starts_with(".corering-")) => {
+                    break found;
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => yield_now().await,
+            }
+        };
         let mut may_be = Vec::new();
         match moment {
             Moment::NotBegun => may_be.push(UNCHANGED),

@@ -95,11 +95,13 @@ const CALLS: &[(&str, Care)] = &[
     ("ioctl", Refused("SYS_ioctl")),
     ("isatty", Since("1.0, as ioctl")),
     ("kill", Since("1.0")),
+    ("linkat", Since("2.6.16")),
     ("lseek", Since("1.0")),
     ("major", None("arithmetic")),
     ("makedev", None("arithmetic")),
     ("minor", None("arithmetic")),
     ("open", Since("1.0, as openat")),
+    ("openat", Since("2.6.16")),
     ("poll", None("by a helper of tests")),
     ("pread", Since("2.2")),
     ("preadv", Since("2.6.30")),
@@ -109,6 +111,12 @@ const CALLS: &[(&str, Care)] = &[
     ("pwritev2", Refused("SYS_pwritev2")),
     ("raise", Since("2.6, as tgkill")),
     ("read", Since("1.0")),
+    (
+        "renameat",
+        Since(
+            "2.6.16; on the newest architectures the C library makes renameat2, which is refused",
+        ),
+    ),
     ("sched_getaffinity", Refused("SYS_sched_getaffinity")),
     ("sched_setaffinity", Refused("SYS_sched_setaffinity")),
     ("setsid", Since("1.0")),
@@ -124,6 +132,7 @@ const CALLS: &[(&str, Care)] = &[
     ("syscall", None("the number beside it is in this list")),
     ("sysconf", None("what the process was told at its start")),
     ("uname", Since("1.0")),
+    ("unlinkat", Since("2.6.16")),
     ("write", Since("1.0")),
 ];
 
