@@ -96,14 +96,6 @@ impl Metadata {
         self.statx.stx_blksize.into()
     }
 
-    /// The number of the mount that the file was found in, as in `/proc/self/mountinfo`; `None` before
-    /// Linux 5.8. Files of one device may be in several mounts.
-    #[doc(alias = "STATX_MNT_ID")]
-    pub fn mount_id(&self) -> Option<u64> {
-        let known = self.statx.stx_mask & libc::STATX_MNT_ID != 0;
-        known.then_some(self.statx.stx_mnt_id)
-    }
-
     /// What the file system does with the file, and does not let be done with it.
     #[doc(alias = "stx_attributes")]
     pub fn attributes(&self) -> Attributes {

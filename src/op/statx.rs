@@ -23,9 +23,8 @@ pub(crate) struct Statx {
     teaches: bool,
 }
 
-/// All that `stat(2)` tells, the time of birth, the mount (kernel 5.8), and what O_DIRECT asks for (6.1).
-const WANTED: u32 =
-    libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID | libc::STATX_DIOALIGN;
+/// All that `stat(2)` tells, the time of birth, and what O_DIRECT asks for (kernel 6.1).
+const WANTED: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_DIOALIGN;
 
 impl Statx {
     /// Of a path. `AT_SYMLINK_NOFOLLOW` among the flags asks about a link itself.
