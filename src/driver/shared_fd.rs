@@ -42,6 +42,8 @@ struct Open {
     nonblocking: Cell<Option<bool>>,
     /// The mode in which a descriptor came from outside, once ours was set: it is to be put back.
     came_nonblocking: Cell<Option<bool>>,
+    /// The mode in which the library has opened it, once another was set.
+    opened_nonblocking: Cell<Option<bool>>,
     /// A terminal that came from outside, opened again: this mode is nobody else's.
     own: OnceCell<OwnedFd>,
     cut_by: Cell<CutBy>,
@@ -74,6 +76,7 @@ impl SharedFd {
             fd: ManuallyDrop::new(fd),
             nonblocking: Cell::new(nonblocking),
             came_nonblocking: Cell::new(None),
+            opened_nonblocking: Cell::new(None),
             own: OnceCell::new(),
             cut_by: Cell::new(cut_by),
             exposed: Cell::new(exposed),
@@ -147,11 +150,20 @@ impl SharedFd {
         if known != Some(nonblocking) {
             let changed = sys::socket::set_nonblocking(self.as_fd(), nonblocking)?;
             self.0.nonblocking.set(Some(nonblocking));
-            if known.is_none() {
-                self.0.came_nonblocking.set(Some(nonblocking != changed));
+            match known {
+                None => self.0.came_nonblocking.set(Some(nonblocking != changed)),
+                Some(_) if self.0.opened_nonblocking.get().is_some() => {}
+                Some(_) => self.0.opened_nonblocking.set(known),
             }
         }
         Ok(())
+    }
+
+    /// The open file goes on with the user, who is to find it in the mode in which it was opened, too.
+    pub(crate) fn leave_as_opened(&self) {
+        if let Some(nonblocking) = self.0.opened_nonblocking.take() {
+            self.0.came_nonblocking.set(Some(nonblocking));
+        }
     }
 
     /// Whether a flag of each call (`RWF_NOWAIT`) keeps it from waiting, of those that read and

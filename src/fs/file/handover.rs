@@ -41,6 +41,7 @@ impl File {
     /// The file itself, if an operation on it has not ended, among them one whose future was
     /// dropped. [`into_std`](Self::into_std) waits for it.
     pub fn try_into_std(self) -> Result<std::fs::File, File> {
+        self.fd.leave_as_opened();
         let nature = self.nature;
         match self.fd.try_unwrap() {
             Ok(fd) => Ok(fd.into()),
@@ -80,6 +81,7 @@ impl File {
     /// ```
     pub async fn into_std(self) -> std::fs::File {
         budget::pay().await;
+        self.fd.leave_as_opened();
         std::fs::File::from(self.fd.when_unused().await)
     }
 
