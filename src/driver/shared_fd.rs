@@ -353,12 +353,14 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.put_mode_back();
+        let heir = self.heir.get_mut().upgrade();
         if let Some(registered) = self.registered.take() {
-            registered.end(self.fd.as_raw_fd(), self.exposed.get());
+            // What is closed leaves epoll by itself, unless others have the open file.
+            registered.end(self.fd.as_raw_fd(), self.exposed.get() || heir.is_some());
         }
         // SAFETY: the field is not used after this, its owner is being dropped.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        match self.heir.get_mut().upgrade() {
+        match heir {
             Some(heir) => {
                 heir.fd.set(Some(fd));
                 heir.waker.wake();

@@ -46,6 +46,33 @@ async fn into_std_waits_for_a_task_that_reads() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn into_std_leaves_nothing_to_be_watched() -> io::Result<()> {
+    let folder = Folder::new();
+    let path = folder.join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status()?.success());
+    // Ours alone, so that nothing but its end takes it away from epoll.
+    let file = opened(&path).await;
+    let mut reading = file.read_at(Vec::with_capacity(64), 0);
+    assert!(poll!(&mut reading).is_pending(), "nothing is there");
+    yield_now().await;
+    let mut going = Box::pin(file.into_std());
+    assert!(poll!(&mut going).is_pending(), "a read is not done");
+    drop(reading);
+    let file = going.await;
+    let watched = format!("tfd: {:8} ", file.as_raw_fd());
+    for entry in std::fs::read_dir("/proc/self/fdinfo")? {
+        // Those of other tests come and go.
+        let info =
+            entry.and_then(|entry| std::fs::read_to_string(entry.path())).unwrap_or_default();
+        let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata()?);
+        let is_it =
+            |line: &str| line.contains(&watched) && line.contains(&format!("ino:{inode:x} "));
+        assert!(!info.lines().any(is_it), "{info}");
+    }
+    Ok(())
+}
+
+#[corering::test]
 async fn dropped_into_std_closes_once_nothing_is_in_flight() -> io::Result<()> {
     for polls in 0..2 {
         let (file, mut writer) = pipe();
