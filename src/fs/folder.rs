@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::poll_fn;
 use futures_util::stream::{FusedStream, Stream};
 
-use super::on_pool::{link_to, on_pool};
+use super::on_pool::{by_path, on_pool};
 use super::{FileType, Metadata, create_dir, metadata, symlink_metadata};
 use crate::driver::{self, SharedFd, submit};
 use crate::op::statx::Statx;
@@ -162,7 +162,7 @@ struct Below {
 impl Folder {
     /// Reads an open folder, whose entries have paths that begin with `path`.
     pub(super) fn below(open: OwnedFd, path: PathBuf) -> io::Result<Self> {
-        let entries = std::fs::read_dir(link_to(open.as_fd()))?;
+        let entries = by_path(open.as_fd(), std::fs::read_dir)?;
         Ok(Folder { entries, below: Some(Arc::new(Below { open, path })) })
     }
 

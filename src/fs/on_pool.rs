@@ -22,7 +22,18 @@ pub(super) async fn on_pool<T: Send + 'static>(
     })
 }
 
-/// A path by which the standard library reaches what is open, whatever has its name by now.
-pub(super) fn link_to(open: BorrowedFd<'_>) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
+/// Lets the standard library work with what is open, whatever has its name by now: it knows paths alone,
+/// and `/proc` has one for each descriptor.
+pub(super) fn by_path<T>(
+    open: BorrowedFd<'_>,
+    work: impl FnOnce(PathBuf) -> io::Result<T>,
+) -> io::Result<T> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+    work(path.clone()).map_err(|error| match path.symlink_metadata() {
+        Ok(_) => error,
+        Err(_) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "an open file is reached through /proc, which is not mounted here",
+        ),
+    })
 }

@@ -113,6 +113,8 @@ impl OpenOptions {
     /// `..` and symbolic links, wherever they stand in the path, as far as they leave the folder.
     /// The kernel checks while it walks, so nobody can exchange a part of the path meanwhile.
     ///
+    /// [`Dir`](super::Dir) does the same for all that can be done below a folder.
+    ///
     /// A refused path is an error with the code `EXDEV` (`CrossesDevices`). Links of `/proc` are not
     /// followed (`ELOOP`).
     ///

@@ -285,3 +285,52 @@ fn want_of_descriptors_on_the_way_is_an_error_and_leaks_none() {
         io::Result::Ok(())
     });
 }
+
+#[test]
+fn links_of_proc_to_what_is_open_are_not_followed() {
+    in_each_way("attacks::links_of_proc_to_what_is_open_are_not_followed", async |tree, _| {
+        let own = Dir::open("/proc/self").await?;
+        let _secret = std::fs::File::open(tree.path("outside/secret"))?;
+        let refused = [Some(libc::ELOOP), Some(libc::ENOTDIR)];
+        for path in ["exe", "root/etc", "cwd/Cargo.toml", "fd/0", "task/../exe"] {
+            for errno in [
+                own.open_file(path).await.err().and_then(|error| error.raw_os_error()),
+                own.metadata(path).await.err().and_then(|error| error.raw_os_error()),
+            ] {
+                let walked = errno == Some(libc::EXDEV) && path.contains("..");
+                assert!(walked || refused.contains(&errno), "{path}: {errno:?}");
+            }
+        }
+        assert!(own.symlink_metadata("exe").await?.is_symlink());
+        assert_eq!(own.read_link("exe").await?, std::env::current_exe()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn folder_without_proc_says_what_it_lacks() {
+    const TEST: &str = "attacks::folder_without_proc_says_what_it_lacks";
+    if !child::is_child() {
+        return Child::of(TEST).with_own_mounts().passes();
+    }
+    let (none, kind) = (c"none".as_ptr(), c"tmpfs".as_ptr());
+    // SAFETY: all are strings; a file system of this kind needs no options.
+    let mounted = unsafe { libc::mount(none, c"/proc".as_ptr(), kind, 0, std::ptr::null()) };
+    assert_eq!(mounted, 0, "{}", io::Error::last_os_error());
+    run(TEST, None, async || {
+        let tree = Tree::new();
+        let dir = tree.open().await?;
+        for lacking in [
+            dir.read_dir("a").await.map(drop),
+            dir.remove_dir_all("a").await,
+            dir.set_permissions("file", Permissions::from_mode(0o600)).await,
+        ] {
+            let error = lacking.expect_err("it goes through /proc");
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("/proc"), "{error}");
+        }
+        dir.rename("a/b/deep", &dir, "a/deeper").await?;
+        assert_eq!(dir.read("a/deeper").await?, b"deep");
+        io::Result::Ok(())
+    });
+}

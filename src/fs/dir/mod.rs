@@ -12,7 +12,7 @@ use std::path::Path;
 
 use self::path::is_name;
 use super::folder::{Folder, create_all};
-use super::on_pool::{link_to, on_pool};
+use super::on_pool::{by_path, on_pool};
 use super::whole::{self, Progress};
 use super::{File, Metadata, OpenOptions, ReadDir};
 use crate::buf::{BufError, IoBuf};
@@ -175,7 +175,7 @@ impl Dir {
         self.open_with(OpenOptions::new().write(true).create(true).truncate(true), path)
     }
 
-    /// Opens a file as the options say.
+    /// Opens a file as the options say, below this folder whatever [`OpenOptions::resolve_beneath`] was given.
     ///
     /// # Cancel safety
     ///
@@ -376,7 +376,10 @@ impl Dir {
         permissions: std::fs::Permissions,
     ) -> io::Result<()> {
         let reached = self.reach(path.as_ref(), 0).await?.as_fd().try_clone_to_owned()?;
-        on_pool(move || std::fs::set_permissions(link_to(reached.as_fd()), permissions)).await
+        on_pool(move || {
+            by_path(reached.as_fd(), |path| std::fs::set_permissions(path, permissions))
+        })
+        .await
     }
 
     /// What is in a folder, in no order, without `.` and `..`; `.` is this folder. The paths of entries

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Dir;
 use crate::driver::submit;
-use crate::fs::on_pool::{link_to, on_pool};
+use crate::fs::on_pool::{by_path, on_pool};
 use crate::op::link_at::LinkAt;
 use crate::op::mkdir_at::MkDirAt;
 use crate::op::read_link_at::ReadLinkAt;
@@ -97,11 +97,9 @@ impl Dir {
         if name == Path::new(".") {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let folder = folder.as_fd().try_clone_to_owned()?;
-        let path = link_to(folder.as_fd()).join(name);
+        let (folder, name) = (folder.as_fd().try_clone_to_owned()?, name.to_owned());
         on_pool(move || {
-            let _stays_open = folder;
-            std::fs::remove_dir_all(path)
+            by_path(folder.as_fd(), |folder| std::fs::remove_dir_all(folder.join(name)))
         })
         .await
     }
