@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use corering::fs::{self, Advice, File, OpenOptions};
+use corering::fs::{self, Advice, Dir, File, OpenOptions};
 use corering::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use corering::process::Command;
 use corering::{Driver, Runtime, signal, spawn, spawn_blocking, time};
@@ -245,6 +245,20 @@ async fn use_beneath(folder: &Path) -> io::Result<()> {
         let error = within.open(path).await.expect_err("it is outside");
         assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{path}");
     }
+    let dir = Dir::open(&root).await?;
+    dir.create_dir("a/new").await?;
+    dir.hard_link("a/b/file", &dir, "a/new/second").await?;
+    dir.rename("a/new/second", &dir, "second").await?;
+    assert!(dir.metadata("second").await?.is_file() && dir.metadata("a/new").await?.is_dir());
+    assert_eq!(dir.read_link("up").await?, Path::new(".."));
+    assert!(dir.symlink_metadata("up").await?.is_symlink() && !dir.exists("a/none").await?);
+    let mut entries = dir.read_dir("a/b").await?;
+    let entry = entries.next_entry().await?.expect("it has a file");
+    assert_eq!(entry.metadata().await?.len(), 6);
+    dir.remove_dir_all("a/new").await?;
+    fs::atomic_write(root.join("second"), "replaced").await?;
+    assert_eq!(dir.read("second").await?, b"replaced");
+    fs::tempfile_in(&root).await?.write_all_at("scratch", 0).await?;
     Ok(())
 }
 

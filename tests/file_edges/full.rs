@@ -55,6 +55,24 @@ where
 }
 
 #[test]
+fn full_disk_keeps_what_an_atomic_write_was_to_replace() {
+    const TEST: &str = "full::full_disk_keeps_what_an_atomic_write_was_to_replace";
+    on_a_small_disk(TEST, async |folder: Folder| {
+        let path = folder.file("file", b"old");
+        let content = pattern(2 * ROOM);
+        let failed = fs::atomic_write(&path, content.clone()).await.expect_err("it does not fit");
+        assert_eq!(failed.kind(), ErrorKind::StorageFull);
+        assert!(failed.transferred() > 0 && *failed.buf() == content);
+        assert_eq!(std::fs::read(&path)?, b"old");
+        assert_eq!(std::fs::read_dir(&folder)?.count(), 1, "no other file is left");
+        // Nor is its room taken.
+        fs::atomic_write(&path, pattern(ROOM / 2)).await?;
+        assert_eq!(std::fs::read(&path)?, pattern(ROOM / 2));
+        Ok(())
+    });
+}
+
+#[test]
 fn write_to_a_full_disk_says_how_much_went() {
     on_a_small_disk("full::write_to_a_full_disk_says_how_much_went", async |folder: Folder| {
         let content = pattern(2 * ROOM);

@@ -1,7 +1,6 @@
 //! What is on the disk, and when: the order of the calls, and a process that is killed.
 
 use std::io::{BufRead, BufReader};
-use std::process::Command;
 
 use corering::fs::atomic_write;
 use corering::{Driver, Runtime};
@@ -24,17 +23,10 @@ fn file_is_flushed_before_it_gets_its_name_and_folder_after() {
     let folder = Folder::new();
     let (target, trace) = (folder.join("target"), folder.join("trace"));
     let traced = |expected: &[&str]| {
-        let output = Command::new("strace")
-            .args(["-f", "-y", "-e", "trace=pwrite64,write,fsync,linkat,rename,renameat,renameat2"])
-            .arg("-o")
-            .arg(&trace)
-            .arg(std::env::current_exe().expect("a test has a file"))
-            .args([TEST, "--exact", "--nocapture", "--test-threads=1"])
-            .env("CORERING_TEST_CHILD", TEST)
-            .env(TARGET, &target)
-            .output()
-            .expect("strace can be started: this test needs it");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let calls = "trace=pwrite64,write,fsync,linkat,rename,renameat,renameat2";
+        let into = trace.to_str().expect("it is ours");
+        let child = Child::of(TEST).under("strace", &["-f", "-y", "-e", calls, "-o", into]);
+        child.env(TARGET, target.to_str().expect("it is ours")).passes();
         let trace = std::fs::read_to_string(&trace).expect("strace has written it");
         // A call that another thread interrupts has two lines, of which the first names what it is of.
         let ours = trace.lines().filter(|line| line.contains(folder.0.to_str().expect("ours")));
