@@ -114,6 +114,7 @@
 //! | [`fs::remove_dir_all`] | nothing | a folder that will be gone | a folder that will be gone | a folder that is gone | – |
 //! | [`fs::create_dir_all`] | nothing | folders of which the first may have been made | folders of which the first may have been made | folders of which the first were made | folders of which the first were made |
 //! | [`fs::create_dir`] | nothing | a folder that may have been made | a folder that may have been made | a folder that was made | – |
+//! | [`Cursor::seek`] | nothing | the old position | – | the old position | the old position |
 //! | [`fs::watch`], [`Watcher::add`], [`Watches::add`] | nothing | nothing | nothing | nothing | – |
 //! | [`Watcher::recv`] | nothing | events for the next call | – | events for the next call | – |
 //!
@@ -166,7 +167,7 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, Dir, DirEntry, File, OpenOptions, ReadDir, TempFile, Watcher, Watches},
+    fs::{self, Cursor, Dir, DirEntry, File, OpenOptions, ReadDir, TempFile, Watcher, Watches},
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

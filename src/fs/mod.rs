@@ -1,4 +1,4 @@
-//! Files, with owned buffers and offsets: nothing here has a position of its own.
+//! Files, with owned buffers and offsets. A file has no position here; a [`Cursor`] over it has.
 //!
 //! On a ring every call here is an operation of the kernel's; on epoll, which cannot wait for a
 //! disk, each runs on a thread of the blocking pool. Either way the shard goes on. The exception are
@@ -23,6 +23,7 @@
 mod alignment;
 mod atomic;
 mod copy;
+mod cursor;
 mod dir;
 mod dir_builder;
 mod file;
@@ -32,6 +33,7 @@ mod metadata;
 mod names;
 mod on_pool;
 mod open;
+mod positional;
 mod times;
 mod temporary;
 mod walk;
@@ -40,6 +42,7 @@ mod whole;
 
 pub use atomic::atomic_write;
 pub use copy::copy;
+pub use cursor::Cursor;
 pub use dir::Dir;
 pub use dir_builder::DirBuilder;
 pub use file::{Advice, File};

@@ -1,6 +1,7 @@
 //! Tests of files as users hold them.
 
 mod attributes;
+mod cursor;
 mod direct;
 mod dropped;
 mod folders;

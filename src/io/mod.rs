@@ -3,6 +3,7 @@
 //! | to do this | use |
 //! |---|---|
 //! | write a function for streams of every kind, with buffers that they own | [`OwnedRead`], [`OwnedWrite`] |
+//! | write a function for files, and whatever else is read and written at places | [`OwnedReadAt`], [`OwnedWriteAt`] |
 //! | receive into memory that is chosen when bytes are there | [`Lend`] |
 //! | write bytes that are lent for a call, as a bridge to another library does | [`PollWrite`] |
 //! | pass on what comes, in one direction or in both | [`copy`], [`copy_bidirectional`] |
@@ -20,6 +21,7 @@ mod left;
 mod lines;
 pub(crate) mod owned;
 mod pipe;
+mod places;
 mod standard;
 mod traits;
 
@@ -27,6 +29,7 @@ pub use copy::{CopyError, Side, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
 pub use lines::{Lines, lines, read_until};
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use places::{OwnedReadAt, OwnedWriteAt};
 pub use standard::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use traits::{Lend, OwnedRead, OwnedWrite, PollWrite};
 

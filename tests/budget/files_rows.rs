@@ -1,9 +1,12 @@
 //! Files that are in the page cache, and what is always there to read and to write.
 
+use std::cell::RefCell;
+use std::io::SeekFrom;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use corering::fs::{self, Dir, File, OpenOptions, ReadDir, WatchMask, Watcher};
+use corering::fs::{self, Cursor, Dir, File, OpenOptions, ReadDir, WatchMask, Watcher};
+use corering::io::{Lend, OwnedRead, OwnedWrite};
 
 use crate::beside::Beside;
 
@@ -18,6 +21,7 @@ pub(crate) async fn rows(beside: &Beside) {
     opened(beside, &path).await;
     reads(beside, &path).await;
     writes(beside, &path).await;
+    cursors(beside, &path).await;
     watches(beside, folder.clone()).await;
     names(beside, folder.clone(), path).await;
     std::fs::remove_dir_all(&folder).expect("it is ours");
@@ -134,6 +138,47 @@ async fn writes(beside: &Beside, path: &Path) {
     beside
         .endless("fs::file::room::allocate", async move || {
             file.allocate(0, BYTES as u64).await.expect("the disk has room");
+        })
+        .await;
+}
+
+async fn cursors(beside: &Beside, path: &Path) {
+    let mut cursor = Cursor::new(open(path).await);
+    beside
+        .endless("fs::cursor::seek", async move || {
+            cursor.seek(SeekFrom::Current(0)).await.expect("it is there");
+        })
+        .await;
+    let mut cursor = Cursor::new(open(path).await);
+    beside
+        .endless("a cursor's lend", async move || {
+            cursor.set_position(0);
+            assert!(!cursor.lend().await.expect("it is there").is_empty());
+        })
+        .await;
+    let mut cursor = Cursor::new(open(path).await);
+    beside
+        .endless("a cursor's read and write", async move || {
+            cursor.set_position(0);
+            cursor.read(Vec::with_capacity(9)).await.expect("it is there");
+            cursor.write("written").await.expect("the disk has room");
+        })
+        .await;
+    let mut cursor = Cursor::new(vec![0; BYTES]);
+    beside
+        .endless("a cursor's lend of memory", async move || {
+            cursor.set_position(0);
+            let lent = cursor.lend().await.expect("it is there");
+            cursor.put_back(lent);
+            cursor.lend().await.expect("it was put back");
+        })
+        .await;
+    let mut cursor = Cursor::new(RefCell::new(Vec::new()));
+    beside
+        .endless("a cursor's write to memory, and flush", async move || {
+            cursor.set_position(0);
+            cursor.write_all("written").await.expect("memory grows");
+            cursor.flush().await.expect("nothing has failed");
         })
         .await;
 }

@@ -1,13 +1,13 @@
 //! Rows of files: what is on the disk is as it was, or as it was to be.
 
 use std::fs::{self as std_fs, Permissions};
-use std::io;
+use std::io::{self, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corering::fs::{self, Dir, DirEntry, File, OpenOptions};
+use corering::fs::{self, Cursor, Dir, DirEntry, File, OpenOptions};
 use corering::yield_now;
 use futures_util::TryFutureExt;
 
@@ -191,6 +191,14 @@ const ROWS: &[Row] = &[
         between: Some(UNCHANGED),
     },
     row("File::prefetch", |it| Box::pin(it.file().prefetch(0, 10)), UNCHANGED),
+    row(
+        "Cursor::seek",
+        |it| {
+            let mut cursor = Cursor::new(it.file());
+            Box::pin(async move { cursor.seek(SeekFrom::End(0)).await.map(drop) })
+        },
+        UNCHANGED,
+    ),
     row("File::close", |it| Box::pin(it.file().close()), UNCHANGED),
     row("fs::remove_file", |it| Box::pin(fs::remove_file(it.path("file"))), &["empty"]),
     row("fs::remove_dir", |it| Box::pin(fs::remove_dir(it.path("empty"))), &["file=0123456789"]),

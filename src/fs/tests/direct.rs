@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind};
 
 use super::{Folder, pattern};
 use crate::buf::AlignedBuf;
-use crate::fs::{DirectAlignment, File, OpenOptions};
+use crate::fs::{Cursor, DirectAlignment, File, OpenOptions};
+use crate::io::{Lend, OwnedRead, OwnedWrite};
 
 /// A file of so many bytes, and what it needs; `None` where temporary files are on a file system
 /// that does not read past its cache, or does not say how.
@@ -105,4 +106,21 @@ async fn an_offset_that_no_file_has_is_no_wrong_alignment() {
     let Some((file, _)) = direct(&folder, 5000).await else { return };
     let failed = file.read_at(AlignedBuf::new(4096, 4096), 1 << 63).await.expect_err("too far");
     assert_eq!(failed.error.raw_os_error(), Some(libc::EINVAL));
+}
+
+#[corering::test]
+async fn cursor_takes_aligned_buffers_and_reads_nothing_ahead_of_them() -> io::Result<()> {
+    let folder = Folder::new();
+    let Some((file, _)) = direct(&folder, 20_000).await else { return Ok(()) };
+    let mut cursor = Cursor::new(file);
+    let (count, buf) = cursor.read(AlignedBuf::new(8192, 4096)).await?;
+    assert_eq!((count, &*buf), (8192, &pattern(8192)[..]));
+    assert_eq!(cursor.write(buf).await?.0, 8192);
+    assert_eq!(cursor.position(), 16_384);
+    // A `Vec` begins 16 bytes behind a page, or at one by chance.
+    if let Err(error) = cursor.lend().await {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("align"), "{error}");
+    }
+    Ok(())
 }
