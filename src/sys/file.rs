@@ -1,4 +1,4 @@
-//! Questions about files that are answered at once, without a disk.
+//! Questions about files that are answered at once, without a disk, unless they say otherwise; and locks.
 
 use std::ffi::CString;
 use std::fs::OpenOptions;

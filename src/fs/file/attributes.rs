@@ -17,7 +17,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A drop leaves the old permissions or the new ones. `within` [may be late](super#limits-in-time).
+    /// A drop leaves the old permissions or the new ones. `within` [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A drop leaves the old times or the new ones. `within` [may be late](super#limits-in-time).
+    /// A drop leaves the old times or the new ones. `within` [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A drop leaves a descriptor that is closed; what closing reports is not heard. `within`
-    /// [may be late](super#limits-in-time).
+    /// [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///

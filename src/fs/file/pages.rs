@@ -33,7 +33,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A drop leaves a page cache that may have the bytes or not. `within`
-    /// [may be late](super#limits-in-time).
+    /// [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A drop leaves advice that may have been taken or not. `within`
-    /// [may be late](super#limits-in-time).
+    /// [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// A drop leaves a disk that may have the bytes or not. `within` [may be late](super#limits-in-time).
+    /// A drop leaves a disk that may have the bytes or not. `within` [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A drop leaves a file for which some of the room may be reserved. `within`
-    /// [may be late](super#limits-in-time).
+    /// [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl File {
     /// # Cancel safety
     ///
     /// A drop leaves a file of which some of the bytes may be zeroes. `within`
-    /// [may be late](super#limits-in-time).
+    /// [may be late](crate::fs#limits-in-time).
     ///
     /// # Errors
     ///
