@@ -2,7 +2,7 @@
 //! is to be asked for in the usual way, by a thread or a ring that waits.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::call::SysCall;
@@ -35,8 +35,8 @@ static LACKS_STATX: AtomicBool = AtomicBool::new(false);
 /// What only a disk can do: it makes or changes a file.
 const CHANGES: i32 = libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY);
 
-/// Opens a regular file or a folder of a local file system whose path is in memory. The result is as
-/// that of a [`SysCall`].
+/// Opens a regular file or a folder of a local file system whose path is in memory, or with `O_PATH`
+/// whatever such a path leads to. The result is as that of a [`SysCall`].
 ///
 /// `RESOLVE_CACHED` guards the path alone: to open what it leads to may wait, be it a FIFO, a device or
 /// a file of a server, and even trying has effects there, on a FIFO's writer or a modem. So what it
@@ -52,7 +52,7 @@ pub(crate) unsafe fn open(
     flags: i32,
     resolve: u64,
 ) -> Result<i32, Miss> {
-    if flags & (CHANGES | libc::O_PATH) != 0 {
+    if flags & CHANGES != 0 {
         return Err(Miss::NotThere);
     }
     let looks = flags & (libc::O_NOFOLLOW | libc::O_DIRECTORY) | libc::O_PATH;
@@ -61,6 +61,9 @@ pub(crate) unsafe fn open(
         Found::Open(found) => found,
         Found::Error(error) => return Ok(error),
     };
+    if flags & libc::O_PATH != 0 {
+        return Ok(found.into_raw_fd());
+    }
     let mut answer = MaybeUninit::uninit();
     let (kind, answer) = look(&found, libc::STATX_TYPE | libc::STATX_MODE, &mut answer)?;
     let is_plain =
@@ -94,6 +97,10 @@ pub(crate) unsafe fn statx(
     wanted: u32,
     answer: *mut libc::statx,
 ) -> Result<i32, Miss> {
+    let known = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+    if flags & !known != 0 {
+        return Err(Miss::NotThere);
+    }
     // SAFETY: the caller vouches for the place, and no value of it is looked at before it is written.
     let answer = unsafe { &mut *answer.cast::<MaybeUninit<libc::statx>>() };
     if flags & libc::AT_EMPTY_PATH != 0 {
@@ -213,8 +220,9 @@ fn look<'a>(
         return Err(Miss::NotThere);
     }
     let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+    let (fd, into) = (fd.as_raw_fd(), answer.as_mut_ptr());
     // SAFETY: path and answer outlive the call.
-    let result = unsafe { mounts::look(fd.as_raw_fd(), path, flags, wanted, answer.as_mut_ptr()) };
+    let result = unsafe { mounts::look(fd, path, flags, wanted, into) };
     if result < 0 {
         if matches!(-result, libc::ENOSYS | libc::EPERM | libc::EINVAL) {
             LACKS_STATX.store(true, Ordering::Relaxed);
