@@ -4,11 +4,13 @@
 //! `EXERCISE_OPERATIONS` is how many each driver makes (`scripts/exercise-files.sh` makes a million), and
 //! `EXERCISE_SEED` where the random numbers begin: the message of a difference has the seed to repeat it by.
 //!
-//! Read `step.rs` first, which has the operations; `ours.rs` and `theirs.rs` make them.
+//! Read `step.rs` first, which has the operations; `ours.rs` (with `beneath.rs`) and `theirs.rs` make them.
 
 #[allow(dead_code)] // Each test file uses a part.
 #[path = "../common/net.rs"]
 mod net;
+
+mod beneath;
 mod ours;
 mod outcome;
 mod step;
@@ -80,8 +82,10 @@ fn exercise(name: &str, together: usize, operations: usize) {
 async fn run_session(name: &str, seed: u64, counts: &Counts) {
     let base = Base::new(name);
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let (mut ours, mut theirs) =
-        (Ours::new(base.0.join("ours")), Theirs::new(base.0.join("theirs")));
+    let (ours, theirs) = (base.0.join("ours"), base.0.join("theirs"));
+    // Every other session takes its paths from a folder that is open.
+    let mut ours = Ours::new(ours, seed.is_multiple_of(2)).await;
+    let mut theirs = Theirs::new(theirs);
     let mut told = VecDeque::new();
     for number in 0..SESSION {
         let step = Step::random(&mut random);
@@ -95,12 +99,11 @@ async fn run_session(name: &str, seed: u64, counts: &Counts) {
         let expected = theirs.make(&step);
         let got = ours.make(&step).await;
         counts.add(step.kind(), expected.is_ok());
-        let steps = || told.iter().map(|step| format!("  {step}\n")).collect::<String>();
         assert!(
             outcome::agree(&got, &expected),
             "step {number} differs; repeat it by EXERCISE_SEED={seed} EXERCISE_OPERATIONS=1\n{}\
              corering: {got:?}\nstd:      {expected:?}",
-            steps()
+            steps(&told)
         );
     }
     drop((ours, theirs));
@@ -108,11 +111,16 @@ async fn run_session(name: &str, seed: u64, counts: &Counts) {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert!(
             ours.is_like(theirs),
-            "the trees differ after the session of EXERCISE_SEED={seed}\ncorering: {ours:?}\n\
-             std:      {theirs:?}"
+            "the trees differ; repeat it by EXERCISE_SEED={seed} EXERCISE_OPERATIONS=1\n{}\
+             corering: {ours:?}\nstd:      {theirs:?}",
+            steps(&told)
         );
     }
     assert_eq!(ours.len(), theirs.len(), "the trees differ: EXERCISE_SEED={seed}");
+}
+
+fn steps(told: &VecDeque<String>) -> String {
+    told.iter().map(|step| format!("  {step}\n")).collect()
 }
 
 /// How often each kind of operation was made, and has failed.

@@ -4,10 +4,12 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
-use corering::fs::{self, File, FileType, Metadata, OpenOptions};
+use corering::fs::{self, Dir, File, FileTimes, FileType, Metadata, OpenOptions, ReadDir};
 use futures_util::future::join_all;
 
+use super::beneath;
 use super::outcome::{Answer, Facts, Outcome};
 use super::step::{How, SLOTS, Step};
 use super::theirs::{below, bytes};
@@ -15,12 +17,19 @@ use super::theirs::{below, bytes};
 /// A tree, and what is open of it.
 pub(crate) struct Ours {
     root: PathBuf,
+    /// The root, open, if paths are taken from there.
+    beneath: Option<Dir>,
     open: [Option<File>; SLOTS],
 }
 
 impl Ours {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Ours { root, open: Default::default() }
+    /// `beneath`: paths are taken from the root by a handle of it.
+    pub(crate) async fn new(root: PathBuf, beneath: bool) -> Self {
+        let beneath = match beneath {
+            true => Some(Dir::open(&root).await.expect("the tree is there")),
+            false => None,
+        };
+        Ours { root, beneath, open: Default::default() }
     }
 
     pub(crate) async fn make(&mut self, step: &Step) -> Outcome {
@@ -28,11 +37,19 @@ impl Ours {
     }
 
     async fn answer(&mut self, step: &Step) -> io::Result<Answer> {
+        if let Some(root) = &self.beneath
+            && let Some(answer) = beneath::answer(root, step).await
+        {
+            return answer;
+        }
         let at = |path: &PathBuf| self.root.join(path);
         let done = |()| Answer::Nothing;
         match step {
             Step::Open { slot, path, how } => {
-                let opened = options(how).open(at(path)).await;
+                let opened = match &self.beneath {
+                    Some(root) => root.open_with(&options(how), path).await,
+                    None => options(how).open(at(path)).await,
+                };
                 self.open[*slot] = None;
                 self.open[*slot] = Some(opened?);
                 Ok(Answer::Nothing)
@@ -41,6 +58,11 @@ impl Ours {
                 if let Some(file) = self.open[*slot].take() {
                     file.close().await?;
                 }
+                Ok(Answer::Nothing)
+            }
+            Step::Clone { from, slot } => {
+                let Some(file) = &self.open[*from] else { return Ok(Answer::NoFile) };
+                self.open[*slot] = Some(file.try_clone()?);
                 Ok(Answer::Nothing)
             }
             Step::LookAt { path, follows: true } => fs::metadata(at(path)).await.map(facts),
@@ -68,15 +90,7 @@ impl Ours {
             Step::CreateDirAll { path } => fs::create_dir_all(at(path)).await.map(done),
             Step::RemoveDir { path } => fs::remove_dir(at(path)).await.map(done),
             Step::RemoveDirAll { path } => fs::remove_dir_all(at(path)).await.map(done),
-            Step::ReadDir { path } => {
-                let mut entries = Vec::new();
-                let mut reading = fs::read_dir(at(path)).await?;
-                while let Some(entry) = reading.next_entry().await? {
-                    entries.push((entry.file_name().into(), kind_of(entry.file_type().await?)));
-                }
-                entries.sort();
-                Ok(Answer::Entries(entries))
-            }
+            Step::ReadDir { path } => entries(fs::read_dir(at(path)).await?).await,
             of_file => self.answer_of_file(of_file).await,
         }
     }
@@ -91,6 +105,10 @@ impl Ours {
         | Step::WriteTogether { slot, .. }
         | Step::SetLen { slot, .. }
         | Step::Allocate { slot, .. }
+        | Step::PunchHole { slot, .. }
+        | Step::Seek { slot, .. }
+        | Step::SetPermissionsOf { slot, .. }
+        | Step::SetTimesOf { slot, .. }
         | Step::Sync { slot, .. }
         | Step::Look { slot }) = step
         else {
@@ -123,6 +141,21 @@ impl Ours {
             }
             Step::SetLen { len, .. } => file.set_len(*len).await.map(done),
             Step::Allocate { offset, len, .. } => file.allocate(*offset, *len).await.map(done),
+            Step::PunchHole { offset, len, .. } => file.punch_hole(*offset, *len).await.map(done),
+            // Where data begins depends on the copies: std's have no holes.
+            Step::Seek { offset, to_data: true, .. } => {
+                file.seek_data(*offset).await.map(|_| Answer::Nothing)
+            }
+            Step::Seek { offset, .. } => file.seek_hole(*offset).await.map(|_| Answer::Nothing),
+            Step::SetPermissionsOf { mode, .. } => {
+                file.set_permissions(Permissions::from_mode(*mode)).await.map(done)
+            }
+            Step::SetTimesOf { seconds, .. } => {
+                let time = UNIX_EPOCH + Duration::from_secs(*seconds);
+                file.set_times(FileTimes::new().set_modified(time)).await?;
+                let known = file.metadata().await?.modified();
+                Ok(Answer::Number(known.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs())))
+            }
             Step::Sync { data_only: true, .. } => file.sync_data().await.map(done),
             Step::Sync { .. } => file.sync_all().await.map(done),
             _ => file.metadata().await.map(facts),
@@ -184,7 +217,16 @@ fn options(how: &How) -> OpenOptions {
     options
 }
 
-fn facts(known: Metadata) -> Answer {
+pub(crate) async fn entries(mut reading: ReadDir) -> io::Result<Answer> {
+    let mut entries = Vec::new();
+    while let Some(entry) = reading.next_entry().await? {
+        entries.push((entry.file_name().into(), kind_of(entry.file_type().await?)));
+    }
+    entries.sort();
+    Ok(Answer::Entries(entries))
+}
+
+pub(crate) fn facts(known: Metadata) -> Answer {
     let kind = kind_of(known.file_type());
     let len = if kind == 'd' { 0 } else { known.len() };
     Answer::Facts(Facts { kind, mode: known.mode(), len, nlink: known.nlink() })

@@ -20,6 +20,11 @@ pub(crate) enum Step {
     WriteTogether { slot: usize, parts: Vec<(u64, usize)>, fill: u8 },
     SetLen { slot: usize, len: u64 },
     Allocate { slot: usize, offset: u64, len: u64 },
+    PunchHole { slot: usize, offset: u64, len: u64 },
+    Seek { slot: usize, offset: u64, to_data: bool },
+    SetPermissionsOf { slot: usize, mode: u32 },
+    SetTimesOf { slot: usize, seconds: u64 },
+    Clone { from: usize, slot: usize },
     Sync { slot: usize, data_only: bool },
     Look { slot: usize },
     LookAt { path: PathBuf, follows: bool },
@@ -91,9 +96,16 @@ impl Step {
             }
             45..47 => Step::WriteTogether { slot, parts: parts(random), fill: random.next() as u8 },
             47..51 => Step::SetLen { slot, len: offset(random) },
-            51..53 => Step::Allocate { slot, offset: offset(random), len: len(random) as u64 },
+            51 => Step::Allocate { slot, offset: offset(random), len: len(random) as u64 },
+            52 => Step::PunchHole { slot, offset: offset(random), len: len(random) as u64 },
             // It waits for the disk.
             53 if random.below(10) == 0 => Step::Sync { slot, data_only: random.below(2) == 0 },
+            54 => match random.below(4) {
+                0 => Step::SetPermissionsOf { slot, mode: random.below(0o10000) as u32 },
+                1 => Step::SetTimesOf { slot, seconds: random.next() },
+                2 => Step::Clone { from: random.below(SLOTS), slot },
+                _ => Step::Seek { slot, offset: offset(random), to_data: random.below(2) == 0 },
+            },
             53..58 => Step::Look { slot },
             58..62 => Step::LookAt { path: path(random), follows: random.below(2) == 0 },
             62..64 => Step::Exists { path: path(random) },
@@ -134,6 +146,11 @@ impl Step {
             Step::WriteTogether { .. } => "writes together",
             Step::SetLen { .. } => "set_len",
             Step::Allocate { .. } => "allocate",
+            Step::PunchHole { .. } => "punch_hole",
+            Step::Seek { .. } => "seek_data, seek_hole",
+            Step::SetPermissionsOf { .. } => "permissions of a file",
+            Step::SetTimesOf { .. } => "times of a file",
+            Step::Clone { .. } => "try_clone",
             Step::Sync { .. } => "sync",
             Step::Look { .. } => "metadata of a file",
             Step::LookAt { .. } => "metadata of a path",
@@ -181,7 +198,13 @@ impl How {
             }
         };
         let mode = if random.below(2) == 0 { 0o666 } else { random.below(0o1000) as u32 };
-        How { read, write, append, truncate, create, create_new, mode, flags }
+        let mut how = How { read, write, append, truncate, create, create_new, mode, flags };
+        if flags == libc::O_PATH {
+            // With anything else `openat2` refuses what `openat` ignores.
+            (how.read, how.write, how.append) = (true, false, false);
+            (how.truncate, how.create, how.create_new) = (false, false, false);
+        }
+        how
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{
     FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink,
 };
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::outcome::{Answer, Facts, Outcome};
 use super::step::{How, SLOTS, Step};
@@ -25,13 +26,24 @@ impl Theirs {
         Theirs { root, open: Default::default() }
     }
 
-    /// Whether an operation is one to make: none that takes much time, or that corering refuses to
-    /// make (a copy of a file onto itself, which empties it).
+    /// Whether an operation is one to make: none that takes much time, that may end in several ways, or
+    /// that corering refuses to make (a copy of a file onto itself, which empties it).
     pub(crate) fn can_bear(&self, step: &Step) -> bool {
         match step {
             Step::ReadToEnd { slot } => {
                 let file = self.open[*slot].as_ref();
                 file.and_then(|file| file.metadata().ok()).is_none_or(|it| it.len() <= WHOLE_MAX)
+            }
+            Step::WriteTogether { slot, .. } => {
+                // SAFETY: F_GETFL takes no argument.
+                let flags = |file: &File| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+                let flags = self.open[*slot].as_ref().map_or(0, flags);
+                // Which of them appends first is open.
+                flags & libc::O_APPEND == 0
+            }
+            Step::Seek { slot, .. } => {
+                let known = self.open[*slot].as_ref().and_then(|file| file.metadata().ok());
+                known.is_none_or(|known| known.is_file())
             }
             Step::ReadWhole { path } => self.len_of(path) <= WHOLE_MAX,
             Step::Copy { from, to } => {
@@ -63,6 +75,11 @@ impl Theirs {
             }
             Step::Close { slot } => {
                 self.open[*slot] = None;
+                Ok(Answer::Nothing)
+            }
+            Step::Clone { from, slot } => {
+                let Some(file) = &self.open[*from] else { return Ok(Answer::NoFile) };
+                self.open[*slot] = Some(file.try_clone()?);
                 Ok(Answer::Nothing)
             }
             Step::LookAt { path, follows: true } => fs::metadata(at(path)).map(|it| facts(&it)),
@@ -111,6 +128,10 @@ impl Theirs {
         | Step::WriteTogether { slot, .. }
         | Step::SetLen { slot, .. }
         | Step::Allocate { slot, .. }
+        | Step::PunchHole { slot, .. }
+        | Step::Seek { slot, .. }
+        | Step::SetPermissionsOf { slot, .. }
+        | Step::SetTimesOf { slot, .. }
         | Step::Sync { slot, .. }
         | Step::Look { slot }) = step
         else {
@@ -145,18 +166,41 @@ impl Theirs {
                 Ok(Answer::Nothing)
             }
             Step::SetLen { len, .. } => file.set_len(*len).map(|()| Answer::Nothing),
-            Step::Allocate { offset, len, .. } => {
-                let (fd, offset, len) = (file.as_raw_fd(), *offset as i64, *len as i64);
+            Step::Allocate { offset, len, .. } => reserve(file, 0, *offset, *len),
+            Step::PunchHole { offset, len, .. } => {
+                let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+                reserve(file, hole, *offset, *len)
+            }
+            Step::Seek { offset, to_data, .. } => {
+                let whence = if *to_data { libc::SEEK_DATA } else { libc::SEEK_HOLE };
                 // SAFETY: the call takes numbers.
-                match unsafe { libc::fallocate(fd, 0, offset, len) } {
-                    0 => Ok(Answer::Nothing),
-                    _ => Err(io::Error::last_os_error()),
+                let found = unsafe { libc::lseek(file.as_raw_fd(), *offset as i64, whence) };
+                let error = io::Error::last_os_error();
+                match found < 0 && error.raw_os_error() != Some(libc::ENXIO) {
+                    true => Err(error),
+                    false => Ok(Answer::Nothing),
                 }
+            }
+            Step::SetPermissionsOf { mode, .. } => {
+                file.set_permissions(Permissions::from_mode(*mode)).map(|()| Answer::Nothing)
+            }
+            Step::SetTimesOf { seconds, .. } => {
+                file.set_modified(UNIX_EPOCH + Duration::from_secs(*seconds))?;
+                let known = file.metadata()?.modified()?;
+                Ok(Answer::Number(known.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs())))
             }
             Step::Sync { data_only: true, .. } => file.sync_data().map(|()| Answer::Nothing),
             Step::Sync { .. } => file.sync_all().map(|()| Answer::Nothing),
             _ => file.metadata().map(|it| facts(&it)),
         }
+    }
+}
+
+fn reserve(file: &File, mode: i32, offset: u64, len: u64) -> io::Result<Answer> {
+    // SAFETY: the call takes numbers.
+    match unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, len as i64) } {
+        0 => Ok(Answer::Nothing),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
