@@ -14,7 +14,9 @@ use crate::buf::RecvBuf;
 ///
 /// Bytes go from the memory that they were received in to the writer, and a copy that waits for bytes
 /// holds none. Nothing is received while the writer has no room: what is left of the bytes then
-/// moves to memory of its own size, at most 128 KiB, and the shard's is free for others.
+/// moves to memory of its own size, at most 128 KiB (256 KiB of a file's [`Cursor`](crate::fs::Cursor)), and
+/// the shard's is free for others. A writer that takes bytes and writes them later, as a `Cursor` does, is to
+/// be flushed.
 ///
 /// # Cancel safety
 ///

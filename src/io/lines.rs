@@ -44,7 +44,7 @@ use crate::util::budget::{self, Toll};
 /// ```
 pub async fn read_until<R: Lend>(reader: &mut R, delimiter: u8, max: usize) -> io::Result<Vec<u8>> {
     budget::pay().await;
-    let mut part = Part { reader, bytes: Vec::new() };
+    let mut part = Part::of(reader);
     match poll_fn(|cx| part.poll_until(delimiter, max, cx)).await? {
         Found::Delimiter | Found::End => Ok(mem::take(&mut part.bytes)),
         Found::Neither => {
@@ -85,7 +85,7 @@ pub async fn read_until<R: Lend>(reader: &mut R, delimiter: u8, max: usize) -> i
 /// ```
 pub fn lines<R: Lend>(reader: R) -> Lines<R> {
     Lines {
-        part: Part { reader, bytes: Vec::new() },
+        part: Part::of(reader),
         len_max: LEN_MAX,
         skips: false,
         has_ended: false,
@@ -195,10 +195,13 @@ impl<R: Lend> fmt::Debug for Lines<R> {
     }
 }
 
-/// What has come of something that ends with a delimiter. Dropped, it goes back to the reader.
+/// What has come of something that ends with a delimiter, and what was lent behind it. Dropped, it goes back
+/// to the reader.
 struct Part<R: Lend> {
     reader: R,
     bytes: Vec<u8>,
+    /// Kept from one line to the next: to give it back and have it lent anew takes longer than a line does.
+    lent: RecvBuf,
 }
 
 enum Found {
@@ -210,6 +213,20 @@ enum Found {
 }
 
 impl<R: Lend> Part<R> {
+    fn of(reader: R) -> Self {
+        Part { reader, bytes: Vec::new(), lent: RecvBuf::empty() }
+    }
+
+    /// Has bytes lent, if none are. Empty at the end of the stream.
+    fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut RecvBuf>> {
+        if self.lent.is_empty() {
+            // The memory that was lent is free before the next is asked for.
+            self.lent = RecvBuf::empty();
+            self.lent = ready!(self.reader.poll_lend(cx))?;
+        }
+        Poll::Ready(Ok(&mut self.lent))
+    }
+
     /// Reads up to and including a delimiter.
     fn poll_until(
         &mut self,
@@ -222,14 +239,13 @@ impl<R: Lend> Part<R> {
             if room == 0 {
                 return Poll::Ready(Ok(Found::Neither));
             }
-            let mut lent = ready!(self.reader.poll_lend(cx))?;
-            if lent.is_empty() {
+            if ready!(self.poll_lent(cx))?.is_empty() {
                 return Poll::Ready(Ok(Found::End));
             }
+            let Part { bytes, lent, .. } = self;
             let (count, found) = search(&lent[..lent.len().min(room)], delimiter);
-            self.bytes.extend_from_slice(&lent[..count]);
+            bytes.extend_from_slice(&lent[..count]);
             lent.advance(count);
-            self.reader.put_back(lent);
             if found {
                 return Poll::Ready(Ok(Found::Delimiter));
             }
@@ -239,11 +255,10 @@ impl<R: Lend> Part<R> {
     /// Passes over what comes up to and including a delimiter, or to the end of the stream.
     fn poll_skip(&mut self, delimiter: u8, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let mut lent = ready!(self.reader.poll_lend(cx))?;
-            let (count, found) = search(&lent, delimiter);
+            let lent = ready!(self.poll_lent(cx))?;
+            let (count, found) = search(lent, delimiter);
             let has_ended = lent.is_empty();
             lent.advance(count);
-            self.reader.put_back(lent);
             if found || has_ended {
                 return Poll::Ready(Ok(()));
             }
@@ -260,6 +275,7 @@ fn search(bytes: &[u8], delimiter: u8) -> (usize, bool) {
 
 impl<R: Lend> Drop for Part<R> {
     fn drop(&mut self) {
+        self.reader.put_back(mem::replace(&mut self.lent, RecvBuf::empty()));
         self.reader.put_back(RecvBuf::from_vec(mem::take(&mut self.bytes)));
     }
 }

@@ -39,7 +39,8 @@ use crate::util::budget::{self, Toll};
 /// A read that is dropped leaves the position as it is, and takes nothing. A write that has begun goes on
 /// though its future is dropped: the next call waits for it, the position is then behind what it has written,
 /// and if it failed, the next write or `flush` says so, once. So does what was taken by [`PollWrite`], which is
-/// written behind the caller's back. A cursor that is dropped gives up the write that is under way.
+/// written behind the caller's back. A cursor that is dropped leaves the write that is under way to its shard,
+/// and whether that fails is not heard: `flush` first.
 ///
 /// # Other files
 ///
@@ -167,7 +168,8 @@ impl<S> Cursor<S> {
     /// ```
     pub fn into_inner(self) -> S {
         let Cursor { source, ahead, written, .. } = self;
-        drop((ahead, written));
+        drop(ahead);
+        written.give_up();
         Rc::into_inner(source).expect("only what reads ahead and what writes share it")
     }
 

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::io::OwnedWriteAt;
+use crate::runtime::Handle;
+use crate::task;
 
 /// Bytes of one write by `PollWrite`, which are copied.
 const COPY_MAX: usize = 256 * 1024;
@@ -42,6 +44,11 @@ impl Written {
     /// The position is set.
     pub(super) fn stays(&mut self) {
         self.stays = self.writing.is_some();
+    }
+
+    /// Gives up the write that is under way.
+    pub(super) fn give_up(mut self) {
+        self.writing = None;
     }
 
     /// Tells once why a write has failed that nobody waited for.
@@ -94,6 +101,17 @@ impl Written {
                 Err(failed) => (failed.transferred(), Some(failed.into())),
             }
         }));
+    }
+}
+
+impl Drop for Written {
+    /// What was taken is written, as far as there is a runtime to do it.
+    fn drop(&mut self) {
+        if let Some(writing) = self.writing.take()
+            && Handle::try_current().is_some()
+        {
+            task::spawn(writing);
+        }
     }
 }
 

@@ -330,6 +330,24 @@ async fn copies_go_from_file_to_file_to_socket() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn cursor_that_is_dropped_writes_what_it_took() -> io::Result<()> {
+    let folder = Folder::new();
+    let bytes = pattern(300 * KIB);
+    let path = folder.file("to", b"");
+    let mut to = Cursor::new(opened(&path).await);
+    copy(&mut Cursor::new(bytes.clone()), &mut to).await?;
+    drop(to);
+    while std::fs::metadata(&path)?.len() < bytes.len() as u64 {
+        yield_now().await;
+    }
+    assert!(std::fs::read(&path)? == bytes);
+    let mut given_up = Cursor::new(opened(&path).await);
+    assert_eq!(poll_fn(|cx| given_up.poll_write(cx, b"taken")).await?, 5);
+    given_up.into_inner().metadata().await?;
+    Ok(())
+}
+
+#[corering::test]
 async fn pipe_is_read_and_written_by_a_cursor_in_its_order() -> io::Result<()> {
     let (reader, writer) = io::pipe()?;
     let mut reader = Cursor::new(File::from(OwnedFd::from(reader)));
