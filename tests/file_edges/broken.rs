@@ -194,3 +194,16 @@ fn disk_that_fails_at_changes_of_a_file_says_so() {
         Ok(())
     });
 }
+
+/// A disk that shares blocks needs no copying; this one only says that it does.
+#[test]
+fn copy_shares_blocks_where_the_disk_does() {
+    const TEST: &str = "broken::copy_shares_blocks_where_the_disk_does";
+    let faults =
+        [fault("ioctl", "retval=0"), fault(&format!("{WRITES},copy_file_range"), "error=EIO")];
+    with_faults(TEST, &faults, async |path: PathBuf| {
+        assert_eq!(fs::copy("/proc/self/exe", &path).await?, 0);
+        assert_eq!(std::fs::metadata(&path)?.len(), 0);
+        Ok(())
+    });
+}

@@ -134,8 +134,14 @@ async fn file_copied_onto_itself_stays_as_it_is() -> io::Result<()> {
 async fn files_of_the_kernel_are_copied_to_their_end() -> io::Result<()> {
     let folder = Folder::new();
     let to = folder.join("copy");
-    // One says that it has no bytes, one that it has a page of them.
-    for from in ["/proc/version", "/proc/cpuinfo", "/sys/devices/system/cpu/possible"] {
+    // The first say that they have no bytes, one of them that they would be a hole, and the last that it
+    // has a page of them.
+    for from in [
+        "/proc/sys/kernel/ostype",
+        "/proc/version",
+        "/proc/cpuinfo",
+        "/sys/devices/system/cpu/possible",
+    ] {
         let content = std_fs::read(from)?;
         assert_ne!(content.len() as u64, std_fs::metadata(from)?.len());
         std_fs::write(&to, vec![1; 100_000])?;
