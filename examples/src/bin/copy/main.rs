@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use corering::fs::{File, OpenOptions};
+use corering::fs::{File, Metadata, OpenOptions};
 use corering::{Driver, Runtime};
 use corering_examples::{complain, say};
 use futures_util::future::{Either, select};
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::fs::{FileType, Stat, fstat};
 
 use crate::transfer::{CHUNK_BYTES, Failure};
 
@@ -133,14 +132,14 @@ struct Opened {
     file: File,
     path: PathBuf,
     /// What it was when it was opened.
-    state: Stat,
+    known: Metadata,
 }
 
 impl Opened {
     async fn source(path: &Path) -> Result<Self, String> {
         let file = File::open(path).await;
         let file = file.map_err(|error| format!("cannot open {}: {error}", path.display()))?;
-        let opened = Self::new(file, path)?;
+        let opened = Self::new(file, path).await?;
         if !opened.is_regular() {
             return Err(format!("{} is not a regular file, so it cannot be copied", opened.name()));
         }
@@ -152,21 +151,22 @@ impl Opened {
         let path = &*arguments.target;
         let mut options = OpenOptions::new();
         options.read(arguments.verify).write(true).create(true);
-        options.mode(source.state.st_mode & 0o777);
+        options.mode(source.known.mode() & 0o777);
         let file = options.open(path).await;
         let file = file.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        let opened = Self::new(file, path)?;
-        let (from, to) = (&source.state, &opened.state);
-        if (from.st_dev, from.st_ino) == (to.st_dev, to.st_ino) {
+        let opened = Self::new(file, path).await?;
+        let (from, to) = (&source.known, &opened.known);
+        if (from.dev(), from.ino()) == (to.dev(), to.ino()) {
             let (source, target) = (source.name(), opened.name());
             return Err(format!("{source} and {target} are the same file: nothing was done"));
         }
         Ok(opened)
     }
 
-    fn new(file: File, path: &Path) -> Result<Self, String> {
-        let state = fstat(&file).map_err(|error| format!("cannot look at the file: {error}"))?;
-        Ok(Self { file, path: path.to_owned(), state })
+    async fn new(file: File, path: &Path) -> Result<Self, String> {
+        let known = file.metadata().await;
+        let known = known.map_err(|error| format!("cannot look at {}: {error}", path.display()))?;
+        Ok(Self { file, path: path.to_owned(), known })
     }
 
     fn name(&self) -> std::path::Display<'_> {
@@ -174,22 +174,17 @@ impl Opened {
     }
 
     fn bytes(&self) -> u64 {
-        self.state.st_size.cast_unsigned()
+        self.known.len()
     }
 
     fn is_regular(&self) -> bool {
-        FileType::from_raw_mode(self.state.st_mode) == FileType::RegularFile
+        self.known.is_file()
     }
 
     /// Where the file has data.
     async fn data(&self) -> Result<Vec<std::ops::Range<u64>>, String> {
-        let bytes = self.bytes();
-        let found = async {
-            let file = std::os::fd::AsFd::as_fd(&self.file).try_clone_to_owned()?;
-            let search = corering::spawn_blocking(move || segments::data(file, bytes));
-            search.await.map_err(std::io::Error::other)?
-        };
-        found.await.map_err(|error| format!("cannot find the holes of {}: {error}", self.name()))
+        let found = segments::data(&self.file, self.bytes()).await;
+        found.map_err(|error| format!("cannot find the holes of {}: {error}", self.name()))
     }
 
     /// Removes a target that is not a whole copy. A device stays.

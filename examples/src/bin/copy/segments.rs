@@ -2,25 +2,20 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
 
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
+use corering::fs::File;
 
-/// The parts of a file that hold data, in order. It asks the file system, and so may wait for the disk.
-pub(crate) fn data(file: impl AsFd, bytes: u64) -> io::Result<Vec<Range<u64>>> {
+/// The parts of a file that hold data, in order.
+pub(crate) async fn data(file: &File, bytes: u64) -> io::Result<Vec<Range<u64>>> {
     let mut parts = Vec::new();
     let mut offset = 0;
-    while offset < bytes {
-        let start = match seek(&file, SeekFrom::Data(offset)) {
-            Ok(start) if start < bytes => start,
-            // No data after this offset: the rest is a hole. Data beyond `bytes` came later.
-            Ok(_) | Err(Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let end = seek(&file, SeekFrom::Hole(start))?.min(bytes);
-        parts.push(start..end);
-        offset = end;
+    while let Some(start) = file.seek_data(offset).await? {
+        // Data beyond `bytes` came later.
+        if start >= bytes {
+            break;
+        }
+        offset = file.seek_hole(start).await?.map_or(bytes, |end| end.min(bytes));
+        parts.push(start..offset);
     }
     Ok(parts)
 }
@@ -43,7 +38,8 @@ mod tests {
         let file = tempfile::tempfile().expect("a temporary file can be made");
         fill(&file);
         let bytes = file.metadata().expect("the file is open").len();
-        (data(&file, bytes).expect("the file system knows its holes"), bytes)
+        let parts = corering::block_on(async { data(&File::from(file), bytes).await });
+        (parts.expect("the file system knows its holes"), bytes)
     }
 
     #[test]
