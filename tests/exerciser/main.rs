@@ -84,7 +84,8 @@ async fn run_session(name: &str, seed: u64, counts: &Counts) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (ours, theirs) = (base.0.join("ours"), base.0.join("theirs"));
     // Every other session takes its paths from a folder that is open.
-    let mut ours = Ours::new(ours, seed.is_multiple_of(2)).await;
+    let beneath = seed.is_multiple_of(2);
+    let mut ours = Ours::new(ours, beneath).await;
     let mut theirs = Theirs::new(theirs);
     let mut told = VecDeque::new();
     for number in 0..SESSION {
@@ -100,7 +101,8 @@ async fn run_session(name: &str, seed: u64, counts: &Counts) {
         let got = ours.make(&step).await;
         counts.add(step.kind(), expected.is_ok());
         assert!(
-            outcome::agree(&got, &expected),
+            outcome::agree(&got, &expected)
+                || (beneath && step.may_have_two_faults(&got, &expected)),
             "step {number} differs; repeat it by EXERCISE_SEED={seed} EXERCISE_OPERATIONS=1\n{}\
              corering: {got:?}\nstd:      {expected:?}",
             steps(&told)

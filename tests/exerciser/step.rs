@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::net::Random;
+use super::outcome::Outcome;
 
 /// One operation. Paths are relative to the tree, and files are named by the slots they are open in.
 #[derive(Clone, Debug)]
@@ -130,6 +131,13 @@ impl Step {
             96 if random.below(2) == 0 => Step::RemoveDirAll { path: path(random) },
             _ => Step::ReadDir { path: path(random) },
         }
+    }
+
+    /// Whether both answers are errors of an operation on two paths. By a folder that is open the folders of
+    /// both are opened before the kernel looks for either name, so it may be the other error.
+    pub(crate) fn may_have_two_faults(&self, ours: &Outcome, theirs: &Outcome) -> bool {
+        let has_two_paths = matches!(self, Step::Rename { .. } | Step::HardLink { .. });
+        has_two_paths && ours.is_err() && theirs.is_err()
     }
 
     /// Its name, for counting.
