@@ -14,7 +14,8 @@
 //! [`within`](crate::time::within) then waits until the disk has answered, however late that is;
 //! [`timeout`](crate::time::timeout) is never late, and leaves the operation behind with its buffer
 //! until then. What is made of several operations ([`read`], [`write()`], [`File::read_exact_at`],
-//! [`File::write_all_at`], [`File::read_to_end`]) is limited by `timeout` only.
+//! [`File::write_all_at`], [`File::read_to_end`], what [`Dir`] does but for opening) is limited by
+//! `timeout` only.
 //!
 //! Read `file.rs` first, then `whole.rs`, which is what takes several operations.
 

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use corering::Runtime;
 use corering::fs::{self, Dir, OpenOptions};
+use corering::test_support::run;
 use futures_util::TryStreamExt;
 
+use crate::child::{self, Child};
 use crate::{Watch, in_each_way};
 
 #[test]
@@ -193,6 +195,30 @@ async fn handles_come_from_and_go_to_descriptors() -> io::Result<()> {
     let error = Dir::open(tree.path("root/file")).await.expect_err("a file");
     assert_eq!(error.kind(), ErrorKind::NotADirectory);
     Ok(())
+}
+
+#[test]
+fn folder_that_nobody_may_list_can_be_worked_in() {
+    const TEST: &str = "below::folder_that_nobody_may_list_can_be_worked_in";
+    if !child::is_child() {
+        return Child::of(TEST).without_capabilities().passes();
+    }
+    run(TEST, None, async || {
+        // Not that of the build, which another user may not be able to enter.
+        let path = std::env::temp_dir().join(format!("dirs-unlisted-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o311))?;
+        let dir = Dir::open(&path).await?;
+        dir.create_dir("below").await?;
+        dir.write("below/file", "text").await?;
+        assert_eq!(dir.read("below/file").await?, b"text");
+        let listed = dir.read_dir(".").await.map(drop);
+        let refused = listed.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        dir.remove_dir_all("below").await?;
+        std::fs::remove_dir(&path)?;
+        assert!(refused, "a user without capabilities may not list it");
+        io::Result::Ok(())
+    });
 }
 
 #[test]

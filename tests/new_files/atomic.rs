@@ -240,7 +240,8 @@ fn disk_that_is_full_or_broken_leaves_the_old_one() {
 fn nobody_may_do_more_with_the_new_file_than_with_the_old() {
     const TEST: &str = "atomic::nobody_may_do_more_with_the_new_file_than_with_the_old";
     if !child::is_child() {
-        let folder = Folder::new();
+        // Another user may not be able to enter the build's folder.
+        let folder = Folder::new_in(&std::env::temp_dir());
         std::fs::set_permissions(&folder.0, Permissions::from_mode(0o777)).expect("it is ours");
         let path = folder.file("file", "old");
         std::fs::set_permissions(&path, Permissions::from_mode(0o664)).expect("it is ours");

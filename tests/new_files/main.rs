@@ -23,11 +23,15 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
+        Folder::new_in(env!("CARGO_TARGET_TMPDIR").as_ref())
+    }
+
+    fn new_in(folder: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("new-files-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&path).expect("the build's folder is writable");
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).expect("it is writable");
         Folder(path)
     }
 
