@@ -28,7 +28,7 @@
 //! | [`ByteStream::read_exact`], [`ReadHalf::read_exact`] | nothing | bytes for the next call | bytes for the next call | bytes for the next call | bytes for the next call |
 //! | [`ByteStream::write`], [`WriteHalf::write`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | – |
 //! | [`ByteStream::write_all`], [`ByteStream::send_all`], [`WriteHalf::write_all`], [`WriteHalf::send_all`] | nothing | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
-//! | [`ByteStream::send_file`], [`ByteStream::send_file_after`], [`WriteHalf::send_file`], [`WriteHalf::send_file_after`] | nothing | nothing, or `WriteAbandoned` | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
+//! | [`ByteStream::send_file`], [`ByteStream::send_file_after`], [`ByteStream::send_cached_after`], [`WriteHalf::send_file`], [`WriteHalf::send_file_after`], [`WriteHalf::send_cached_after`] | nothing | nothing, or `WriteAbandoned` | nothing, or `WriteAbandoned` | `WriteAbandoned` | `WriteAbandoned` |
 //! | [`io::copy`], [`io::copy_bidirectional`], [`io::read_until`] | nothing | bytes for the next call of the reader | bytes for the next call of the reader | bytes for the next call of the reader | bytes for the next call of the reader; those that were written are on their way |
 //! | [`Lines::next_line`] | nothing | the same line for the next call | the same line for the next call | the same line for the next call | the same line for the next call |
 //! | [`ByteStream::shutdown`], [`WriteHalf::shutdown`] | nothing | nothing | – | sides that have ended | – |
@@ -91,6 +91,7 @@
 //! | [`fs::atomic_write`] | nothing | the old contents | the old contents, or soon the new ones | the old contents or the new ones | the old contents, or soon the new ones |
 //! | [`File::sync_all`], [`File::sync_data`] | nothing | a disk that may have all | a disk that may have all | a disk that has all | – |
 //! | [`File::metadata`], [`fs::metadata`], [`fs::symlink_metadata`], [`fs::exists`] | nothing | nothing | nothing | nothing | – |
+//! | [`FileCache::get`] | nothing | nothing | nothing | nothing; what was opened is closed | nothing; what was opened is closed |
 //! | [`File::set_len`] | the old length | the old length or the new one | the old length or the new one | the new length | – |
 //! | [`File::allocate`] | nothing | room that may be reserved | room that may be reserved | room that is reserved | – |
 //! | [`File::seek_data`], [`File::seek_hole`] | nothing | nothing | nothing | nothing | – |
@@ -167,7 +168,10 @@
 
 #[cfg(doc)]
 use crate::{
-    fs::{self, Cursor, Dir, DirEntry, File, OpenOptions, ReadDir, TempFile, Watcher, Watches},
+    fs::{
+        self, Cursor, Dir, DirEntry, File, FileCache, OpenOptions, ReadDir, TempFile, Watcher,
+        Watches,
+    },
     io::{self, Lines, PipeReader, PipeWriter, Stderr, Stdin, Stdout, Watched},
     net::{
         ByteStream, Listener, ReadHalf, TcpListener, TcpListenerBuilder, TcpStream, UdpSocket,

@@ -61,8 +61,26 @@ const WATCHER: &str =
 const POOL: &str =
     "a `Pool` of processes stays on its shard; other shards call it by `Handle::spawn`";
 
+const CACHE: &str =
+    "a `FileCache` and its entries stay on their shard; each shard has a cache of its own";
+
 /// What stays on its shard, sent to a thread, and what its author is told.
-const SENT_TO_THREADS: [(&str, &str, &str); 21] = [
+const SENT_TO_THREADS: [(&str, &str, &str); 23] = [
+    (
+        "send_a_file_cache",
+        "let folder = corering::fs::File::open(\".\").await?;
+        let cache: corering::fs::FileCache = corering::fs::FileCache::builder().beneath(&folder);
+        thread::spawn(move || drop(cache));",
+        CACHE,
+    ),
+    (
+        "send_a_cached_file",
+        "let folder = corering::fs::File::open(\".\").await?;
+        let cache: corering::fs::FileCache = corering::fs::FileCache::builder().beneath(&folder);
+        let file = std::rc::Rc::into_inner(cache.get(\"Cargo.toml\").await?);
+        thread::spawn(move || drop(file));",
+        CACHE,
+    ),
     (
         "send_a_pool_of_processes",
         "let pool = corering::process::Pool::new(corering::process::functions![])?;

@@ -339,23 +339,29 @@ async fn a_peer_that_does_not_read_is_not_asked_again_and_again() -> std::io::Re
     Ok(())
 }
 
-/// The shard waits for the disk there: in portions, between which the others have their turn.
-#[corering::test(driver = "epoll")]
-async fn what_is_not_in_memory_is_sent_in_small_portions() -> std::io::Result<()> {
+/// It would have the shard wait for the disk.
+#[corering::test]
+async fn what_is_not_in_memory_goes_by_no_sendfile() -> std::io::Result<()> {
     let warm_file = file_with_cold_bytes(&content(10), 0..0)?;
     let std_file = file_with_cold_bytes(&content(400_000), 0..400_000)?;
     // To ask is to have it read, but not what is before.
     let is_cold = is_told_of_memory(&warm_file, 0) && !is_told_of_memory(&std_file, 399_999);
     let file = File::from(std_file);
-    let (mut ours, mut theirs) = pair();
-    let reader = thread::spawn(move || theirs.read_exact(&mut vec![0; 400_000]));
-    let mut sending = pin!(ours.send_file(&file, 0, 400_000));
-    let before = corering::metrics().attempts;
-    assert!(poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await.is_pending());
-    // The question is not answered by yes.
-    assert!(!is_cold || corering::metrics().attempts - before == 2);
-    sending.await?;
-    reader.join().expect("it does not panic")
+    for head in ["", "head"] {
+        let (mut ours, mut theirs) = pair();
+        let reader = thread::spawn(move || {
+            let mut received = vec![0; head.len() + 400_000];
+            theirs.read_exact(&mut received).map(|()| received)
+        });
+        let before = corering::metrics().sendfiles;
+        ours.send_file_after(head, &file, 0, 400_000).await?;
+        let calls = corering::metrics().sendfiles - before;
+        // The second time all of it is in memory.
+        assert!(!is_cold || (calls == 0) == head.is_empty(), "{calls} calls");
+        let received = reader.join().expect("it does not panic")?;
+        assert!(received == [head.as_bytes(), &content(400_000)].concat());
+    }
+    Ok(())
 }
 
 /// `sendfile(2)` needs a mode of the socket in which the ring would not wait.

@@ -54,6 +54,8 @@ metrics! {
     would_block,
     /// Operations that ran on the blocking pool. What memory could answer is not among them.
     pool_jobs,
+    /// Calls of `sendfile(2)`, none of which was to wait for a disk.
+    sendfiles,
     /// Cancels sent to the kernel.
     cancels,
     /// Futures dropped while their operation was in flight.

@@ -14,6 +14,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 use super::alignment::Extent;
 use super::whole::{self, Progress};
@@ -21,6 +22,7 @@ use super::{Metadata, OpenOptions};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, no_room};
 use crate::driver::{self, Operation, SharedFd, SingleOperation, single, single_with};
 use crate::op::{self, position::Position};
+use crate::sys::clock;
 use crate::sys::file::{is_direct, is_stream, refuses_offsets};
 
 /// An open file, or a folder, device or pipe.
@@ -64,6 +66,8 @@ pub struct File {
     fd: SharedFd,
     /// Where that is known.
     nature: Cell<Option<Nature>>,
+    /// Until then the page cache is taken to have all of it.
+    in_cache_until: Cell<Option<Instant>>,
 }
 
 /// What a thread has to know of a file before it reads or writes it, and a ring has not.
@@ -84,11 +88,29 @@ impl Nature {
 impl File {
     /// A file that was opened by its path. A ring needs to be told of `O_DIRECT` only.
     pub(super) fn opened(fd: SharedFd, is_direct: bool) -> Self {
-        let file = File { fd, nature: Cell::new(None) };
+        let file = File::with(fd, None);
         if is_direct {
             file.ask();
         }
         file
+    }
+
+    fn with(fd: SharedFd, nature: Option<Nature>) -> Self {
+        File { fd, nature: Cell::new(nature), in_cache_until: Cell::new(None) }
+    }
+
+    /// Looks whether the page cache has all of its `len` bytes, which is taken to be so `until` then.
+    pub(super) fn look_at_page_cache(&self, len: u64, until: Instant) {
+        let is_in_cache = driver::current().is_ok_and(|driver| {
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            len > 0 && self.is_cached() && op::send_file::is_in_cache(&driver, &self.fd, 0, len)
+        });
+        self.in_cache_until.set(is_in_cache.then_some(until));
+    }
+
+    /// Whether the page cache was found to have all of it, a short time ago.
+    pub(crate) fn was_in_cache(&self) -> bool {
+        self.in_cache_until.get().is_some_and(|until| clock::now() < until)
     }
 
     pub(crate) fn shared(&self) -> &SharedFd {
@@ -458,7 +480,7 @@ impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> Self {
         let mut nature = Nature::of(fd.as_fd());
         nature.is_stream |= refuses_offsets(fd.as_fd());
-        File { fd: SharedFd::from(fd), nature: Cell::new(Some(nature)) }
+        File::with(SharedFd::from(fd), Some(nature))
     }
 }
 

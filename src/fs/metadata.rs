@@ -18,6 +18,17 @@ impl Metadata {
         Metadata { statx }
     }
 
+    /// Whether both are of one file, whose contents, names and permissions have not changed as far as
+    /// its times tell.
+    pub(super) fn is_of_same_state(&self, other: &Metadata) -> bool {
+        let state = |of: &Metadata| {
+            let (modified, changed) = (of.statx.stx_mtime, of.statx.stx_ctime);
+            let modified = (modified.tv_sec, modified.tv_nsec);
+            (of.dev(), of.ino(), of.len(), modified, changed.tv_sec, changed.tv_nsec)
+        };
+        state(self) == state(other)
+    }
+
     /// What kind of file it is.
     pub fn file_type(&self) -> FileType {
         FileType(self.mode() & libc::S_IFMT)

@@ -23,6 +23,7 @@
 
 mod alignment;
 mod atomic;
+mod cache;
 mod copy;
 mod cursor;
 mod dir;
@@ -42,6 +43,7 @@ mod watch;
 mod whole;
 
 pub use atomic::atomic_write;
+pub use cache::{CachedFile, FileCache, FileCacheBuilder};
 pub use copy::copy;
 pub use cursor::Cursor;
 pub use dir::Dir;

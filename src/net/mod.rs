@@ -26,6 +26,7 @@ mod accept;
 mod turns;
 mod receive;
 mod transmit;
+mod send_cached;
 mod send_file;
 
 pub use accept::{Accept, Incoming};

@@ -1,15 +1,14 @@
 //! A file to a socket.
 //!
-//! On epoll by `sendfile(2)`, which returns what the socket took, and waits for the disk if it has
-//! to. A file that it refuses (of `/proc`, or a pipe) is copied on either driver. What cannot be sent
-//! at all fails before a head leaves.
+//! Nothing here waits for a disk. What the page cache has goes by `sendfile(2)` where the kernel tells
+//! that it is all there, and else through the buffer that was used last, piece by piece, each read and
+//! sent at once: read by a ring, the pieces of all clients would come before the first is sent, and
+//! none of them would still be in the processor's cache. What the disk has goes through two buffers,
+//! read by the ring or the pool, the read ahead of the send. A splice would hold a worker thread of the
+//! kernel for each client that stalls, and the healthy ones would wait for it.
 //!
-//! On a ring nothing may wait for the disk. What the page cache has goes by `sendfile(2)`, too,
-//! where the kernel tells that it is all there, and else through the buffer that was used last,
-//! piece by piece, each read and sent at once: read by the ring, the pieces of all clients would
-//! come before the first is sent, and none of them would still be in the processor's cache. What
-//! the disk has goes through two buffers, the read ahead of the send. A splice would hold a worker
-//! thread of the kernel for each client that stalls, and the healthy ones would wait for it.
+//! A file that `sendfile(2)` refuses (of `/proc`, or a pipe) is copied. What cannot be sent at all fails
+//! before a head leaves.
 //!
 //! A head leaves with the beginning of the file: by the same call if that is copied, else with
 //! `MSG_MORE`, which lets the kernel hold it for so long.
@@ -24,7 +23,7 @@ use std::task::Poll;
 use futures_util::future::join;
 
 use super::transmit::{Transmitter, WriteAll};
-use crate::buf::{self, BufError, BufResult, IoBuf, RecvBuf, Slice};
+use crate::buf::{self, BufError, BufResult, IoBuf, Slice};
 use crate::driver::{self, Driver, SharedFd, submit};
 use crate::fs::File;
 use crate::op::{self, position::Position};
@@ -42,10 +41,12 @@ const SENDFILE_BYTES: u64 = 1024 * 1024;
 /// A longer head is not copied in front of the file.
 const HEAD_COPIED_MAX: usize = 16 * 1024;
 
-/// Less than this costs less by the ring, together with what others read and send in the round.
+/// On a ring less than this costs less by the ring, together with what others read and send in the
+/// round.
 const AT_ONCE_MIN: u64 = 32 * 1024;
 
-/// From here on it costs less to ask whether the page cache has it all than to copy it.
+/// From here on it costs less to ask whether the page cache has it all than to copy it. Where a
+/// [`FileCache`](crate::fs::FileCache) has asked, `sendfile(2)` costs less from 16 KiB on.
 const SENDFILE_MIN: usize = 32 * 1024;
 
 /// Sends `head` and up to `len` bytes of `file` from `offset` on; fewer only where the file ends.
@@ -63,16 +64,13 @@ pub(super) async fn send_file<B: IoBuf>(
         Ok(driver) => driver,
         Err(error) => return Err(BufError::new(error, head)),
     };
-    let cached = driver.can().reads_files && len >= AT_ONCE_MIN && file.is_cached();
+    let at_once = len >= AT_ONCE_MIN || !driver.can().reads_files || file.was_in_cache();
+    let cached = at_once && file.is_cached();
     let part = Part { file, offset, len, cached };
     transmitter.begin_parts();
-    let mut sending =
-        Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false };
+    let mut sending = Sending::new(transmitter);
     let ((), head) = begin(&mut sending, &driver, head, &part).await?;
-    let result = match driver.can().reads_files {
-        true => from_cache_and_disk(&mut sending, &driver, &part).await,
-        false => by_sendfile(&mut sending, &driver, &part).await,
-    };
+    let result = from_cache_and_disk(&mut sending, &driver, &part).await;
     sending.ended = result.is_ok();
     match result {
         Ok(()) => Ok((sending.sent, head)),
@@ -85,7 +83,7 @@ struct Part<'a> {
     file: &'a File,
     offset: u64,
     len: u64,
-    /// On a ring: the page cache may have some of it, and it is enough to be read at once.
+    /// The page cache may have some of it, and it is enough to be read at once.
     cached: bool,
 }
 
@@ -141,23 +139,28 @@ impl Part<'_> {
     /// Whether that is worth the question, and all in the page cache.
     fn is_in_cache(&self, driver: &Driver, done: u64) -> bool {
         let (from, wanted) = (self.at(done), self.large_piece(done));
-        wanted >= SENDFILE_MIN && op::send_file::is_in_cache(driver, self.fd(), from, wanted)
+        self.file.was_in_cache()
+            || wanted >= SENDFILE_MIN && op::send_file::is_in_cache(driver, self.fd(), from, wanted)
     }
 }
 
 /// A file on its way. Dropped before its end, or failing, it leaves word of how much was sent.
-struct Sending<'a> {
+pub(super) struct Sending<'a> {
     transmitter: &'a mut Transmitter,
     /// Bytes of the file that were sent.
-    sent: u64,
+    pub(super) sent: u64,
     /// The kernel may hold the head back for the file.
     held: bool,
     /// The page cache had the first piece a moment ago.
     is_in_cache: bool,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
-impl Sending<'_> {
+impl<'a> Sending<'a> {
+    pub(super) fn new(transmitter: &'a mut Transmitter) -> Self {
+        Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false }
+    }
+
     /// So many bytes of the file were sent, by a call of their own.
     fn add(&mut self, sent: u64) {
         self.sent += sent;
@@ -206,10 +209,13 @@ async fn begin<B: IoBuf>(
         if !as_it_is
             && let Some(piece) = op::read_at::cached(driver, part.fd(), part.offset, part.piece(0))
         {
-            return begin_with(sending, driver, head, piece).await;
+            let begun = begin_with(sending, driver, head, piece).await?;
+            // A socket that takes everything at once must not keep the shard for itself.
+            yield_now().await;
+            return Ok(begun);
         }
     }
-    if driver.can().reads_files && !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
+    if !as_it_is && part.len > 0 && head_bytes <= HEAD_COPIED_MAX {
         return begin_with_read(sending, head, part).await;
     }
     let has_places = match part.len > 0 && !as_it_is {
@@ -259,14 +265,14 @@ async fn begin_with_read<B: IoBuf>(
 }
 
 /// Sends the head and the first piece of the file by one call, and then what that left.
-async fn begin_with<B: IoBuf>(
+pub(super) async fn begin_with<B: IoBuf, P: IoBuf>(
     sending: &mut Sending<'_>,
     driver: &Driver,
     head: B,
-    piece: RecvBuf,
+    piece: P,
 ) -> BufResult<(), B> {
     let head_bytes = head.bytes_len();
-    let both = [buf::as_slice(&head), &piece[..]].map(IoSlice::new);
+    let both = [buf::as_slice(&head), buf::as_slice(&piece)].map(IoSlice::new);
     let taken = match op::sendmsg::now(driver, sending.transmitter.fd(), &both) {
         None => 0,
         Some(Ok(taken)) => taken as usize,
@@ -282,7 +288,7 @@ async fn begin_with<B: IoBuf>(
         }
         false => head,
     };
-    let piece_bytes = piece.len() as u64;
+    let piece_bytes = piece.bytes_len() as u64;
     if sending.sent < piece_bytes {
         let rest = piece.slice(sending.sent as usize..);
         if let Err(failed) = send_part(sending.transmitter, rest).await {
@@ -290,12 +296,10 @@ async fn begin_with<B: IoBuf>(
         }
         sending.sent = piece_bytes;
     }
-    // A socket that takes everything at once must not keep the shard for itself.
-    yield_now().await;
     Ok(((), head))
 }
 
-/// Sends what is left of the file on a ring.
+/// Sends what is left of the file.
 async fn from_cache_and_disk(
     sending: &mut Sending<'_>,
     driver: &Driver,
@@ -322,6 +326,7 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
                     0 => break,
                     sent => sending.add(u64::from(sent)),
                 },
+                // The page cache may have lost it when there is room again.
                 None => submit(op::poll_add::PollAdd::writable(socket.clone())).await?,
             }
         } else if let Some(piece) =
@@ -333,8 +338,11 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
         } else {
             break;
         }
-        // A socket that takes everything at once must not keep the shard for itself.
-        yield_now().await;
+        // A socket that takes everything at once must not keep the shard for itself. The budget sees to
+        // that where one piece is all.
+        if sending.sent < part.len || part.len > PIECE_BYTES {
+            yield_now().await;
+        }
     }
     sending.transmitter.send_at_once(false);
     Ok(())
@@ -374,33 +382,6 @@ async fn by_copy(sending: &mut Sending<'_>, part: &Part<'_>) -> io::Result<()> {
         let (written, next) = join(write, read(spare, read_bytes)).await;
         spare = written?;
         (count, piece) = next?;
-    }
-    Ok(())
-}
-
-async fn by_sendfile(
-    sending: &mut Sending<'_>,
-    driver: &Driver,
-    part: &Part<'_>,
-) -> io::Result<()> {
-    let socket = sending.transmitter.fd().clone();
-    while sending.sent < part.len {
-        // A disk is waited for in small portions.
-        let small = part.piece(sending.sent);
-        let wanted = match part.large_piece(sending.sent) {
-            large if large > small && part.is_in_cache(driver, sending.sent) => large,
-            _ => small,
-        };
-        let from = part.at(sending.sent);
-        let send = op::send_file::SendFile::new(socket.clone(), part.fd().clone(), from, wanted);
-        match submit(send).await {
-            Ok(0) => break,
-            Ok(count) => sending.add(u64::from(count)),
-            Err(error) if is_refusal(&error) => return by_copy(sending, part).await,
-            Err(error) => return Err(error),
-        }
-        // A socket that takes everything at once must not keep the shard for itself.
-        yield_now().await;
     }
     Ok(())
 }

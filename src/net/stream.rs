@@ -304,10 +304,9 @@ impl<F: Family> ByteStream<F> {
     /// Sends up to `len` bytes of `file`, from `offset` on, and returns how many: fewer only where
     /// the file ends.
     ///
-    /// Memory is bounded, however long the file is and however slowly the peer reads. What the page
-    /// cache has goes by `sendfile(2)`, from 32 KiB on a ring, and always on epoll, where the shard
-    /// waits for the disk if it must. What a ring has to read goes through two buffers of 64 KiB, one
-    /// read ahead while the other is sent.
+    /// Memory is bounded, however long the file is and however slowly the peer reads. From 32 KiB on, what
+    /// the page cache has goes by `sendfile(2)`. What has to be read of a disk goes through two buffers of
+    /// 64 KiB, one read ahead by the ring or the pool while the other is sent: the shard does not wait.
     ///
     /// A file that `sendfile(2)` refuses is copied: one of `/proc`, or a pipe, which is sent until its
     /// end, whatever the offset.

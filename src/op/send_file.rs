@@ -1,53 +1,33 @@
 //! `sendfile(2)`: send a part of a file on a connection, without a copy through this process.
 //!
-//! A ring has no such operation: `net/send_file.rs` says what is done there.
+//! It waits for the disk if it has to, and a ring has no such operation: `net/send_file.rs` says when it
+//! is called.
 
 use std::io;
 use std::mem::MaybeUninit;
 
-use io_uring::squeue;
-
-use crate::driver::{Call, Driver, Held, Operand, Operation, SharedFd, Waits, count};
+use crate::driver::{Call, Driver, Held, SharedFd, Waits, count};
 use crate::sys::call::SysCall;
 use crate::sys::file::{has_pages, read_cached};
 
-pub(crate) struct SendFile {
-    socket: SharedFd,
-    file: SharedFd,
+struct SendFile<'a> {
+    socket: &'a SharedFd,
+    file: &'a SharedFd,
     /// Where the call reads from; it moves this on by what it has sent.
-    offset: Operand<u64>,
+    offset: u64,
     len: usize,
 }
 
-impl SendFile {
-    pub(crate) fn new(socket: SharedFd, file: SharedFd, offset: u64, len: usize) -> Self {
-        SendFile { socket, file, offset: Operand::new(offset), len }
-    }
-}
-
-// SAFETY: the offset is in an operand block, which does not move.
-unsafe impl Call for SendFile {
+// SAFETY: the offset is borrowed with the call, which is made at once.
+unsafe impl Call for SendFile<'_> {
     fn waits(&self) -> Waits<'_> {
-        Waits::Writable { fd: &self.socket, held: Held::ByMode, tries_first: false }
+        Waits::Writable { fd: self.socket, held: Held::ByMode, tries_first: false }
     }
 
     fn call(&mut self) -> SysCall {
-        let offset = self.offset.as_mut_ptr() as usize;
+        let offset = (&raw mut self.offset) as usize;
         let (socket, file) = (self.socket.argument(), self.file.argument());
         SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len]).that_may_break_pipe()
-    }
-}
-
-// SAFETY: as above.
-unsafe impl Operation for SendFile {
-    type Output = io::Result<u32>;
-
-    fn encode(&mut self) -> Option<squeue::Entry> {
-        None
-    }
-
-    fn decode(self, outcome: io::Result<u32>) -> Self::Output {
-        outcome
     }
 }
 
@@ -61,7 +41,8 @@ pub(crate) fn now(
     offset: u64,
     len: usize,
 ) -> Option<io::Result<u32>> {
-    driver.now(&mut SendFile::new(socket.clone(), file.clone(), offset, len))
+    count(&driver.counters.sendfiles);
+    driver.now(&mut SendFile { socket, file, offset, len })
 }
 
 /// Whether `sendfile(2)` would find a part of a file in the page cache: all pages are there, and the

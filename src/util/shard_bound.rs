@@ -149,6 +149,17 @@ instead! {
 }
 
 instead! {
+    /// For open files that are kept.
+    #[diagnostic::on_unimplemented(
+        message = "a `FileCache` and its entries stay on their shard; each shard has a cache of its own",
+        label = "this would take the cache, or an entry of it, to another thread",
+        note = "make a cache on each shard, of the same folder; contents may go to any thread: \
+                `entry.contents().cloned()` is an `Arc<[u8]>`"
+    )]
+    UseACacheForEachShard
+}
+
+instead! {
     /// For what was received.
     #[diagnostic::on_unimplemented(
         message = "a `RecvBuf` is memory of its shard and stays there; send a copy of its bytes",

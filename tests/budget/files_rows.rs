@@ -5,7 +5,7 @@ use std::io::SeekFrom;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use corering::fs::{self, Cursor, Dir, File, OpenOptions, ReadDir, WatchMask, Watcher};
+use corering::fs::{self, Cursor, Dir, File, FileCache, OpenOptions, ReadDir, WatchMask, Watcher};
 use corering::io::{Lend, OwnedRead, OwnedWrite};
 
 use crate::beside::Beside;
@@ -91,6 +91,13 @@ async fn reads(beside: &Beside, path: &Path) {
     beside
         .endless("fs::file::metadata", async move || {
             file.metadata().await.expect("it is there");
+        })
+        .await;
+    let folder = File::open(path.parent().expect("it has one")).await.expect("it is there");
+    let cache: FileCache = FileCache::builder().beneath(&folder);
+    beside
+        .endless("fs::cache::get", async move || {
+            cache.get("file").await.expect("it is there");
         })
         .await;
     let file = open(path).await;

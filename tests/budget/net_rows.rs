@@ -5,12 +5,13 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use corering::buf::IoBuf;
-use corering::fs::File;
+use corering::fs::{CachedFile, File, FileCache};
 use corering::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use futures_util::StreamExt;
 
@@ -192,7 +193,26 @@ async fn sends(beside: &Beside) {
                 assert_eq!(sent.expect("the peer is there").0, len as u64);
             })
             .await;
+        let cached = cached_of(len).await;
+        let mut stream = drained().await;
+        beside
+            .endless("net::send_cached::send_cached_after", async move || {
+                let sent = stream.send_cached_after("head", &cached, 0, len as u64).await;
+                assert_eq!(sent.expect("the peer is there").0, len as u64);
+            })
+            .await;
     }
+}
+
+async fn cached_of(len: usize) -> Rc<CachedFile> {
+    let path = path("cached");
+    std::fs::write(&path, vec![7; len]).expect("the build's folder is writable");
+    let folder = path.parent().expect("it is in the build's folder");
+    let folder = File::open(folder).await.expect("it is there");
+    let cache: FileCache = FileCache::builder().beneath(&folder);
+    let cached = cache.get(path.file_name().expect("it has a name")).await;
+    std::fs::remove_file(&path).expect("it is ours");
+    cached.expect("it was just written")
 }
 
 async fn file_of(len: usize) -> File {

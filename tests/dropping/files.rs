@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corering::fs::{self, Cursor, Dir, DirEntry, File, OpenOptions};
+use corering::fs::{self, Cursor, Dir, DirEntry, File, FileCache, OpenOptions};
 use corering::yield_now;
 use futures_util::TryFutureExt;
 
@@ -154,6 +154,15 @@ const ROWS: &[Row] = &[
         UNCHANGED,
     ),
     row("fs::exists", |it| Box::pin(fs::exists(it.path("file")).map_ok(drop)), UNCHANGED),
+    row(
+        "FileCache::get",
+        |it| {
+            let folder = std_fs::File::open(it.path("")).expect("it was just made");
+            let cache: FileCache = FileCache::builder().beneath(&folder.into());
+            Box::pin(async move { cache.get("file").await.map(drop) })
+        },
+        UNCHANGED,
+    ),
     row("File::set_len", |it| Box::pin(it.file().set_len(4)), &["empty", "file=0123"]),
     row(
         "File::allocate",

@@ -51,7 +51,7 @@ pub(crate) async fn are_outlived<F: Family>(
     for (row, write) in writes() {
         let (mut ours, mut peer) = pair().await?;
         let filled = fill(world, &mut ours).await?;
-        let parcel = Parcel { bytes: pattern(60_000), file: None };
+        let parcel = Parcel { bytes: pattern(60_000), file: None, cached: None };
         let mut writing = write(&mut ours, &parcel);
         for _ in 0..5 {
             assert!(timeout(SOON, &mut writing).await.is_err(), "{row}");

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use corering::fs::File;
+use corering::fs::{CachedFile, File, FileCache};
 use corering::net::{ByteStream, Family};
 use futures_util::TryFutureExt;
 
@@ -18,7 +18,11 @@ fn file(parcel: &Parcel) -> &File {
     parcel.file.as_ref().expect("these rows have one")
 }
 
-fn rows<F: Family>() -> [(&'static str, Write<F>); 4] {
+fn cached(parcel: &Parcel) -> &CachedFile {
+    parcel.cached.as_ref().expect("these rows have one")
+}
+
+fn rows<F: Family>() -> [(&'static str, Write<F>); 6] {
     fn after<B>((sent, _): (u64, B)) -> usize {
         sent as usize + HEAD
     }
@@ -30,6 +34,17 @@ fn rows<F: Family>() -> [(&'static str, Write<F>); 4] {
         ("ByteStream::send_file_after", |stream, parcel| {
             let head = parcel.bytes[..HEAD].to_vec();
             let send = stream.send_file_after(head, file(parcel), HEAD as u64, u64::MAX);
+            Box::pin(send.map_ok(after).err_into())
+        }),
+        ("ByteStream::send_cached_after", |stream, parcel| {
+            let head = parcel.bytes[..HEAD].to_vec();
+            let send = stream.send_cached_after(head, cached(parcel), HEAD as u64, u64::MAX);
+            Box::pin(send.map_ok(after).err_into())
+        }),
+        ("WriteHalf::send_cached_after", |stream, parcel| {
+            let head = parcel.bytes[..HEAD].to_vec();
+            let half = stream.split().1;
+            let send = half.send_cached_after(head, cached(parcel), HEAD as u64, u64::MAX);
             Box::pin(send.map_ok(after).err_into())
         }),
         ("WriteHalf::send_file", |stream, parcel| {
@@ -45,14 +60,17 @@ fn rows<F: Family>() -> [(&'static str, Write<F>); 4] {
 }
 
 /// A file of the disk that holds the bytes, in memory still.
-fn parcel(bytes: Vec<u8>) -> io::Result<Parcel> {
+async fn parcel(bytes: Vec<u8>) -> io::Result<Parcel> {
     let name = format!("sent-{}", std::process::id());
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(&name);
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
-    std::fs::remove_file(&path)?;
     file.write_all(&bytes)?;
-    Ok(Parcel { bytes, file: Some(file.into()) })
+    let cache: FileCache = FileCache::builder().beneath(&File::open(folder).await?);
+    let cached = cache.get(&name).await;
+    std::fs::remove_file(&path)?;
+    Ok(Parcel { bytes, file: Some(file.into()), cached: Some(cached?) })
 }
 
 /// All rows of files that are sent, at one moment.
@@ -63,7 +81,7 @@ pub(crate) async fn are_told_once<F: Family>(
 ) -> io::Result<()> {
     for row in rows() {
         for (full, len) in [(false, 1_000), (true, 1_000), (true, 300_000), (false, 300_000)] {
-            let parcel = parcel(pattern(len))?;
+            let parcel = parcel(pattern(len)).await?;
             is_told_once(world, moment, row, full, &parcel, pair().await?).await?;
         }
     }

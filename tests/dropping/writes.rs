@@ -1,8 +1,9 @@
 //! Rows of what sends: the next write tells once how much of a dropped one was sent.
 
 use std::io;
+use std::rc::Rc;
 
-use corering::fs::File;
+use corering::fs::{CachedFile, File};
 use corering::net::{ByteStream, Family, WriteAbandoned};
 use corering::spawn;
 use corering::sync::oneshot;
@@ -16,6 +17,8 @@ pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
     #[allow(dead_code, reason = "a simulated kernel knows no files")]
     pub(crate) file: Option<File>,
+    #[allow(dead_code, reason = "a simulated kernel knows no files")]
+    pub(crate) cached: Option<Rc<CachedFile>>,
 }
 
 /// Sends a parcel, and tells how much of it went.
@@ -157,7 +160,7 @@ pub(crate) async fn are_told_once<F: Family>(
     pair: impl AsyncFn() -> io::Result<(ByteStream<F>, ByteStream<F>)>,
 ) -> io::Result<()> {
     for row in writes() {
-        let parcel = Parcel { bytes: pattern(len), file: None };
+        let parcel = Parcel { bytes: pattern(len), file: None, cached: None };
         is_told_once(world, moment, row, full, &parcel, pair().await?).await?;
     }
     Ok(())

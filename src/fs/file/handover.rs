@@ -45,7 +45,7 @@ impl File {
         let nature = self.nature;
         match self.fd.try_unwrap() {
             Ok(fd) => Ok(fd.into()),
-            Err(fd) => Err(File { fd, nature }),
+            Err(fd) => Err(File::with(fd, nature.get())),
         }
     }
 
