@@ -6,6 +6,7 @@ mod common;
 mod programs;
 mod support;
 
+mod changes;
 mod confinement;
 mod connections;
 mod files;

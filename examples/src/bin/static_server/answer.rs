@@ -20,15 +20,37 @@ pub(crate) enum Content {
     Parts(Parts),
 }
 
+/// What the answers to requests for one file have in common.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    validators: Validators,
+    content_type: ContentType,
+    /// The fields of an answer with the whole file, and the blank line.
+    whole: Vec<u8>,
+}
+
+impl Prepared {
+    pub(crate) fn new(validators: Validators, path: &Path) -> Self {
+        let content_type = content_type(path);
+        let mut whole = Vec::new();
+        let mut head = Head::append(&mut whole);
+        head.field("Content-Type", &content_type);
+        head.field("Content-Length", validators.bytes);
+        file_fields(&mut head, &validators);
+        head.end();
+        Self { validators, content_type, whole }
+    }
+}
+
 /// Appends the head of the answer and returns what must follow it.
 pub(crate) fn write_file_head(
     out: &mut Vec<u8>,
     request: &Request<'_>,
-    file: &Validators,
-    path: &Path,
+    prepared: &Prepared,
     context: &Context,
 ) -> Content {
     const NOTHING: Content = Content::Bytes(0..0);
+    let file = &prepared.validators;
     match request.conditions.verdict(file) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
@@ -54,13 +76,12 @@ pub(crate) fn write_file_head(
         Wanted::Whole => (Status::Ok, 0..bytes),
         Wanted::Part(part) => (Status::PartialContent, part),
         Wanted::Parts(ranges) => {
-            let each = format_args!("Content-Type: {}\r\n", content_type(path)).to_string();
+            let each = format_args!("Content-Type: {}\r\n", prepared.content_type).to_string();
             let parts = Parts::new(ranges, bytes, each);
             let mut head = Head::begin(out, Status::PartialContent, context);
             head.field("Content-Type", parts.content_type());
             head.field("Content-Length", parts.content_length());
-            head.field("Accept-Ranges", "bytes");
-            validators(&mut head, file);
+            file_fields(&mut head, file);
             head.end();
             return Content::Parts(parts);
         }
@@ -73,16 +94,23 @@ pub(crate) fn write_file_head(
         }
     };
     let mut head = Head::begin(out, status, context);
-    head.field("Content-Type", content_type(path));
-    head.field("Content-Length", part.end - part.start);
-    if status == Status::PartialContent {
+    if status == Status::Ok {
+        head.end_with(&prepared.whole);
+    } else {
         let (first, last) = (part.start, part.end - 1);
+        head.field("Content-Type", &prepared.content_type);
+        head.field("Content-Length", part.end - part.start);
         head.field("Content-Range", format_args!("bytes {first}-{last}/{bytes}"));
+        file_fields(&mut head, file);
+        head.end();
     }
-    head.field("Accept-Ranges", "bytes");
-    validators(&mut head, file);
-    head.end();
     if request.method == Method::Head { NOTHING } else { Content::Bytes(part) }
+}
+
+/// The fields of every answer with something of the file.
+fn file_fields(head: &mut Head<'_>, file: &Validators) {
+    head.field("Accept-Ranges", "bytes");
+    validators(head, file);
 }
 
 fn validators(head: &mut Head<'_>, file: &Validators) {
@@ -96,6 +124,7 @@ fn content_type(path: &Path) -> ContentType {
 }
 
 /// A media type. Text is announced as UTF-8, which nearly all text is; without it, browsers guess.
+#[derive(Debug)]
 struct ContentType(&'static str);
 
 impl std::fmt::Display for ContentType {
@@ -128,9 +157,8 @@ mod tests {
             is_head: method == "HEAD",
         };
         let mut out = Vec::new();
-        let path = Path::new("page.html");
-        let Content::Bytes(range) = write_file_head(&mut out, &request, &FILE, path, &context)
-        else {
+        let prepared = Prepared::new(FILE, Path::new("page.html"));
+        let Content::Bytes(range) = write_file_head(&mut out, &request, &prepared, &context) else {
             panic!("one range is no part of several");
         };
         (String::from_utf8(out).expect("heads are text"), range)

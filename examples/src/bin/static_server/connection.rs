@@ -22,13 +22,17 @@ use crate::parts::Parts;
 use crate::request::{Method, Request};
 use crate::resource::Resource;
 use crate::response::{Context, write_page, write_refusal};
-use crate::root::Found;
+use crate::root::{Found, Opened};
 use crate::server::Server;
 use crate::status::{Refusal, Status};
 
 /// Bytes of a file up to which it is read into the buffer and leaves with its head. Also the bytes
 /// of answers that gather before they are sent although more requests are there.
-const GATHER_BYTES_MAX: usize = 64 * 1024;
+const GATHER_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of a file up to which it is copied behind its head and leaves with what others send. More
+/// costs less where it is, by a call of its own.
+const COPIED_BYTES_MAX: u64 = 4 * 1024;
 
 /// Bytes of a large file for which a client has the write timeout: with the default of 30 seconds,
 /// one that takes less than 9 KiB a second is cut off.
@@ -171,18 +175,13 @@ impl Connection {
         match found {
             (_, Found::File(document)) => {
                 let start = self.output.len();
-                let content = write_file_head(
-                    &mut self.output,
-                    request,
-                    &document.validators,
-                    &document.path,
-                    context,
-                );
+                let content =
+                    write_file_head(&mut self.output, request, document.prepared(), context);
                 match content {
                     Content::Bytes(range) => {
-                        self.answer_content(start, &document.file, range, context).await
+                        self.answer_content(start, &document.opened, range, context).await
                     }
-                    Content::Parts(parts) => self.answer_parts(&document.file, &parts).await,
+                    Content::Parts(parts) => self.answer_parts(&document.opened, &parts).await,
                 }
             }
             (resource, Found::FolderWithoutSlash) => {
@@ -205,11 +204,11 @@ impl Connection {
     async fn answer_content(
         &mut self,
         start: usize,
-        file: &File,
+        opened: &Opened,
         range: Range<u64>,
         context: &Context,
     ) -> Result<(), End> {
-        if !self.append_or_send(file, range).await? {
+        if !self.append_or_send(opened, range).await? {
             // Nothing of this answer has left, so it can still become another one.
             self.output.truncate(start);
             let reason = "The file changed or failed while it was read.";
@@ -220,10 +219,10 @@ impl Connection {
     }
 
     /// The same for several parts of the file.
-    async fn answer_parts(&mut self, file: &File, parts: &Parts) -> Result<(), End> {
+    async fn answer_parts(&mut self, opened: &Opened, parts: &Parts) -> Result<(), End> {
         for (head, range) in parts.iter() {
             self.output.extend_from_slice(head.as_bytes());
-            if !self.append_or_send(file, range).await? {
+            if !self.append_or_send(opened, range).await? {
                 // The head may have left, and has promised more.
                 return Err(End::Silent);
             }
@@ -235,18 +234,24 @@ impl Connection {
 
     /// Appends bytes of the file to the output, or sends both if they are many. False: they could not
     /// be read, and nothing was sent.
-    async fn append_or_send(&mut self, file: &File, range: Range<u64>) -> Result<bool, End> {
-        match range.end - range.start {
-            0 => Ok(true),
-            bytes if bytes > GATHER_BYTES_MAX as u64 => {
-                self.send_output_and_file(file, range).await.map(|()| true)
-            }
-            _ => Ok(self.append_file(file, range).await),
+    async fn append_or_send(&mut self, opened: &Opened, range: Range<u64>) -> Result<bool, End> {
+        let bytes = range.end - range.start;
+        let is_in_memory = opened.contents().is_some();
+        if bytes > GATHER_BYTES_MAX
+            || bytes > COPIED_BYTES_MAX && (is_in_memory || opened.is_in_page_cache())
+        {
+            return self.send_output_and_file(opened, range).await.map(|()| true);
         }
+        if let Some(contents) = opened.contents() {
+            let part = range.start as usize..range.end as usize;
+            self.output.extend_from_slice(&contents[part]);
+            return Ok(true);
+        }
+        Ok(bytes == 0 || self.append_file(opened.file(), range).await)
     }
 
     async fn send_if_much(&mut self) -> Result<(), End> {
-        if self.output.len() > GATHER_BYTES_MAX { self.send_output().await } else { Ok(()) }
+        if self.output.len() as u64 > GATHER_BYTES_MAX { self.send_output().await } else { Ok(()) }
     }
 
     /// Appends bytes of the file to the output. False: they could not be read.
@@ -266,12 +271,12 @@ impl Connection {
 
     /// Sends the output and bytes of the file after it, in pieces for each of which the client has
     /// the write timeout.
-    async fn send_output_and_file(&mut self, file: &File, range: Range<u64>) -> Result<(), End> {
+    async fn send_output_and_file(&mut self, file: &Opened, range: Range<u64>) -> Result<(), End> {
         let mut offset = range.start;
         while offset < range.end {
             let output = std::mem::take(&mut self.output);
             let piece = PIECE_BYTES.min(range.end - offset);
-            let sent = self.stream.send_file_after(output, file, offset, piece);
+            let sent = self.stream.send_cached_after(output, file, offset, piece);
             match timeout(self.server.limits.write_timeout, sent).await {
                 Ok(Ok((sent, output))) if sent > 0 => {
                     offset += sent;

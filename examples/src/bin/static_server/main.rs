@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use corering::Shard;
+use corering::fs::FileCache;
 use corering::net::{ShardListeners, TcpListener};
 use corering::signal::Signal;
 use corering_examples::{ShardOptions, complain, say};
@@ -78,6 +79,19 @@ struct Arguments {
     #[arg(allow_negative_numbers = true)]
     write_timeout: Duration,
 
+    /// How many files each shard keeps open for the next request. 0 opens a file for each request.
+    /// What is kept is checked once a second, and a file that was changed in the last two seconds for
+    /// each request. So a file that is replaced by a rename is served as it was for up to one second
+    /// more, whole; one that is written in place may be cut off in that second. The limit of open files
+    /// may lower the number.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    cache_files: u32,
+
+    /// Bytes of files of up to 16 KiB that each shard keeps in memory. Larger ones go from the page
+    /// cache.
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
+    cache_bytes: u32,
+
     /// How many seconds requests that have arrived may take to end after a signal.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     #[arg(allow_negative_numbers = true)]
@@ -106,8 +120,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let runtime = arguments.shards.runtime().max_queued_accepts(places.queued);
     // From here on a signal waits for all shards, whenever they start, and does not end the process.
     let stop = corering::signal::shutdown();
-    let ended = runtime
-        .try_run(|shard| serve(shard, arguments, &listeners, places.connections, stop.clone()));
+    let ended = runtime.try_run(|shard| serve(shard, arguments, &listeners, places, stop.clone()));
     ended.map(drop).map_err(|error: io::Error| error.to_string())
 }
 
@@ -116,17 +129,19 @@ async fn serve(
     shard: Shard,
     arguments: &Arguments,
     listeners: &ShardListeners,
-    connections_max: usize,
+    places: Places,
     stop: Signal,
 ) -> io::Result<()> {
     let limits = Limits {
-        connections_max,
+        connections_max: places.connections,
         header_timeout: arguments.header_timeout,
         idle_timeout: arguments.idle_timeout,
         write_timeout: arguments.write_timeout,
         shutdown_timeout: arguments.shutdown_timeout,
     };
-    let server = Server::new(Root::open(&arguments.root).await?, limits);
+    let cache =
+        FileCache::builder().files_max(places.kept_open).bytes_max(arguments.cache_bytes as usize);
+    let server = Server::new(Root::open(&arguments.root, cache).await?, limits);
     let listener = listeners.take(&shard)?;
     if shard.id() == 0 {
         say(format_args!("listening on {}", listeners.local_addr()));
@@ -135,8 +150,11 @@ async fn serve(
     server.run(listener, stop).await
 }
 
-/// How many connections a shard may have.
+/// How many descriptors a shard may have.
+#[derive(Clone, Copy)]
 struct Places {
+    /// Files and folders that nobody uses.
+    kept_open: usize,
     /// Served at once.
     connections: usize,
     /// Accepted and not yet served.
@@ -151,12 +169,16 @@ impl Places {
         // The runtime raises the soft limit to the hard one. No limit is many.
         let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         let descriptors = limit.saturating_sub(OWN_DESCRIPTORS * shards) / shards;
+        // Connections come first.
+        let kept_open = u64::from(arguments.cache_files).min(descriptors / 8);
+        let descriptors = descriptors - kept_open;
         // Accepting ahead saves a round trip to the kernel for each connection, and may go
         // somewhat beyond its limit; where descriptors are few, one at a time.
         let queued = if descriptors < 1024 { 1 } else { 64 };
         let wanted = u64::from(arguments.max_connections).div_ceil(shards);
         let connections = wanted.min(descriptors.saturating_sub(2 * queued) / 2).max(1);
-        Self { connections: connections as usize, queued: queued as u32 }
+        let (kept_open, connections) = (kept_open as usize, connections as usize);
+        Self { kept_open, connections, queued: queued as u32 }
     }
 }
 

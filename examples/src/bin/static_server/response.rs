@@ -42,9 +42,19 @@ impl<'a> Head<'a> {
         head
     }
 
+    /// Appends further fields to what was written before.
+    pub(crate) fn append(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
     /// Writes one field. The value must not hold a line end.
     pub(crate) fn field(&mut self, name: &str, value: impl Display) {
         self.line(format_args!("{name}: {value}"));
+    }
+
+    /// Writes fields that end with the blank line.
+    pub(crate) fn end_with(self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
     }
 
     /// Writes the blank line.

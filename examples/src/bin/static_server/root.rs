@@ -3,12 +3,14 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use corering::fs::{File, OpenOptions};
+use corering::fs::{CachedFile, File, FileCache, FileCacheBuilder, OpenOptions};
 use corering_examples::complain;
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 
+use crate::answer::Prepared;
 use crate::conditions::Validators;
 use crate::listing::{ENTRIES_MAX, Entry};
 use crate::resource::Resource;
@@ -17,9 +19,12 @@ use crate::status::{Refusal, Status};
 /// The served folder.
 #[derive(Debug)]
 pub(crate) struct Root {
-    /// How everything below it is opened.
-    beneath: OpenOptions,
+    /// Everything below it.
+    files: FileCache<Prepared>,
 }
+
+/// An open file or folder.
+pub(crate) type Opened = Rc<CachedFile<Prepared>>;
 
 /// What a resource names.
 pub(crate) enum Found {
@@ -32,70 +37,63 @@ pub(crate) enum Found {
 
 /// A regular file, open.
 pub(crate) struct Document {
-    pub(crate) file: File,
+    pub(crate) opened: Opened,
     pub(crate) path: PathBuf,
-    pub(crate) validators: Validators,
 }
 
 impl Root {
     /// Opens the folder once, so that renaming it, or a folder above it, changes nothing.
-    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) async fn open(path: &Path, cache: FileCacheBuilder) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY.bits().cast_signed();
         let folder = OpenOptions::new().read(true).custom_flags(flags).open(path).await?;
-        // The kernel refuses each step that would leave the folder, a symbolic link's included.
-        // O_NONBLOCK: opening a FIFO would otherwise wait for somebody to write. O_NOCTTY: a
-        // terminal would otherwise become that of the server.
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        let mut beneath = OpenOptions::new();
-        beneath.read(true).custom_flags(flags).resolve_beneath(&folder);
-        Ok(Self { beneath })
+        Ok(Self { files: cache.beneath(&folder) })
     }
 
     /// Opens what the resource names.
     pub(crate) async fn find(&self, resource: &Resource) -> Result<Found, Refusal> {
-        let opened = self.open_beneath(resource.path()).await?;
-        let metadata = opened.metadata().await.map_err(|error| refuse(&error))?;
-        if metadata.is_file() {
+        let opened = self.get(resource.path()).await?;
+        if opened.metadata().is_file() {
             if resource.wants_folder {
                 return Err(Refusal::new(Status::NotFound, "There is a file here, no folder."));
             }
-            return Ok(Found::File(Document::new(opened, resource.path(), &metadata)));
+            return Ok(Found::File(Document { opened, path: resource.path().to_owned() }));
         }
-        if !metadata.is_dir() {
+        if !opened.metadata().is_dir() {
             return Err(NOT_A_FILE);
         }
         if !resource.wants_folder {
             return Ok(Found::FolderWithoutSlash);
         }
         let index = resource.index();
-        match self.open_beneath(&index).await {
-            Ok(file) => {
-                let metadata = file.metadata().await.map_err(|error| refuse(&error))?;
-                if !metadata.is_file() {
-                    return Err(NOT_A_FILE);
-                }
-                Ok(Found::File(Document::new(file, &index, &metadata)))
+        match self.get(&index).await {
+            Ok(opened) if opened.metadata().is_file() => {
+                Ok(Found::File(Document { opened, path: index }))
             }
+            Ok(_) => Err(NOT_A_FILE),
             Err(refusal) if refusal.status == Status::NotFound => {
-                Ok(Found::Listing(list(&opened).await.map_err(|error| refuse(&error))?))
+                Ok(Found::Listing(list(opened.file()).await.map_err(|error| refuse(&error))?))
             }
             Err(refusal) => Err(refusal),
         }
     }
 
-    async fn open_beneath(&self, path: &Path) -> Result<File, Refusal> {
-        self.beneath.open(path).await.map_err(|error| refuse(&error))
+    async fn get(&self, path: &Path) -> Result<Opened, Refusal> {
+        self.files.get(path).await.map_err(|error| refuse(&error))
     }
 }
 
 impl Document {
-    fn new(file: File, path: &Path, metadata: &corering::fs::Metadata) -> Self {
-        let validators = Validators {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: metadata.modified(),
-        };
-        Self { file, path: path.to_owned(), validators }
+    /// What is made of the file once, and needed for each request.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        self.opened.value_with(|opened| {
+            let metadata = opened.metadata();
+            let validators = Validators {
+                inode: metadata.ino(),
+                bytes: metadata.len(),
+                modified: metadata.modified(),
+            };
+            Prepared::new(validators, &self.path)
+        })
     }
 }
 
