@@ -346,7 +346,7 @@ impl<T> Shared<T> {
     #[cfg(test)]
     async fn waits_in_tests(&self) {
         self.checks.update(|count| count + 1);
-        crate::yield_now().await;
+        crate::task::yield_now().await;
     }
 
     async fn open(&self, path: &Path) -> io::Result<(File, Metadata)> {
