@@ -1,13 +1,16 @@
 //! What the drop of a future leaves, at each moment of its operation.
 
 use std::fmt::Debug;
+use std::fs::Permissions;
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
+use std::time::UNIX_EPOCH;
 
 use super::limits::{nothing_is_in_flight, pipe};
 use super::{Folder, opened};
-use crate::fs::{self, File};
+use crate::fs::{self, Advice, File, FileTimes};
 use crate::{metrics, yield_now};
 
 /// Where an operation is when its future is dropped.
@@ -124,6 +127,33 @@ async fn dropped_change_of_length_is_made_or_not() -> io::Result<()> {
 }
 
 #[corering::test]
+async fn dropped_change_of_attributes_is_made_or_not() -> io::Result<()> {
+    let folder = Folder::new();
+    for moment in MOMENTS {
+        let path = folder.file("file", b"text");
+        let known = || std::fs::metadata(&path).expect("it is there");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+        moment.drop(opened(&path).await.set_permissions(Permissions::from_mode(0o600))).await;
+        moment.leaves(known().permissions().mode() & 0o777, 0o644, 0o600);
+        let before = known().modified()?;
+        moment.drop(opened(&path).await.set_modified(UNIX_EPOCH)).await;
+        moment.leaves(known().modified()?, before, UNIX_EPOCH);
+        let before = known().accessed()?;
+        let times = FileTimes::new().set_accessed(UNIX_EPOCH);
+        moment.drop(fs::set_times(&path, times)).await;
+        moment.leaves(known().accessed()?, before, UNIX_EPOCH);
+        let after = opened(&path).await;
+        moment.drop(after.set_times(FileTimes::new().set_modified(before))).await;
+        moment.drop(after.punch_hole(0, 2)).await;
+        moment.leaves(&*std::fs::read(&path)?, b"text", b"\0\0xt");
+        // Nothing of it is left to keep the descriptor.
+        after.close().await?;
+        std::fs::remove_file(&path)?;
+    }
+    Ok(())
+}
+
+#[corering::test]
 async fn dropped_questions_and_syncs_change_nothing() -> io::Result<()> {
     let folder = Folder::new();
     let path = folder.file("file", b"text");
@@ -141,6 +171,8 @@ async fn dropped_questions_and_syncs_change_nothing() -> io::Result<()> {
         moment.drop(file.sync_all()).await;
         moment.drop(file.sync_data()).await;
         moment.drop(file.prefetch(0, 4)).await;
+        moment.drop(file.advise(0, 4, Advice::DontNeed)).await;
+        moment.drop(file.sync_range(0, 4)).await;
         // Nothing of it is left to keep the descriptor.
         file.close().await?;
         assert_eq!(std::fs::read(&path)?, b"text");
