@@ -22,7 +22,7 @@ const LEN: usize = 300_000;
 const READS: &str = "read,pread64,readv,preadv,preadv2";
 const WRITES: &str = "write,pwrite64,writev,pwritev,pwritev2";
 
-/// Runs a body in a child, in which calls on one file fail as `faults` say to strace.
+/// Runs a body in a child, in which calls on one file, and on its folder, fail as `faults` say to strace.
 fn with_faults<F>(test: &str, faults: &[String], body: impl Fn(PathBuf) -> F)
 where
     F: Future<Output = io::Result<()>>,
@@ -43,7 +43,8 @@ where
     let folder = Folder::new();
     let path = folder.file("file", &pattern(LEN));
     let path = path.to_str().expect("it is text");
-    let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-P", path];
+    let within = folder.as_ref().to_str().expect("it is text");
+    let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-P", path, "-P", within];
     for fault in faults {
         arguments.extend(["-e", fault]);
     }
@@ -204,6 +205,21 @@ fn copy_shares_blocks_where_the_disk_does() {
     with_faults(TEST, &faults, async |path: PathBuf| {
         assert_eq!(fs::copy("/proc/self/exe", &path).await?, 0);
         assert_eq!(std::fs::metadata(&path)?.len(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn file_that_is_replaced_stays_if_the_disk_takes_no_other() {
+    const TEST: &str = "broken::file_that_is_replaced_stays_if_the_disk_takes_no_other";
+    let calls = "rename,renameat,renameat2";
+    with_faults(TEST, &[fault(calls, "error=EIO")], async |path: PathBuf| {
+        let failed = fs::atomic_write(&path, "other").await.expect_err("the disk is broken");
+        is_disk_error(&failed.error);
+        assert_eq!(failed.into_parts().1, "other");
+        assert!(std::fs::read(&path)? == pattern(LEN));
+        let folder = path.parent().expect("it is in a folder");
+        assert_eq!(std::fs::read_dir(folder)?.count(), 1);
         Ok(())
     });
 }

@@ -119,10 +119,17 @@ fn whole_file_that_does_not_fit_has_its_first_part() {
         assert_eq!(error.kind(), ErrorKind::StorageFull);
         let copied = fs::read(&path).await?;
         assert!(copied.len() > ROOM / 2 && content.starts_with(&copied), "{}", copied.len());
+        // A file that is replaced as one stays as it was, and nothing stands beside it.
+        fs::remove_file(&path).await?;
+        let failed = fs::atomic_write(&kept, content.clone()).await.expect_err("it does not fit");
+        assert_eq!(
+            (failed.kind(), failed.into_parts().1.len()),
+            (ErrorKind::StorageFull, 2 * ROOM)
+        );
+        assert_eq!(std::fs::read_dir(&folder)?.count(), 1);
         // Nothing is lost of what was there before.
         assert!(fs::read(&kept).await? == content[..100_000]);
-        // There is room again as soon as something goes.
-        fs::remove_file(&path).await?;
+        // And there is room again.
         fs::write(&path, content[..ROOM / 2].to_vec()).await?;
         assert!(fs::read(&path).await? == content[..ROOM / 2]);
         Ok(())
