@@ -14,7 +14,7 @@ use corering::fs::{Dir, OpenOptions};
 use corering::test_support::run;
 
 use crate::child::{self, Child};
-use crate::{Tree, in_each_way};
+use crate::{Tree, Watch, in_each_way};
 
 /// What each method answers for a path: its error number, and 0 for success.
 async fn all(dir: &Dir, path: &Path) -> Vec<(&'static str, i32)> {
@@ -104,6 +104,31 @@ fn slash_behind_a_link_leads_nobody_out() {
                 assert!(errno != 0 || method == "remove_dir_all", "{method} of {link}");
             }
             tree.assert_outside_is_unchanged();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn slash_behind_a_link_says_nothing_of_what_is_outside() {
+    const TEST: &str = "attacks::slash_behind_a_link_says_nothing_of_what_is_outside";
+    in_each_way(TEST, async |tree, watch| {
+        let dir = tree.open().await?;
+        let refused = match watch {
+            Watch::Kernel => libc::EXDEV,
+            Watch::Walk => libc::ENOTDIR,
+        };
+        std::os::unix::fs::symlink("../missing", tree.path("root/missing"))?;
+        for link in ["outward/", "absolute/", "up/", "secret/", "missing/"] {
+            for result in [
+                dir.read_link(link).await.map(drop),
+                dir.hard_link(link, &dir, "stolen").await,
+                dir.symlink_metadata(link).await.map(drop),
+                dir.exists(link).await.map(drop),
+            ] {
+                let errno = result.err().and_then(|error| error.raw_os_error());
+                assert_eq!(errno, Some(refused), "{link}");
+            }
         }
         Ok(())
     });
