@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{
     FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink,
 };
@@ -27,7 +28,7 @@ impl Theirs {
     }
 
     /// Whether an operation is one to make: none that takes much time, that may end in several ways, or
-    /// that corering refuses to make (a copy of a file onto itself, which empties it).
+    /// that corering refuses to begin (a copy of a file onto itself, which empties it).
     pub(crate) fn can_bear(&self, step: &Step) -> bool {
         match step {
             Step::ReadToEnd { slot } => {
@@ -44,6 +45,12 @@ impl Theirs {
             Step::Seek { slot, .. } => {
                 let known = self.open[*slot].as_ref().and_then(|file| file.metadata().ok());
                 known.is_none_or(|known| known.is_file())
+            }
+            // Where std removes what is in the folder, and says then that this is no name to remove it by, a
+            // folder that is open says so first; and a link with a slash behind it is a link to it.
+            Step::RemoveDirAll { path } => {
+                let path = path.as_os_str().as_bytes();
+                path != b"." && !path.ends_with(b"/.") && !path.ends_with(b"/")
             }
             Step::ReadWhole { path } => self.len_of(path) <= WHOLE_MAX,
             Step::Copy { from, to } => {
