@@ -14,3 +14,4 @@ mod overload;
 mod parts;
 mod process;
 mod refusals;
+mod variants;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::codings::Coding;
 use crate::conditions::{Validators, Verdict};
 use crate::parts::Parts;
 use crate::range::{Wanted, wanted};
@@ -25,20 +26,32 @@ pub(crate) enum Content {
 pub(crate) struct Prepared {
     validators: Validators,
     content_type: ContentType,
+    coding: Option<Coding>,
     /// The fields of an answer with the whole file, and the blank line.
     whole: Vec<u8>,
 }
 
 impl Prepared {
-    pub(crate) fn new(validators: Validators, path: &Path) -> Self {
+    /// Of a file with these validators, which holds in this coding what is at `path`.
+    pub(crate) fn new(validators: Validators, path: &Path, coding: Option<Coding>) -> Self {
         let content_type = content_type(path);
+        let mut prepared = Self { validators, content_type, coding, whole: Vec::new() };
         let mut whole = Vec::new();
         let mut head = Head::append(&mut whole);
-        head.field("Content-Type", &content_type);
+        prepared.content_fields(&mut head);
         head.field("Content-Length", validators.bytes);
         file_fields(&mut head, &validators);
         head.end();
-        Self { validators, content_type, whole }
+        prepared.whole = whole;
+        prepared
+    }
+
+    /// What the content is, whichever part of it.
+    fn content_fields(&self, head: &mut Head<'_>) {
+        head.field("Content-Type", &self.content_type);
+        if let Some(coding) = self.coding {
+            head.field("Content-Encoding", coding.name());
+        }
     }
 }
 
@@ -76,8 +89,9 @@ pub(crate) fn write_file_head(
         Wanted::Whole => (Status::Ok, 0..bytes),
         Wanted::Part(part) => (Status::PartialContent, part),
         Wanted::Parts(ranges) => {
-            let each = format_args!("Content-Type: {}\r\n", prepared.content_type).to_string();
-            let parts = Parts::new(ranges, bytes, each);
+            let mut each = Vec::new();
+            prepared.content_fields(&mut Head::append(&mut each));
+            let parts = Parts::new(ranges, bytes, &each);
             let mut head = Head::begin(out, Status::PartialContent, context);
             head.field("Content-Type", parts.content_type());
             head.field("Content-Length", parts.content_length());
@@ -98,7 +112,7 @@ pub(crate) fn write_file_head(
         head.end_with(&prepared.whole);
     } else {
         let (first, last) = (part.start, part.end - 1);
-        head.field("Content-Type", &prepared.content_type);
+        prepared.content_fields(&mut head);
         head.field("Content-Length", part.end - part.start);
         head.field("Content-Range", format_args!("bytes {first}-{last}/{bytes}"));
         file_fields(&mut head, file);
@@ -113,7 +127,9 @@ fn file_fields(head: &mut Head<'_>, file: &Validators) {
     validators(head, file);
 }
 
+/// What tells this file from others that its name may get. A variant may lie beside any file.
 fn validators(head: &mut Head<'_>, file: &Validators) {
+    head.field("Vary", "Accept-Encoding");
     head.field("ETag", file);
     head.field("Last-Modified", file.last_modified());
 }
@@ -148,6 +164,10 @@ mod tests {
 
     /// The answer to GET or HEAD of a page of 1,000 bytes, with `fields` in the request.
     fn answer(method: &str, fields: &str) -> (String, Range<u64>) {
+        answer_in(None, method, fields)
+    }
+
+    fn answer_in(coding: Option<Coding>, method: &str, fields: &str) -> (String, Range<u64>) {
         let head = format!("{method} /page.html HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
         let request = Request::parse(head.as_bytes()).expect("the request is valid");
         let context = Context {
@@ -157,7 +177,7 @@ mod tests {
             is_head: method == "HEAD",
         };
         let mut out = Vec::new();
-        let prepared = Prepared::new(FILE, Path::new("page.html"));
+        let prepared = Prepared::new(FILE, Path::new("page.html"), coding);
         let Content::Bytes(range) = write_file_head(&mut out, &request, &prepared, &context) else {
             panic!("one range is no part of several");
         };
@@ -174,6 +194,7 @@ mod tests {
              Content-Type: text/html; charset=utf-8\r\n\
              Content-Length: 1000\r\n\
              Accept-Ranges: bytes\r\n\
+             Vary: Accept-Encoding\r\n\
              ETag: \"1-3e8-0\"\r\n\
              Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
         );
@@ -185,6 +206,18 @@ mod tests {
         let (get, _) = answer("GET", "");
         assert_eq!(answer("HEAD", ""), (get.clone(), 0..0));
         assert_eq!(answer("HEAD", "Range: bytes=0-1\r\n"), (get, 0..0));
+    }
+
+    #[test]
+    fn a_variant_has_the_type_of_the_file_and_names_its_coding() {
+        let (plain, _) = answer("GET", "");
+        let (head, range) = answer_in(Some(Coding::Zstandard), "GET", "");
+        assert_eq!(head.replace("Content-Encoding: zstd\r\n", ""), plain);
+        assert_eq!(range, 0..1000);
+        // 304 says which file it is about, and nothing of its content.
+        let (head, _) = answer_in(Some(Coding::Zstandard), "GET", "If-None-Match: \"1-3e8-0\"\r\n");
+        assert!(!head.contains("Content-"), "{head}");
+        assert!(head.contains("\r\nVary: Accept-Encoding\r\n"), "{head}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use corering::fs::Metadata;
 use httpdate::HttpDate;
 
 use crate::fields::{Single, tokens};
@@ -37,6 +38,16 @@ pub(crate) enum Verdict {
 }
 
 impl Validators {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { inode: metadata.ino(), bytes: metadata.len(), modified: metadata.modified() }
+    }
+
+    /// Whether this file was changed before the other one, by whole seconds: programs that copy the
+    /// time of a file to another one may cut it there.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        self.modified_seconds() < other.modified_seconds()
+    }
+
     /// The time of the last change in whole seconds, which is all that HTTP dates can say.
     fn modified_seconds(&self) -> u64 {
         self.modified.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
@@ -193,6 +204,18 @@ mod tests {
         let modified = UNIX_EPOCH - Duration::from_secs(1);
         let file = Validators { inode: 0, bytes: 0, modified };
         assert_eq!(file.last_modified().to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+
+    #[test]
+    fn only_whole_seconds_make_a_file_older() {
+        let at = |millis: u64| Validators {
+            modified: UNIX_EPOCH + Duration::from_millis(1_612_325_106_000 + millis),
+            ..file()
+        };
+        assert!(!at(0).is_older_than(&at(0)));
+        assert!(!at(0).is_older_than(&at(999)));
+        assert!(at(999).is_older_than(&at(1000)));
+        assert!(!at(1000).is_older_than(&at(999)));
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Connection {
     /// The same for several parts of the file.
     async fn answer_parts(&mut self, opened: &Opened, parts: &Parts) -> Result<(), End> {
         for (head, range) in parts.iter() {
-            self.output.extend_from_slice(head.as_bytes());
+            self.output.extend_from_slice(head);
             if !self.append_or_send(opened, range).await? {
                 // The head may have left, and has promised more.
                 return Err(End::Silent);
@@ -351,7 +351,7 @@ async fn find(server: &Server, request: &Request<'_>) -> Result<(Resource, Found
         }
     }
     let resource = Resource::decode(request.target)?;
-    let found = server.root.find(&resource).await?;
+    let found = server.root.find(&resource, &request.accepted).await?;
     Ok((resource, found))
 }
 

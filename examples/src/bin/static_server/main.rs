@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod codings;
 mod conditions;
 mod connection;
 mod fields;
@@ -19,6 +20,7 @@ mod response;
 mod root;
 mod server;
 mod status;
+mod variants;
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,7 +43,8 @@ use crate::server::{Limits, Server};
 ///
 /// Prints "listening on ADDR" and "serving ROOT on DRIVER" when it can be connected to. Everything
 /// below ROOT that the server may read is served, names that begin with a dot included; nothing
-/// above it is, nor what a link leads to outside. At a signal, it stops to accept, answers the
+/// above it is, nor what a link leads to outside. Where NAME.br, NAME.zst or NAME.gz lies beside NAME
+/// and is not older, a client that accepts brotli, zstd or gzip gets NAME in that form. At a signal, it stops to accept, answers the
 /// requests that have arrived, and ends with status 0.
 #[derive(Debug, Parser)]
 struct Arguments {

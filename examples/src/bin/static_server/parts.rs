@@ -10,21 +10,23 @@ use std::ops::Range;
 pub(crate) struct Parts {
     boundary: String,
     /// What stands before each part.
-    parts: Vec<(String, Range<u64>)>,
+    parts: Vec<(Vec<u8>, Range<u64>)>,
     end: String,
 }
 
 impl Parts {
     /// Parts of a file of `bytes`, each of which `fields` announce: whole lines.
-    pub(crate) fn new(ranges: Vec<Range<u64>>, bytes: u64, fields: impl Display) -> Self {
+    pub(crate) fn new(ranges: Vec<Range<u64>>, bytes: u64, fields: &[u8]) -> Self {
         // A file that holds the boundary would end a part early; nobody can write such a file who
         // cannot foresee it.
         let boundary = format!("{:016x}", RandomState::new().build_hasher().finish());
         let mut line_end = "";
         let parts = ranges.into_iter().map(|range| {
             let (first, last) = (range.start, range.end - 1);
-            let named = format!("Content-Range: bytes {first}-{last}/{bytes}");
-            let head = format!("{line_end}--{boundary}\r\n{fields}{named}\r\n\r\n");
+            let mut head = format!("{line_end}--{boundary}\r\n").into_bytes();
+            head.extend_from_slice(fields);
+            let named = format!("Content-Range: bytes {first}-{last}/{bytes}\r\n\r\n");
+            head.extend_from_slice(named.as_bytes());
             line_end = "\r\n";
             (head, range)
         });
@@ -37,12 +39,12 @@ impl Parts {
 
     pub(crate) fn content_length(&self) -> u64 {
         let part =
-            |(head, range): &(String, Range<u64>)| head.len() as u64 + range.end - range.start;
+            |(head, range): &(Vec<u8>, Range<u64>)| head.len() as u64 + range.end - range.start;
         self.parts.iter().map(part).sum::<u64>() + self.end.len() as u64
     }
 
     /// What stands before each part, and which bytes of the file it has.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Range<u64>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Range<u64>)> {
         self.parts.iter().map(|(head, range)| (&**head, range.clone()))
     }
 
@@ -58,10 +60,10 @@ mod tests {
 
     #[test]
     fn parts_stand_between_boundaries_and_are_counted() {
-        let parts = Parts::new(vec![5..10, 0..1], 100, "Content-Type: text/html\r\n");
+        let parts = Parts::new(vec![5..10, 0..1], 100, b"Content-Type: text/html\r\n");
         let mut content = String::new();
         for (head, range) in parts.iter() {
-            content += head;
+            content += str::from_utf8(head).unwrap();
             content.extend(range.map(|_| 'x'));
         }
         content += parts.end();
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn each_answer_has_another_boundary() {
-        let content_type = || Parts::new(vec![0..1, 2..3], 9, "").content_type().to_string();
+        let content_type = || Parts::new(vec![0..1, 2..3], 9, b"").content_type().to_string();
         assert_ne!(content_type(), content_type());
     }
 }

@@ -6,6 +6,7 @@
 //! where the next request begins.
 
 use crate::body::Body;
+use crate::codings::Accepted;
 use crate::conditions::Conditions;
 use crate::fields::{Single, equals, tokens};
 use crate::status::{Refusal, Status};
@@ -39,6 +40,7 @@ pub(crate) struct Request<'a> {
     pub(crate) is_http_1_0: bool,
     pub(crate) conditions: Conditions<'a>,
     pub(crate) range: Option<&'a [u8]>,
+    pub(crate) accepted: Accepted,
 }
 
 impl<'a> Request<'a> {
@@ -69,6 +71,7 @@ impl<'a> Request<'a> {
             is_http_1_0,
             conditions: fields.conditions,
             range: fields.range.once(),
+            accepted: fields.accepted,
         })
     }
 }
@@ -96,6 +99,7 @@ struct Fields<'a> {
     asks_close: bool,
     asks_keep_alive: bool,
     range: Single<'a>,
+    accepted: Accepted,
     conditions: Conditions<'a>,
 }
 
@@ -127,6 +131,8 @@ impl<'a> Fields<'a> {
                 fields.expect.add(value);
             } else if name.eq_ignore_ascii_case("range") {
                 fields.range.add(value);
+            } else if name.eq_ignore_ascii_case("accept-encoding") {
+                fields.accepted.collect(value);
             } else {
                 fields.conditions.collect(name, value);
             }

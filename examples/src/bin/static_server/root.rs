@@ -10,21 +10,21 @@ use corering_examples::complain;
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 
-use crate::answer::Prepared;
-use crate::conditions::Validators;
+use crate::codings::{Accepted, Coding};
 use crate::listing::{ENTRIES_MAX, Entry};
 use crate::resource::Resource;
 use crate::status::{Refusal, Status};
+use crate::variants::Kept;
 
 /// The served folder.
 #[derive(Debug)]
 pub(crate) struct Root {
     /// Everything below it.
-    files: FileCache<Prepared>,
+    files: FileCache<Kept>,
 }
 
 /// An open file or folder.
-pub(crate) type Opened = Rc<CachedFile<Prepared>>;
+pub(crate) type Opened = Rc<CachedFile<Kept>>;
 
 /// What a resource names.
 pub(crate) enum Found {
@@ -38,7 +38,9 @@ pub(crate) enum Found {
 /// A regular file, open.
 pub(crate) struct Document {
     pub(crate) opened: Opened,
+    /// Of the file as it is, also where a variant of it is open.
     pub(crate) path: PathBuf,
+    pub(crate) coding: Option<Coding>,
 }
 
 impl Root {
@@ -49,14 +51,19 @@ impl Root {
         Ok(Self { files: cache.beneath(&folder) })
     }
 
-    /// Opens what the resource names.
-    pub(crate) async fn find(&self, resource: &Resource) -> Result<Found, Refusal> {
+    /// Opens what the resource names, in a coding that is accepted.
+    pub(crate) async fn find(
+        &self,
+        resource: &Resource,
+        accepted: &Accepted,
+    ) -> Result<Found, Refusal> {
         let opened = self.get(resource.path()).await?;
         if opened.metadata().is_file() {
             if resource.wants_folder {
                 return Err(Refusal::new(Status::NotFound, "There is a file here, no folder."));
             }
-            return Ok(Found::File(Document { opened, path: resource.path().to_owned() }));
+            let plain = Document { opened, path: resource.path().to_owned(), coding: None };
+            return Ok(Found::File(self.in_wanted_coding(plain, accepted).await));
         }
         if !opened.metadata().is_dir() {
             return Err(NOT_A_FILE);
@@ -67,7 +74,8 @@ impl Root {
         let index = resource.index();
         match self.get(&index).await {
             Ok(opened) if opened.metadata().is_file() => {
-                Ok(Found::File(Document { opened, path: index }))
+                let plain = Document { opened, path: index, coding: None };
+                Ok(Found::File(self.in_wanted_coding(plain, accepted).await))
             }
             Ok(_) => Err(NOT_A_FILE),
             Err(refusal) if refusal.status == Status::NotFound => {
@@ -77,23 +85,8 @@ impl Root {
         }
     }
 
-    async fn get(&self, path: &Path) -> Result<Opened, Refusal> {
+    pub(crate) async fn get(&self, path: &Path) -> Result<Opened, Refusal> {
         self.files.get(path).await.map_err(|error| refuse(&error))
-    }
-}
-
-impl Document {
-    /// What is made of the file once, and needed for each request.
-    pub(crate) fn prepared(&self) -> &Prepared {
-        self.opened.value_with(|opened| {
-            let metadata = opened.metadata();
-            let validators = Validators {
-                inode: metadata.ino(),
-                bytes: metadata.len(),
-                modified: metadata.modified(),
-            };
-            Prepared::new(validators, &self.path)
-        })
     }
 }
 
