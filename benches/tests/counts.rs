@@ -139,6 +139,23 @@ fn calls_per_request_are_the_difference_of_two_runs() {
 }
 
 #[test]
+fn calls_for_a_static_file_are_bounded_together() {
+    for (name, receives, broken) in [
+        ("static-epoll-1k", 2130, None),
+        ("static-epoll-1k", 2160, Some("static-epoll-1k: 2.1100 calls per request")),
+        ("static-uring-1k", 190, None),
+        ("static-uring-1k", 210, Some("static-uring-1k: 0.1100 calls beside io_uring_enter")),
+        ("static-uring-64k", 3150, None),
+        ("static-uring-64k", 3250, Some("static-uring-64k: 3.1500 calls beside those that wait")),
+    ] {
+        let output = calls(name, "9", &summary(80, receives));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), broken.is_none(), "{name}: {text}");
+        assert!(text.contains(broken.unwrap_or_default()), "{name}: {text}");
+    }
+}
+
+#[test]
 fn a_broken_bound_is_named_and_fails() {
     let broken = |output: Output, what: &str| {
         assert_eq!(output.status.code(), Some(1));
