@@ -257,7 +257,7 @@ impl Future for Sleep {
 impl ::hyper::rt::Sleep for Sleep {}
 
 #[cold]
-fn not_at_home(what: &str) -> ! {
+pub(super) fn not_at_home(what: &str) -> ! {
     panic!(
         "a corering::compat::{what} is of use only on the thread that made it: serve a connection on \
          the shard that accepted it, and take what it gives by upgrade there, too"

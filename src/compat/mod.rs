@@ -8,6 +8,8 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "hyper")]
+mod file_body;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 #[cfg(feature = "hyper")]
@@ -23,6 +25,8 @@ pub mod tokio;
 pub use self::axum::local::local;
 #[cfg(feature = "axum")]
 pub use self::axum::serve::{serve, serve_each};
+#[cfg(feature = "hyper")]
+pub use self::file_body::FileBody;
 #[cfg(feature = "futures-io")]
 pub use self::futures_io::Futures;
 #[cfg(feature = "hyper")]

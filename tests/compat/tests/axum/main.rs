@@ -4,6 +4,7 @@
 #[path = "../../../common/child.rs"]
 mod child;
 mod connections;
+mod files;
 mod guide;
 mod handlers;
 mod limits;

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod ends;
+mod files;
 mod http1;
 mod http2;
 mod io;
