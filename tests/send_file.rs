@@ -548,3 +548,71 @@ async fn head_of_what_can_never_be_sent_does_not_leave() -> std::io::Result<()> 
     }
     Ok(())
 }
+
+/// A file of the disk of which nothing is in memory. It takes room: a hole is filled without the disk.
+fn cold_file(len: u64) -> std::io::Result<std::fs::File> {
+    let mut file = file_with_cold_bytes(&[], 0..0)?;
+    let piece = vec![7; 8 << 20];
+    for _ in 0..len / (8 << 20) {
+        file.write_all(&piece)?;
+    }
+    file.sync_all()?;
+    // SAFETY: the call takes a descriptor and numbers; a length of 0 is the whole file.
+    let error = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    assert_eq!(error, 0, "advice is taken");
+    Ok(file)
+}
+
+/// The reader of the cold file goes on only when the others have been served.
+#[corering::test]
+async fn hot_files_are_served_beside_a_cold_one_of_1_gib() -> std::io::Result<()> {
+    const COLD_BYTES: u64 = 1 << 30;
+    const ROUNDS: u64 = 20;
+    let hot = file_with_cold_bytes(&content(32 << 10), 0..0)?;
+    let is_told = is_told_of_memory(&hot, 0);
+    let hot = Rc::new(File::from(hot));
+    let cold = File::from(cold_file(COLD_BYTES)?);
+    let (mut stream, mut theirs) = pair();
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut piece = vec![0; 1 << 20];
+        theirs.read_exact(&mut piece)?;
+        goes_on.recv().expect("the others are served");
+        let mut received = piece.len() as u64;
+        loop {
+            match theirs.read(&mut piece)? {
+                0 => return std::io::Result::Ok(received),
+                count => received += count as u64,
+            }
+        }
+    });
+    let before = corering::metrics().sendfiles;
+    let sending = corering::spawn(async move {
+        let (sent, _) = stream.send_file_after("head", &cold, 0, COLD_BYTES).await?;
+        stream.close().await?;
+        std::io::Result::Ok(sent)
+    });
+    let served = (0..64).map(|_| {
+        let hot = hot.clone();
+        corering::spawn(async move {
+            let (mut ours, mut theirs) = UnixStream::pair()?;
+            for _ in 0..ROUNDS {
+                ours.send_file(&hot, 0, 32 << 10).await?;
+                let received = Vec::with_capacity(32 << 10);
+                assert!(theirs.read_exact(received, 32 << 10).await? == content(32 << 10));
+            }
+            std::io::Result::Ok(())
+        })
+    });
+    for task in served.collect::<Vec<_>>() {
+        task.await.expect("it does not panic")?;
+    }
+    assert!(!sending.is_finished(), "its reader waits for this");
+    go_on.send(()).expect("the reader is there");
+    assert_eq!(sending.await.expect("it does not panic")?, COLD_BYTES);
+    assert_eq!(reader.join().expect("it does not panic")?, COLD_BYTES + 4);
+    // Those of the hot files, and none of the cold one.
+    let calls = corering::metrics().sendfiles - before;
+    assert!(calls == 64 * ROUNDS || !is_told, "{calls} calls");
+    Ok(())
+}

@@ -153,12 +153,21 @@ pub(super) struct Sending<'a> {
     held: bool,
     /// The page cache had the first piece a moment ago.
     is_in_cache: bool,
+    /// Its beginning had to be read, and so what follows: what is read ahead may not have come yet.
+    is_read: bool,
     pub(super) ended: bool,
 }
 
 impl<'a> Sending<'a> {
     pub(super) fn new(transmitter: &'a mut Transmitter) -> Self {
-        Sending { transmitter, sent: 0, held: false, is_in_cache: false, ended: false }
+        Sending {
+            transmitter,
+            sent: 0,
+            held: false,
+            is_in_cache: false,
+            is_read: false,
+            ended: false,
+        }
     }
 
     /// So many bytes of the file were sent, by a call of their own.
@@ -258,6 +267,7 @@ async fn begin_with_read<B: IoBuf>(
     match sent.await {
         Ok(count) => {
             sending.sent = count as u64;
+            sending.is_read = true;
             Ok(((), head))
         }
         Err(error) => Err(BufError::new(error, head)),
@@ -305,7 +315,7 @@ async fn from_cache_and_disk(
     driver: &Driver,
     part: &Part<'_>,
 ) -> io::Result<()> {
-    if part.cached {
+    if part.cached && !sending.is_read {
         from_cache(sending, driver, part).await?;
     }
     by_copy(sending, part).await
