@@ -2,7 +2,7 @@
 # the `requests` between them cost, beside the `instructions` and `allocations` that it is given.
 # Fails when a bound of the server `name` is broken, and says which.
 #
-#   awk -v name=NAME -v instructions=N -v allocations=N -v requests=N \
+#   awk -v name=NAME [-v instructions=N -v allocations=N] -v requests=N \
 #       [-v instructions_max=N -v allocations_max=N] -f scripts/calls.awk SHORT LONG
 #
 # The maxima are what hyper needs on tokio: hyper on corering may not need more, on a ring a tenth more
@@ -44,6 +44,11 @@ function check_static(beside, waits) {
     if (name == "static-uring-64k") check("calls beside those that wait", beside, 3.1)
 }
 
+# A figure, or a dash where it was not taken.
+function figure(format, value) {
+    return value == "" ? "-" : sprintf(format, value)
+}
+
 FNR == 1 { run++ }
 $4 ~ /^[0-9]+$/ && $NF != "total" {
     calls[$NF] += run == 1 ? -$4 : $4
@@ -71,7 +76,7 @@ END {
         check("instructions", instructions, instructions_max * (name == "hyper-uring" ? 1.1 : 1))
         check("allocations", allocations, allocations_max + 0.01)
     }
-    printf "%-18s %12.1f %11.4f ", name, instructions, allocations
+    printf "%-18s %12s %11s ", name, figure("%.1f", instructions), figure("%.4f", allocations)
     count = split("enter wait control receive send others", classes, " ")
     for (place = 1; place <= count; place++) printf " %8.4f", by_class[classes[place]]
     printf "\n"
