@@ -191,12 +191,6 @@ async fn cursors(beside: &Beside, path: &Path) {
 }
 
 async fn watches(beside: &Beside, folder: PathBuf) {
-    let path = folder.clone();
-    beside
-        .endless("fs::watch::watch", async move || {
-            fs::watch(&path).await.expect("it is there");
-        })
-        .await;
     let watcher = Watcher::new().expect("descriptors are free");
     let path = folder.clone();
     beside

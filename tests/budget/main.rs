@@ -76,6 +76,11 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("fs::temporary::tempfile", "it waits for a thread of the pool each time"),
     ("fs::temporary::tempfile_in", "it waits for a thread of the pool each time"),
     ("fs::set_permissions", "it waits for a thread of the pool each time"),
+    (
+        "fs::watch::watch",
+        "it makes the operation of fs::watch::add, which has a row; the kernel ends instances of inotify \
+         more slowly than it makes them",
+    ),
     ("net::halves::recv", "the row of the stream's, which is this one"),
     ("net::halves::read", "the row of the stream's, which is this one"),
     ("net::halves::read_exact", "the row of the stream's, which is this one"),
