@@ -5,6 +5,7 @@
 //! | write a first server | [`getting_started`] |
 //! | know what a limit or a drop leaves behind | [`buffers_and_cancellation`] |
 //! | choose a channel or a lock | [`synchronisation`] |
+//! | read, write, copy, lock, watch and serve files | [`files`] |
 //! | find what stands in the place of a name of asyncio | [`coming_from_asyncio`] |
 //! | find what stands in the place of a name of tokio | [`coming_from_tokio`] |
 //!
@@ -35,6 +36,7 @@ macro_rules! page {
         #[doc = "[cancel_safety]: crate::cancel_safety"]
         #[doc = "[cleaning-up]: crate::guide::buffers_and_cancellation#code-that-must-run-in-the-end"]
         #[doc = "[synchronisation]: crate::guide::synchronisation"]
+        #[doc = "[files]: crate::guide::files"]
         #[doc = "[tls]: crate::guide::coming_from_tokio#codecs-tls-and-extension-traits"]
         #[doc = ""]
         #[doc = include_str!($file)]
@@ -45,5 +47,6 @@ macro_rules! page {
 page!(getting_started, "../docs/getting-started.md");
 page!(buffers_and_cancellation, "../docs/buffers-and-cancellation.md");
 page!(synchronisation, "../docs/synchronisation.md");
+page!(files, "../docs/files.md");
 page!(coming_from_asyncio, "../docs/coming-from-asyncio.md");
 page!(coming_from_tokio, "../docs/coming-from-tokio.md");

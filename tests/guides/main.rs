@@ -14,7 +14,9 @@ use page::{Page, Table, paths};
 
 /// The heading of the first column, and the list of the names that it has to have.
 const LISTS: &[(&str, &str)] = &[
+    ("aiofiles", include_str!("aiofiles.txt")),
     ("asyncio", include_str!("asyncio.txt")),
+    ("`std::fs`", include_str!("std-fs.txt")),
     ("`tokio`", include_str!("tokio.txt")),
     ("`tokio::fs`", include_str!("tokio-fs.txt")),
     ("`tokio::io`", include_str!("tokio-io.txt")),
@@ -197,7 +199,7 @@ fn tables_of<'a>(pages: &'a [Page], heading: &'a str) -> impl Iterator<Item = &'
 
 /// What stands between a type and its method.
 fn separator(heading: &str) -> &'static str {
-    if heading == "asyncio" { "." } else { "::" }
+    if ["aiofiles", "asyncio"].contains(&heading) { "." } else { "::" }
 }
 
 /// The names of a list: `Type: one two` stands for the type and its methods.

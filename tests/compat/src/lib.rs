@@ -19,6 +19,10 @@ struct ComingFromAsyncio;
 struct ComingFromTokio;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/files.md")]
+struct Files;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/synchronisation.md")]
 struct Synchronisation;
 
