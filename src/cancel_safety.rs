@@ -92,6 +92,7 @@
 //! | [`File::sync_all`], [`File::sync_data`] | nothing | a disk that may have all | a disk that may have all | a disk that has all | – |
 //! | [`File::metadata`], [`fs::metadata`], [`fs::symlink_metadata`], [`fs::exists`] | nothing | nothing | nothing | nothing | – |
 //! | [`FileCache::get`] | nothing | nothing | nothing | nothing; what was opened is closed | nothing; what was opened is closed |
+//! | [`FileCache::follow_changes`] | nothing | entries that are as they were, and no watch | – | entries of which the changed ones may have gone, and no watch | entries of which the changed ones have gone, and no watch |
 //! | [`File::set_len`] | the old length | the old length or the new one | the old length or the new one | the new length | – |
 //! | [`File::allocate`] | nothing | room that may be reserved | room that may be reserved | room that is reserved | – |
 //! | [`File::seek_data`], [`File::seek_hole`] | nothing | nothing | nothing | nothing | – |

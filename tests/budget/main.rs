@@ -32,6 +32,7 @@ const WITHOUT_A_ROW: &[(&str, &str)] = &[
     ("compat::axum::web_socket::send", "the stream below pays for what is sent"),
     ("compat::tokio::guest::run", "what is in it pays, or is made to by task::cooperative"),
     ("fs::atomic::atomic_write", "it waits for a thread of the pool each time"),
+    ("fs::cache::follow::follow_changes", "the row of fs::watch::recv, which it loops over"),
     ("fs::copy::copy", "it waits for a thread of the pool each time"),
     (
         "fs::dir::create_dir_all",

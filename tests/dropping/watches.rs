@@ -1,10 +1,12 @@
-//! Rows of watchers: events are for the next call, and what was not added reports nothing.
+//! Rows of watchers: events are for the next call, what was not added reports nothing, and a cache keeps
+//! what has not changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corering::fs::{self, WatchEvent, WatchMask, Watcher};
+use corering::fs::{self, File, FileCache, WatchEvent, WatchMask, Watcher};
 use corering::yield_now;
 use futures_util::TryFutureExt;
 
@@ -45,6 +47,7 @@ fn name(event: WatchEvent) -> String {
 pub(crate) async fn lose_no_event(world: &World, moment: Moment) -> io::Result<()> {
     leave_events_for_the_next(world, moment).await?;
     add_nothing(world, moment).await?;
+    keep_entries(world, moment).await?;
     // A thread closes those that were dropped.
     while instances()? > 0 {
         yield_now().await;
@@ -112,5 +115,23 @@ async fn add_nothing(world: &World, moment: Moment) -> io::Result<()> {
         }
         assert_eq!(name(watcher.recv().await?), "marker", "{row}, {moment:?}");
     }
+    Ok(())
+}
+
+/// The row of a cache whose changes are followed, at one moment.
+async fn keep_entries(world: &World, moment: Moment) -> io::Result<()> {
+    let row = "FileCache::follow_changes";
+    let cache: FileCache = FileCache::builder().beneath(&File::open(".").await?);
+    let following = Box::pin(cache.follow_changes());
+    // These have not changed for long.
+    let (first, second) = (cache.get("Cargo.toml").await?, cache.get("src/lib.rs").await?);
+    let provoke = async || {
+        cache.get("Cargo.lock").await.expect("it is there");
+        cache.forget("Cargo.lock");
+    };
+    let ended = drop_at(world, moment, following, provoke).await;
+    assert!(ended.is_none(), "{row}, {moment:?}: it goes on");
+    assert!(Rc::ptr_eq(&first, &cache.get("Cargo.toml").await?), "{row}, {moment:?}");
+    assert!(Rc::ptr_eq(&second, &cache.get("src/lib.rs").await?), "{row}, {moment:?}");
     Ok(())
 }

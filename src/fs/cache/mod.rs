@@ -8,9 +8,10 @@
 //! would be cheaper, but would follow a link that has come to lead out of the folder.
 //!
 //! Read `entry.rs` for what users hold, then this file, then `shelf.rs`, which keeps entries within
-//! their bounds.
+//! their bounds, and `follow.rs`, which drops them early.
 
 mod entry;
+mod follow;
 mod line;
 mod shelf;
 
@@ -337,7 +338,13 @@ impl<T> Shared<T> {
             entry.file().look_at_page_cache(metadata.len(), until);
         }
         let kept = Kept { entry: Rc::clone(&entry), until };
-        let dropped = self.shelf.borrow_mut().put(path, kept);
+        let mut shelf = self.shelf.borrow_mut();
+        let dropped = shelf.put(path, kept);
+        // What is checked each time needs none.
+        if is_valid {
+            shelf.watch(path);
+        }
+        drop(shelf);
         drop(dropped);
         Ok(entry)
     }

@@ -354,3 +354,5 @@ async fn what_was_sent_from_memory_before_a_drop_is_told_once() -> io::Result<()
     assert!(received.starts_with(b"head") && written > 4);
     Ok(())
 }
+
+mod follow;
