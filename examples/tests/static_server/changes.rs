@@ -16,6 +16,7 @@ on_both_drivers! {
     overwritten_file_arrives_in_its_length,
     truncated_file_ends_the_connection,
     files_of_an_age_arrive_as_they_are,
+    file_that_is_kept_is_watched_until_it_is_replaced,
 }
 
 /// More than the sockets hold.
@@ -53,6 +54,25 @@ fn replaced_file_arrives_whole_and_then_the_new_one(driver: &str) {
     });
     assert!(content == pattern(BYTES));
     eventually(|| server.get("/f").content == b"new");
+}
+
+fn file_that_is_kept_is_watched_until_it_is_replaced(driver: &str) {
+    let server = Server::start(driver, &["--shards", "1"], |root| {
+        fs::write(root.join("f"), "old").unwrap();
+    });
+    let watches = || {
+        let infos = fs::read_dir(format!("/proc/{}/fdinfo", server.example.id())).unwrap();
+        // A file may be closed meanwhile.
+        let infos = infos.map(|info| fs::read_to_string(info.unwrap().path()).unwrap_or_default());
+        infos.map(|info| info.matches("inotify ").count()).sum::<usize>()
+    };
+    // A file that was just changed is asked about each time instead.
+    eventually(|| server.get("/f").content == b"old" && watches() == 1);
+    let (new, path) = (server.root.path().join("new"), server.root.path().join("f"));
+    fs::write(&new, "new").unwrap();
+    fs::rename(new, path).unwrap();
+    eventually(|| watches() == 0);
+    assert_eq!(server.get("/f").content, b"new");
 }
 
 fn grown_file_arrives_as_it_was_announced(driver: &str) {

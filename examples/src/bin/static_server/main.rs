@@ -84,9 +84,9 @@ struct Arguments {
 
     /// How many files each shard keeps open for the next request. 0 opens a file for each request.
     /// What is kept is checked once a second, and a file that was changed in the last two seconds for
-    /// each request. So a file that is replaced by a rename is served as it was for up to one second
-    /// more, whole; one that is written in place may be cut off in that second. The limit of open files
-    /// may lower the number.
+    /// each request; most changes are noticed sooner, by inotify. A file that is replaced by a rename
+    /// may be served as it was for up to one second more, whole; one that is written in place may be cut
+    /// off in that second. The limit of open files may lower the number.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     cache_files: u32,
 
@@ -186,8 +186,8 @@ impl Places {
 }
 
 /// Descriptors that a shard takes for itself: standard streams, ring or epoll, doorbell, signals,
-/// listener, root.
-const OWN_DESCRIPTORS: u64 = 14;
+/// listener, root, inotify.
+const OWN_DESCRIPTORS: u64 = 15;
 
 /// A duration in seconds, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -85,6 +85,13 @@ impl Root {
         }
     }
 
+    /// Notices files that change as they change, where the kernel has room for that: the check of
+    /// once a second is enough.
+    pub(crate) async fn follow_changes(&self) {
+        let Err(error) = self.files.follow_changes().await;
+        complain(format_args!("static_server: files are checked once a second alone: {error}"));
+    }
+
     pub(crate) async fn get(&self, path: &Path) -> Result<Opened, Refusal> {
         self.files.get(path).await.map_err(|error| refuse(&error))
     }

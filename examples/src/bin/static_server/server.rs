@@ -43,6 +43,8 @@ impl Server {
         let Limits { connections_max, shutdown_timeout, .. } = self.limits;
         let stopping = self.stopping.clone();
         let server = Rc::new(self);
+        let followed = Rc::clone(&server);
+        corering::spawn(async move { followed.root.follow_changes().await });
         let connection = move |stream, _| connection::serve(stream, Rc::clone(&server)).map(Ok);
         let served = net::serve(listener, connection).until(stop).token(stopping);
         served.max_connections(connections_max).grace(shutdown_timeout).await.map(drop)
