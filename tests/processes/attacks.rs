@@ -122,16 +122,17 @@ fn reused_number_is_not_signalled_without_pidfd() {
         return child::Child::of(test).refuse(&[libc::SYS_pidfd_open], libc::ENOSYS).passes();
     }
     alone_in_runtime(test, async || {
+        // They begin before the number is free, or their own might be that one: a child's.
+        let script = "read pid; \
+             for i in 1 2 3 4 5 6 7 8 9; do \
+               echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid || exit; sleep 1000000 & \
+               test $! = $pid && echo yes && wait; kill $!; \
+             done; echo no; wait";
+        let mut others = shell(script);
+        let others = others.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut others = others.spawn().await?;
         let (mut child, pid) = reaped_by_kernel().await?;
-        let script = format!(
-            "for i in 1 2 3 4 5 6 7 8 9; do \
-               echo {} >/proc/sys/kernel/ns_last_pid || exit; sleep 1000000 & \
-               test $! = {pid} && echo yes && wait; kill $!; \
-             done; echo no; wait",
-            pid - 1
-        );
-        let mut others = shell(&script);
-        let mut others = others.process_group(0).stdout(Stdio::piped()).spawn().await?;
+        others.stdin.as_mut().expect("it is piped").write_all(format!("{pid}\n")).await?;
         let is_reused = others.stdout.as_mut().expect("it is piped").recv().await? == "yes\n";
         println!("the number is another's: {is_reused}");
         assert_eq!(child.start_kill().expect_err("it is gone").kind(), io::ErrorKind::InvalidInput);
