@@ -6,8 +6,8 @@ use std::process::{self, Command};
 use std::{env, fs};
 
 /// What the script asks for beside curl, and the packages of that.
-const PROGRAMS: &str = "fio h2load protoc python3 wsdump";
-const PACKAGES: &str = "fio nghttp2-client protobuf-compiler python3 python3-websocket";
+const PROGRAMS: &str = "fio h2load protoc python3 strace wsdump";
+const PACKAGES: &str = "fio nghttp2-client protobuf-compiler python3 strace python3-websocket";
 
 /// A folder that is all of a script's PATH, removed at the end.
 struct Programs(PathBuf);
