@@ -20,6 +20,7 @@ use super::timers::Timers;
 use super::{CutBy, SharedFd};
 use crate::buf::BufferGroup;
 use crate::sys::ring::Wait;
+use crate::sys::signal_mask;
 use crate::sys::{clock, fork};
 use crate::util::budget::Toll;
 use crate::util::current::{Current, Entered, Pointer};
@@ -56,6 +57,9 @@ pub(crate) struct Driver {
     ended: Cell<bool>,
     /// `None` while a round uses it.
     round: Cell<Option<Box<Round>>>,
+    /// The round that [`broken_pipe_ends_process`](Self::broken_pipe_ends_process) was asked in, from 1
+    /// on, if the answer was no.
+    pipes_asked_in: Cell<u64>,
 }
 
 /// Visits to the kernel in which what was cancelled has ended, if only because nothing else is left:
@@ -104,6 +108,7 @@ impl Driver {
                 watches_signals: Cell::new(false),
                 ended: Cell::new(false),
                 round: Cell::default(),
+                pipes_asked_in: Cell::new(0),
             }
         }))
     }
@@ -143,6 +148,20 @@ impl Driver {
             Ok(()) => self.ready.now(call),
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Whether a plain call without a flag against it would end the process by SIGPIPE. Asked once a
+    /// round, for many such calls: no is believed until the next.
+    pub(crate) fn broken_pipe_ends_process(&self) -> bool {
+        let round = self.counters.rounds.get() + 1;
+        if self.pipes_asked_in.get() == round {
+            return false;
+        }
+        let ends_process = signal_mask::broken_pipe_ends_process();
+        if !ends_process {
+            self.pipes_asked_in.set(round);
+        }
+        ends_process
     }
 
     /// Whether entries wait for the next visit to the kernel.

@@ -16,6 +16,7 @@ struct SendFile<'a> {
     /// Where the call reads from; it moves this on by what it has sent.
     offset: u64,
     len: usize,
+    may_end_process: bool,
 }
 
 // SAFETY: the offset is borrowed with the call, which is made at once.
@@ -27,7 +28,8 @@ unsafe impl Call for SendFile<'_> {
     fn call(&mut self) -> SysCall {
         let offset = (&raw mut self.offset) as usize;
         let (socket, file) = (self.socket.argument(), self.file.argument());
-        SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len]).that_may_break_pipe()
+        let call = SysCall::new(libc::SYS_sendfile, [socket, file, offset, self.len]);
+        if self.may_end_process { call.that_may_break_pipe() } else { call }
     }
 }
 
@@ -42,7 +44,8 @@ pub(crate) fn now(
     len: usize,
 ) -> Option<io::Result<u32>> {
     count(&driver.counters.sendfiles);
-    driver.now(&mut SendFile { socket, file, offset, len })
+    let may_end_process = driver.broken_pipe_ends_process();
+    driver.now(&mut SendFile { socket, file, offset, len, may_end_process })
 }
 
 /// Whether `sendfile(2)` would find a part of a file in the page cache: all pages are there, and the
