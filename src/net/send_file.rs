@@ -29,7 +29,6 @@ use crate::fs::File;
 use crate::op::{self, position::Position};
 use crate::sys;
 use crate::sys::file::{can_be_read_at, is_socket};
-use crate::task::yield_now;
 use crate::util::budget;
 
 /// Bytes of one piece: what is read ahead while the piece before it is sent.
@@ -37,6 +36,10 @@ const PIECE_BYTES: u64 = 64 * 1024;
 
 /// Bytes of one `sendfile(2)`, for which the shard's other tasks wait.
 const SENDFILE_BYTES: u64 = 1024 * 1024;
+
+/// Bytes that cost a unit of the budget: a poll sends 2 MiB at most, some hundred microseconds. Less, and
+/// clients by turns throw one another's files out of the processor's cache.
+const UNIT_BYTES: u64 = 16 * 1024;
 
 /// A longer head is not copied in front of the file.
 const HEAD_COPIED_MAX: usize = 16 * 1024;
@@ -219,8 +222,7 @@ async fn begin<B: IoBuf>(
             && let Some(piece) = op::read_at::cached(driver, part.fd(), part.offset, part.piece(0))
         {
             let begun = begin_with(sending, driver, head, piece).await?;
-            // A socket that takes everything at once must not keep the shard for itself.
-            yield_now().await;
+            budget::take_more(sending.sent / UNIT_BYTES);
             return Ok(begun);
         }
     }
@@ -325,7 +327,8 @@ async fn from_cache_and_disk(
 async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>) -> io::Result<()> {
     sending.transmitter.send_at_once(true);
     while sending.sent < part.len {
-        let from = part.at(sending.sent);
+        let before = sending.sent;
+        let from = part.at(before);
         if mem::take(&mut sending.is_in_cache) || part.is_in_cache(driver, sending.sent) {
             budget::pay().await;
             let socket = sending.transmitter.fd();
@@ -348,11 +351,8 @@ async fn from_cache(sending: &mut Sending<'_>, driver: &Driver, part: &Part<'_>)
         } else {
             break;
         }
-        // A socket that takes everything at once must not keep the shard for itself. The budget sees to
-        // that where one piece is all.
-        if sending.sent < part.len || part.len > PIECE_BYTES {
-            yield_now().await;
-        }
+        // A socket that takes everything at once must not keep the shard for itself.
+        budget::take_more((sending.sent - before) / UNIT_BYTES);
     }
     sending.transmitter.send_at_once(false);
     Ok(())

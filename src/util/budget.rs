@@ -92,6 +92,11 @@ fn nothing_left(waker: &Waker) -> bool {
     false
 }
 
+/// Takes units for what has turned out to be more than an operation: whoever pays next waits longer.
+pub(crate) fn take_more(units: u64) {
+    LEFT.set(LEFT.get().saturating_sub_unsigned(units));
+}
+
 /// What a leaf owes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Toll {

@@ -36,7 +36,10 @@ const COPIED_BYTES_MAX: u64 = 4 * 1024;
 
 /// Bytes of a large file for which a client has the write timeout: with the default of 30 seconds,
 /// one that takes less than 9 KiB a second is cut off.
-const PIECE_BYTES: u64 = 256 * 1024;
+const TIMED_BYTES: u64 = 256 * 1024;
+
+/// Bytes of a large file that are sent under one limit of time.
+const PIECE_BYTES: u64 = 4 * TIMED_BYTES;
 
 /// Capacity that the buffer of an idle connection may keep.
 const IDLE_CAPACITY_MAX: usize = 4 * 1024;
@@ -277,7 +280,8 @@ impl Connection {
             let output = std::mem::take(&mut self.output);
             let piece = PIECE_BYTES.min(range.end - offset);
             let sent = self.stream.send_cached_after(output, file, offset, piece);
-            match timeout(self.server.limits.write_timeout, sent).await {
+            let limit = self.server.limits.write_timeout * piece.div_ceil(TIMED_BYTES) as u32;
+            match timeout(limit, sent).await {
                 Ok(Ok((sent, output))) if sent > 0 => {
                     offset += sent;
                     self.reuse(output);

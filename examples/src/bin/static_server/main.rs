@@ -76,8 +76,8 @@ struct Arguments {
     #[arg(allow_negative_numbers = true)]
     idle_timeout: Duration,
 
-    /// How many seconds a client may take to receive each 256 KiB of an answer. After that its
-    /// connection is closed.
+    /// How many seconds a client may take to receive each 256 KiB of an answer, of four of them
+    /// together. After that its connection is closed.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     #[arg(allow_negative_numbers = true)]
     write_timeout: Duration,
