@@ -206,13 +206,19 @@ fn file_that_grows_too_large_leaves_the_old_one() {
     });
 }
 
+/// The call that changes a name. The newest architectures have the second only.
+#[cfg(not(any(target_arch = "riscv64", target_arch = "loongarch64")))]
+const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat;
+#[cfg(any(target_arch = "riscv64", target_arch = "loongarch64"))]
+const SYS_RENAMEAT: libc::c_long = libc::SYS_renameat2;
+
 #[test]
 fn disk_that_is_full_or_broken_leaves_the_old_one() {
     const TEST: &str = "atomic::disk_that_is_full_or_broken_leaves_the_old_one";
     if !drivers().contains(&Driver::Epoll) {
         return;
     }
-    let calls = [libc::SYS_pwrite64, libc::SYS_fsync, libc::SYS_linkat, libc::SYS_renameat];
+    let calls = [libc::SYS_pwrite64, libc::SYS_fsync, libc::SYS_linkat, SYS_RENAMEAT];
     let errnos = [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EROFS];
     if !child::is_child() {
         for (index, (call, errno)) in calls.into_iter().zip(errnos).enumerate() {
