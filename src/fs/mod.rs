@@ -3,6 +3,7 @@
 //! On a ring every call here is an operation of the kernel's; on epoll, which cannot wait for a
 //! disk, each runs on a thread of the blocking pool. Either way the shard goes on. The exception are
 //! files that are not on a disk (a pipe, a terminal): they are waited for as sockets are.
+//! [The guide](crate::guide::files) says what to take for what.
 //!
 //! What memory can answer takes no thread, neither of the pool nor of the kernel: a file that is opened by
 //! a path the kernel has in memory, the metadata of local file systems, reads that the page cache has, and
