@@ -9,6 +9,12 @@
 # sync a few files in a thousand operations.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+for number in "$@"; do
+    if (($# > 2)) || ! [[ $number =~ ^[0-9]{1,18}$ ]]; then
+        echo "scripts/exercise-files.sh [OPERATIONS] [SEED], both numbers" >&2
+        exit 2
+    fi
+done
 export EXERCISE_OPERATIONS=${1:-1000000} EXERCISE_SEED=${2:-$RANDOM$RANDOM}
 echo "$EXERCISE_OPERATIONS operations on each driver, from seed $EXERCISE_SEED"
 exec cargo test --quiet --package corering --test exerciser -- --nocapture
