@@ -12,6 +12,7 @@ use crate::buf::{BufResult, IoBufMut};
 use crate::io::{Lend, OwnedRead, OwnedReadAt, OwnedWrite, PollWrite, copy, lines};
 use crate::net::UnixStream;
 use crate::runtime::Runtime;
+use crate::test_support::drivers;
 
 const KIB: usize = 1024;
 
@@ -402,10 +403,10 @@ fn cursor_goes_on_in_another_runtime() -> io::Result<()> {
     let folder = Folder::new();
     let bytes = pattern(400 * KIB);
     let path = folder.file("file", &bytes);
-    for first in [crate::Driver::Uring, crate::Driver::Epoll] {
+    for first in drivers() {
         let mut cursor = None;
         let mut all = Vec::new();
-        for driver in [first, crate::Driver::Epoll, crate::Driver::Uring, first, first] {
+        for driver in [first].into_iter().chain(drivers()).chain([first, first]) {
             let runtime = Runtime::builder().driver(driver).build()?;
             runtime.block_on(async {
                 let cursor = match &mut cursor {

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, poll};
 use super::limits::nothing_is_in_flight;
 use super::{watch as fs_watch, *};
 use crate::Runtime;
+use crate::test_support::drivers;
 
 /// An event that is a change.
 async fn change(watcher: &mut Watcher) -> io::Result<Change> {
@@ -290,14 +291,14 @@ async fn watcher_is_a_stream() -> io::Result<()> {
 #[test]
 fn watcher_goes_on_in_another_runtime() -> io::Result<()> {
     let folder = Folder::new();
-    for first in [crate::Driver::Uring, crate::Driver::Epoll] {
+    for first in drivers() {
         let on = |driver| Runtime::builder().driver(driver).build();
         let mut watcher = on(first)?.block_on(async {
             let mut watcher = fs_watch(&folder).await?;
             assert!(poll!(std::pin::pin!(watcher.recv())).is_pending());
             Ok::<_, io::Error>(watcher)
         })?;
-        for driver in [crate::Driver::Epoll, crate::Driver::Uring] {
+        for driver in drivers().into_iter().rev() {
             let name = format!("{first} {driver}");
             std_fs::create_dir(folder.join(&name))?;
             on(driver)?.block_on(async {
