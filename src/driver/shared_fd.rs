@@ -53,14 +53,22 @@ struct Open {
     tries_first: Cell<bool>,
     /// The mode is never changed: others have the open file, at the same time.
     keeps_mode: Cell<bool>,
-    /// The file takes no reads, and no writes, from memory alone.
-    uncached: [Cell<bool>; 2],
-    /// Closing it waits for nothing.
-    closes_at_once: Cell<bool>,
+    /// What holds for few, one bit each: an open file is a part of each connection.
+    marks: Cell<u8>,
     /// Where readiness of this descriptor is kept.
     registered: RefCell<Option<Registered>>,
-    /// Who gets the descriptor when nobody uses it any more; else it is closed.
-    heir: RefCell<Weak<Heir>>,
+}
+
+/// The file takes no reads, and no writes, from memory alone: by direction.
+const UNCACHED: [u8; 2] = [1, 2];
+/// Closing it waits for nothing.
+const CLOSES_AT_ONCE: u8 = 4;
+/// An heir gets the descriptor when nobody uses it any more; else it is closed.
+const HAS_HEIR: u8 = 8;
+
+thread_local! {
+    /// The heirs, by the addresses of open files, which stay in their `Rc` until they go.
+    static HEIRS: RefCell<Vec<(usize, Weak<Heir>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A descriptor for who waits until nobody uses it.
@@ -68,6 +76,39 @@ struct Open {
 struct Heir {
     fd: Cell<Option<OwnedFd>>,
     waker: WakerCell,
+}
+
+impl Open {
+    fn has(&self, mark: u8) -> bool {
+        self.marks.get() & mark != 0
+    }
+
+    fn mark(&self, mark: u8) {
+        self.marks.set(self.marks.get() | mark);
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    fn leave_to(&self, heir: &Rc<Heir>) {
+        drop(self.take_heir());
+        HEIRS.with_borrow_mut(|heirs| heirs.push((self.address(), Rc::downgrade(heir))));
+        self.mark(HAS_HEIR);
+    }
+
+    fn take_heir(&self) -> Option<Rc<Heir>> {
+        if !self.has(HAS_HEIR) {
+            return None;
+        }
+        self.marks.set(self.marks.get() & !HAS_HEIR);
+        let taken = HEIRS.try_with(|heirs| {
+            let mut heirs = heirs.borrow_mut();
+            let at = heirs.iter().position(|(open, _)| *open == self.address())?;
+            heirs.swap_remove(at).1.upgrade()
+        });
+        taken.ok().flatten()
+    }
 }
 
 impl SharedFd {
@@ -82,10 +123,8 @@ impl SharedFd {
             exposed: Cell::new(exposed),
             tries_first: Cell::new(false),
             keeps_mode: Cell::new(false),
-            uncached: [Cell::new(false), Cell::new(false)],
-            closes_at_once: Cell::new(false),
+            marks: Cell::new(0),
             registered: RefCell::new(None),
-            heir: RefCell::default(),
         }))
     }
 
@@ -205,7 +244,7 @@ impl SharedFd {
     /// it never can.
     #[inline]
     pub(crate) fn asks_memory(&self, direction: Direction) -> bool {
-        !self.0.uncached[direction as usize].get()
+        !self.0.has(UNCACHED[direction as usize])
     }
 
     /// What memory has said of a part of the file, if it has it.
@@ -215,7 +254,7 @@ impl SharedFd {
         answer: Result<i32, Cut>,
     ) -> Option<i32> {
         if answer == Err(Cut::Unable) {
-            self.0.uncached[direction as usize].set(true);
+            self.0.mark(UNCACHED[direction as usize]);
         }
         answer.ok()
     }
@@ -223,11 +262,11 @@ impl SharedFd {
     /// Whether closing it waits for nothing: a file of a local file system that was opened for reading.
     /// One that was written may have to reach the disk.
     pub(crate) fn closes_at_once(&self) -> bool {
-        self.0.closes_at_once.get()
+        self.0.has(CLOSES_AT_ONCE)
     }
 
     pub(crate) fn close_at_once(&self) {
-        self.0.closes_at_once.set(true);
+        self.0.mark(CLOSES_AT_ONCE);
     }
 
     /// The stream as an argument of a plain call that reads or writes it.
@@ -262,6 +301,8 @@ impl SharedFd {
             return Err(self);
         }
         self.forget_readiness();
+        // Here, where it has the address that its heir knows.
+        drop(self.0.take_heir());
         let mut open = Rc::into_inner(self.0).expect("the count was one");
         open.put_mode_back();
         drop(open.own.take());
@@ -269,7 +310,6 @@ impl SharedFd {
         let fd = unsafe { ManuallyDrop::take(&mut open.fd) };
         // `Open::drop` would close the descriptor; what else it holds is empty by now.
         drop(open.registered.take());
-        drop(open.heir.take());
         std::mem::forget(open);
         Ok(fd)
     }
@@ -281,7 +321,7 @@ impl SharedFd {
             Err(shared) => shared,
         };
         let heir = Rc::new(Heir::default());
-        *open.0.heir.borrow_mut() = Rc::downgrade(&heir);
+        open.0.leave_to(&heir);
         drop(open);
         poll_fn(|cx| {
             heir.waker.register(cx.waker());
@@ -353,7 +393,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.put_mode_back();
-        let heir = self.heir.get_mut().upgrade();
+        let heir = self.take_heir();
         if let Some(registered) = self.registered.take() {
             // What is closed leaves epoll by itself, unless others have the open file.
             registered.end(self.fd.as_raw_fd(), self.exposed.get() || heir.is_some());
