@@ -31,8 +31,8 @@ impl ShardOptions {
     }
 }
 
-/// Prints a line to the standard output. It is dropped where nobody reads it any more or no room is
-/// left: a server goes on all the same, where `println!` would panic.
+/// Prints a line to the standard output. Where that is closed or full the line is dropped and a server
+/// goes on; `println!` would panic.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -63,7 +63,7 @@ struct Open {
 const UNCACHED: [u8; 2] = [1, 2];
 /// Closing it waits for nothing.
 const CLOSES_AT_ONCE: u8 = 4;
-/// An heir gets the descriptor when nobody uses it any more; else it is closed.
+/// An heir gets the descriptor from its last user, who would close it otherwise.
 const HAS_HEIR: u8 = 8;
 
 thread_local! {
@@ -71,7 +71,7 @@ thread_local! {
     static HEIRS: RefCell<Vec<(usize, Weak<Heir>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A descriptor for who waits until nobody uses it.
+/// A task that waits for the last user of a descriptor, and the descriptor once it has come.
 #[derive(Default)]
 struct Heir {
     fd: Cell<Option<OwnedFd>>,
@@ -314,7 +314,7 @@ impl SharedFd {
         Ok(fd)
     }
 
-    /// The descriptor itself, as soon as nobody else uses it. Of several who wait the last gets it.
+    /// Waits for the last other user, and takes the descriptor. Of several tasks that wait the last gets it.
     pub(crate) async fn when_unused(self) -> OwnedFd {
         let open = match self.try_unwrap() {
             Ok(fd) => return fd,

@@ -87,7 +87,7 @@ struct Begun {
     name: CString,
 }
 
-/// As long as nobody finishes it, it goes with all that it has on the disk.
+/// Dropped before it is finished, it removes what it has put on the disk.
 struct Replacement(Option<Begun>);
 
 impl Replacement {
@@ -136,7 +136,7 @@ fn begin(path: PathBuf) -> io::Result<Begun> {
     Ok(Begun { fresh, name })
 }
 
-/// Gives a file owner, group and permissions of another; nobody may do more with it than with that.
+/// Gives a file the owner, group and permissions of another, and never more rights than that one grants.
 fn take_after(file: &StdFile, old: &StdMetadata) -> io::Result<()> {
     let new = file.metadata()?;
     let mut mode = old.mode() & 0o777;

@@ -95,7 +95,7 @@ fn clients_that_stop_reading_cannot_prevent_the_end(driver: &str) {
 fn output_that_cannot_be_written_ends_nothing(driver: &str) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("f"), "here").unwrap();
-    // It cannot say where it listens. Nobody else has this address, so its port stays free.
+    // It cannot say where it listens. The address is this test's own, so its port stays free.
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let host = Ipv4Addr::new(127, if driver == "uring" { 2 } else { 3 }, high, low | 1);
     let free = TcpListener::bind((host, 0)).unwrap();

@@ -21,7 +21,7 @@ on_both_drivers! {
     curl_decodes_what_it_gets,
 }
 
-/// Of different lengths; what stands in them is nobody's business here.
+/// Of different lengths. They need not be compressed for these tests.
 const FORMS: [(&str, &str); 4] = [("", "plain"), (".br", "brotli"), (".zst", "zst"), (".gz", "gz")];
 
 fn write_forms(root: &Path, name: &str) {

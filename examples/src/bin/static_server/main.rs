@@ -156,7 +156,7 @@ async fn serve(
 /// How many descriptors a shard may have.
 #[derive(Clone, Copy)]
 struct Places {
-    /// Files and folders that nobody uses.
+    /// Files and folders that the cache keeps open.
     kept_open: usize,
     /// Served at once.
     connections: usize,

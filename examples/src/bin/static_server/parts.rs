@@ -17,8 +17,8 @@ pub(crate) struct Parts {
 impl Parts {
     /// Parts of a file of `bytes`, each of which `fields` announce: whole lines.
     pub(crate) fn new(ranges: Vec<Range<u64>>, bytes: u64, fields: &[u8]) -> Self {
-        // A file that holds the boundary would end a part early; nobody can write such a file who
-        // cannot foresee it.
+        // A file that holds the boundary would end a part early. It is random, so that no such file
+        // can be prepared.
         let boundary = format!("{:016x}", RandomState::new().build_hasher().finish());
         let mut line_end = "";
         let parts = ranges.into_iter().map(|range| {
