@@ -63,14 +63,16 @@ fn file_to_a_peer_that_is_gone_is_an_error() {
         return Child::of("file_to_a_peer_that_is_gone_is_an_error").passes();
     }
     let path = scratch("sent");
-    std::fs::write(&path, vec![7; 300_000]).expect("there is room");
+    // As much as is sent: what the page cache has all of goes by sendfile(2), which raises the signal.
+    const BYTES: u64 = 300_000;
+    std::fs::write(&path, vec![7; BYTES as usize]).expect("there is room");
     with_default_signals(async || {
-        for (offset, head) in [(0, ""), (0, "head"), (299_000, ""), (299_000, "head")] {
+        for (offset, head) in [(0, ""), (0, "head"), (200_000, ""), (299_000, "head")] {
             let (ours, theirs) = StdStream::pair()?;
             theirs.shutdown(Shutdown::Both)?;
             let file = File::open(&path).await?;
             let mut ours = UnixStream::from(OwnedFd::from(ours));
-            let sent = ours.send_file_after(head, &file, offset, 1 << 20).await;
+            let sent = ours.send_file_after(head, &file, offset, BYTES - offset).await;
             assert_eq!(sent.expect_err("nobody reads").kind(), ErrorKind::BrokenPipe);
         }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -78,7 +80,7 @@ fn file_to_a_peer_that_is_gone_is_an_error() {
         let mut ours = listener.accept().await?;
         drop(peer);
         let file = File::open(&path).await?;
-        while ours.send_file(&file, 0, 1 << 20).await.is_ok() {}
+        while ours.send_file(&file, 0, BYTES).await.is_ok() {}
         Ok(())
     });
     std::fs::remove_file(&path).expect("it is there");
